@@ -1,0 +1,18 @@
+//! The ground floor: types that every other crate may use and that change rarely.
+//!
+//! Lives here: [`ApiError`] with its FastAPI-shaped bodies, request validation ([`form`]),
+//! [`Clock`], id makers, and the [`Emitter`] trait through which chat runs reach browsers
+//! without knowing the socket crate. Does not live here: anything that knows the database,
+//! the configuration or a provider.
+
+pub mod error;
+pub mod events;
+pub mod form;
+pub mod ids;
+pub mod messages;
+pub mod time;
+
+pub use error::{ApiError, ApiResult};
+pub use events::{CallError, Emitter, Room};
+pub use form::{Field, Form};
+pub use time::Clock;
