@@ -1,0 +1,132 @@
+//! Tables `group` and `group_member`: the groups a user is in, their ancestors included. What
+//! the groups permit is computed in the access crate.
+
+use std::sync::Arc;
+
+use oui_core::ids;
+use serde_json::Value;
+
+use crate::db::{Conn, Db, DbResult, FromRow, sql};
+use crate::{args, table};
+
+table! {
+    /// One group.
+    pub struct GroupRow in "group" {
+        /// Row id.
+        pub id: String,
+        /// Who made it.
+        pub user_id: Option<String>,
+        /// Name shown.
+        pub name: Option<String>,
+        /// Description shown.
+        pub description: Option<String>,
+        /// `{config: {share, default_models}}`.
+        pub data: Option<Value>,
+        /// Free object.
+        pub meta: Option<Value>,
+        /// Permission tree, only what differs.
+        pub permissions: Option<Value>,
+        /// Seconds.
+        pub created_at: Option<i64>,
+        /// Seconds.
+        pub updated_at: Option<i64>,
+        /// Group whose permissions and grants are inherited.
+        pub parent_group_id: Option<String>,
+    }
+}
+
+table! {
+    /// One membership.
+    pub struct GroupMemberRow in "group_member" {
+        /// Row id.
+        pub id: String,
+        /// Group.
+        pub group_id: String,
+        /// Member.
+        pub user_id: String,
+        /// Seconds.
+        pub created_at: Option<i64>,
+        /// Seconds.
+        pub updated_at: Option<i64>,
+    }
+}
+
+/// The groups of one user, inherited ones included.
+#[derive(Debug, Clone, Default)]
+pub struct Membership {
+    /// Rows, direct groups first.
+    pub groups: Vec<GroupRow>,
+}
+
+impl Membership {
+    /// Whether the user is in the group, directly or through a subgroup.
+    pub fn contains(&self, group_id: &str) -> bool {
+        self.groups.iter().any(|group| group.id == group_id)
+    }
+
+    /// Ids of the groups.
+    pub fn ids(&self) -> Vec<String> {
+        self.groups.iter().map(|group| group.id.clone()).collect()
+    }
+}
+
+/// The groups of a user with their ancestors, from the cache or with one query.
+pub async fn membership(db: &Db, user_id: &str) -> DbResult<Arc<Membership>> {
+    let key = user_id.to_owned();
+    let cached = db.caches().memberships.get_or_load(&key, async {
+        let groups = of_user(db, user_id, true).await?;
+        Ok(Some(Arc::new(Membership { groups })))
+    });
+    Ok(cached.await?.unwrap_or_default())
+}
+
+/// Forgets all cached memberships; every write to `group` or `group_member` ends with it.
+pub fn changed(db: &Db) {
+    db.caches().memberships.clear();
+}
+
+/// The groups of a user, with their ancestors when `inherited`. UNION stops at cycles.
+pub async fn of_user(conn: impl Into<Conn<'_>>, user_id: &str, inherited: bool) -> DbResult<Vec<GroupRow>> {
+    let columns: Vec<String> = GroupRow::NAMES.iter().map(|name| format!("g.\"{name}\"")).collect();
+    let columns = columns.join(", ");
+    let text = if inherited {
+        format!(
+            "WITH RECURSIVE mine(id) AS (\
+               SELECT group_id FROM group_member WHERE user_id = ? \
+               UNION SELECT g.parent_group_id FROM \"group\" g JOIN mine ON g.id = mine.id \
+               WHERE g.parent_group_id IS NOT NULL) \
+             SELECT {columns} FROM \"group\" g JOIN mine ON g.id = mine.id ORDER BY g.updated_at DESC, g.id"
+        )
+    } else {
+        format!(
+            "SELECT {columns} FROM \"group\" g JOIN group_member m ON m.group_id = g.id \
+             WHERE m.user_id = ? ORDER BY g.updated_at DESC, g.id"
+        )
+    };
+    let rows = sql(text, args![user_id]).all(conn).await?;
+    rows.iter().map(GroupRow::from_row).collect()
+}
+
+/// The group with this id.
+pub async fn by_id(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Option<GroupRow>> {
+    GroupRow::find(conn, "WHERE id = ?", args![id]).await
+}
+
+/// Puts users into a group; those already there stay.
+pub async fn add_members(db: &Db, group_id: &str, user_ids: &[String]) -> DbResult<()> {
+    let now = db.now();
+    let mut tx = db.begin().await?;
+    for user_id in user_ids {
+        let row = GroupMemberRow {
+            id: ids::uuid(),
+            group_id: group_id.to_owned(),
+            user_id: user_id.clone(),
+            created_at: Some(now),
+            updated_at: Some(now),
+        };
+        row.insert_or(&mut tx, "ON CONFLICT (group_id, user_id) DO NOTHING").await?;
+    }
+    tx.commit().await?;
+    changed(db);
+    Ok(())
+}

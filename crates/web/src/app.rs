@@ -1,0 +1,73 @@
+//! The state behind every handler.
+
+use std::sync::Arc;
+
+use oui_access::{Authenticator, Permissions};
+use oui_config::{Config, Settings};
+use oui_core::{ApiResult, Clock, Emitter};
+use oui_models::Db;
+
+/// The application. Cheap to clone. Its database is reached through a caller only.
+#[derive(Clone)]
+pub struct App {
+    services: Arc<Services>,
+    db: Db,
+}
+
+/// What the application is made of, built once by the server crate.
+pub struct Services {
+    /// Configuration keys.
+    pub config: Arc<Config>,
+    /// Process settings.
+    pub settings: Arc<Settings>,
+    /// Time.
+    pub clock: Clock,
+    /// Resolves credentials.
+    pub auth: Arc<Authenticator>,
+    /// Reaches browsers.
+    pub emitter: Arc<dyn Emitter>,
+    /// Chat runs, model catalogue and provider connections.
+    pub chat: Arc<oui_chat::Engine>,
+    /// Numbers and lists that the socket server keeps.
+    pub live: Arc<dyn Live>,
+}
+
+/// What routes ask the socket server.
+pub trait Live: Send + Sync {
+    /// Ids of the models in use.
+    fn usage_models(&self) -> Vec<String>;
+}
+
+impl App {
+    /// Puts the application together.
+    pub fn new(services: Services, db: Db) -> Self {
+        Self { services: Arc::new(services), db }
+    }
+
+    pub(crate) fn db(&self) -> &Db {
+        &self.db
+    }
+
+    /// The effective permissions of a user.
+    pub async fn permissions_of(&self, user_id: &str) -> ApiResult<Permissions> {
+        Ok(self.auth.permissions_of(user_id).await?)
+    }
+
+    /// Writes configuration rows and makes them effective.
+    pub async fn save_config(
+        &self,
+        changes: std::collections::BTreeMap<String, serde_json::Value>,
+    ) -> ApiResult<()> {
+        oui_models::config::write(&self.db, changes.iter().map(|(key, value)| (key.as_str(), value))).await?;
+        self.config.apply(&changes);
+        Ok(())
+    }
+}
+
+impl std::ops::Deref for App {
+    type Target = Services;
+
+    fn deref(&self) -> &Services {
+        &self.services
+    }
+}

@@ -1,0 +1,114 @@
+//! Tables of endpoints. A row names method, path, policy and handler; the compiler checks that
+//! the handler's first argument is what the policy demands. The router, the OpenAPI document, the
+//! coverage report and the role test are derived from the rows.
+
+use axum::Router;
+use axum::handler::Handler;
+use axum::routing::{MethodFilter, MethodRouter, on};
+use http::Method;
+
+use crate::app::App;
+
+/// Who may call: the type of a handler's first argument and its name in the table.
+pub trait Policy {
+    /// First argument of the handlers.
+    type Arg;
+    /// Name in listings, for example `Verified`.
+    const NAME: &'static str;
+}
+
+/// One row of a table.
+pub struct Endpoint {
+    /// HTTP method.
+    pub method: Method,
+    /// Path below the area's prefix.
+    pub path: &'static str,
+    /// Name of the policy.
+    pub policy: &'static str,
+    /// Name of the handler.
+    pub handler: &'static str,
+    route: MethodRouter<App>,
+}
+
+/// The endpoints of one area of the API.
+pub struct Area {
+    /// Name, as in the reference's router file.
+    pub name: &'static str,
+    /// Path prefixes that all rows are mounted under; usually one.
+    pub prefixes: &'static [&'static str],
+    /// The rows.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// Argument lists of handlers whose first argument is `First`.
+pub trait StartsWith<First> {}
+
+macro_rules! starts_with {
+    ($($rest:ident),*) => {
+        impl<M, First, $($rest),*> StartsWith<First> for (M, First, $($rest,)*) {}
+    };
+}
+
+starts_with!();
+starts_with!(A);
+starts_with!(A, B);
+starts_with!(A, B, C);
+starts_with!(A, B, C, D);
+
+/// Makes a row; called by [`endpoints!`](crate::endpoints!).
+pub fn endpoint<P, H, T>(method: Method, path: &'static str, name: &'static str, handler: H) -> Endpoint
+where
+    P: Policy,
+    H: Handler<T, App>,
+    T: StartsWith<P::Arg> + 'static,
+{
+    let filter = MethodFilter::try_from(method.clone()).unwrap_or(MethodFilter::GET);
+    Endpoint { method, path, policy: P::NAME, handler: name, route: on(filter, handler) }
+}
+
+/// Declares the table of an area.
+///
+/// ```ignore
+/// pub fn area() -> Area {
+///     endpoints! { "prompts" at "/api/v1/prompts";
+///         GET  "/"                Verified      => list,
+///         POST "/create"          Verified      => create,
+///         GET  "/id/{id}"         Read<Prompt>  => get,
+///     }
+/// }
+/// ```
+#[macro_export]
+macro_rules! endpoints {
+    ($area:literal at $($prefix:literal),+ ; $($method:ident $path:literal $policy:ty => $handler:path),* $(,)?) => {
+        $crate::endpoint::Area {
+            name: $area,
+            prefixes: &[$($prefix),+],
+            endpoints: vec![$(
+                $crate::endpoint::endpoint::<$policy, _, _>(
+                    ::http::Method::$method, $path, stringify!($handler), $handler
+                )
+            ),*],
+        }
+    };
+}
+
+impl Area {
+    /// Every row as `(method, full path, policy, handler)`.
+    pub fn rows(&self) -> impl Iterator<Item = (&Method, String, &'static str, &'static str)> {
+        self.prefixes.iter().flat_map(move |prefix| {
+            self.endpoints
+                .iter()
+                .map(move |row| (&row.method, format!("{prefix}{}", row.path), row.policy, row.handler))
+        })
+    }
+
+    /// Mounts the rows on a router.
+    pub fn mount(self, mut router: Router<App>) -> Router<App> {
+        for prefix in self.prefixes {
+            for row in &self.endpoints {
+                router = router.route(&format!("{prefix}{}", row.path), row.route.clone());
+            }
+        }
+        router
+    }
+}
