@@ -3,26 +3,34 @@
 #
 #   scripts/test-services.sh start    starts what is not running and prints the exports of `env`
 #   scripts/test-services.sh env      prints `export OUI_TEST_POSTGRES_URL=... OUI_TEST_REDIS_URL=...`; fails when stopped
-#   scripts/test-services.sh stop     stops both; the data stay for the next start
+#   scripts/test-services.sh stop     stops both and removes their data
 #
 # Usual call: eval "$(scripts/test-services.sh start)"
 #
-# OUI_TEST_HOME    folder of data, sockets and logs; default ~/.cache/oui-test. PostgreSQL does not run as root:
-#                  there it runs as the user `postgres`, who cannot enter root's home, and the default is
-#                  /var/tmp/oui-test.
+# OUI_TEST_HOME    folder of data, sockets and logs. Default: below /dev/shm if there is a GiB of memory free, since
+#                  making a database per test is ten times faster there; else ~/.cache/oui-test, and for root
+#                  /var/tmp/oui-test (PostgreSQL does not run as root but as the user `postgres`, who cannot enter
+#                  root's home)
 # OUI_TEST_PG_BIN  folder of the PostgreSQL programs; default: the newest below /usr/lib/postgresql, else PATH
 #
-# Both listen on free ports of 127.0.0.1 that stay the same between starts. Nothing is durable: fsync is off.
+# Both listen on free ports of 127.0.0.1. Nothing is durable: fsync is off.
 # On Debian the programs come with: apt-get install postgresql redis-server
 set -euo pipefail
 
-if [[ -n ${OUI_TEST_HOME:-} ]]; then
-  home=$OUI_TEST_HOME
-elif [[ $(id -u) -eq 0 ]]; then
-  home=/var/tmp/oui-test
-else
-  home=$HOME/.cache/oui-test
-fi
+choose_home() {
+  local memory free
+  memory=/dev/shm/oui-test-$(id -u)
+  free=$(df --output=avail -k /dev/shm 2>/dev/null | tail -n 1 || echo 0)
+  if [[ -d $memory || (-w /dev/shm && ${free:-0} -ge 1048576) ]]; then
+    printf '%s' "$memory"
+  elif [[ $(id -u) -eq 0 ]]; then
+    printf '/var/tmp/oui-test'
+  else
+    printf '%s/.cache/oui-test' "$HOME"
+  fi
+}
+
+home=${OUI_TEST_HOME:-$(choose_home)}
 pg_home=$home/postgres
 pg_data=$pg_home/data
 redis_home=$home/redis
@@ -173,6 +181,8 @@ case ${1:-} in
   stop)
     pg_stop
     redis_stop
+    rm -rf "$pg_home" "$redis_home" "$home/lock"
+    rmdir "$home" 2>/dev/null || true
     ;;
   *)
     fail "usage: scripts/test-services.sh start|stop|env"

@@ -20,10 +20,10 @@
 //! them. The original's tables are never altered.
 //!
 //! 1. Write `sql/oui/NNN_name.sql` with the next number. Both databases run the same text, so keep to what they
-//!    share: types `text`, `bigint`, `double precision`; `NOT NULL` beside every `PRIMARY KEY`; flags and JSON as
-//!    `bigint` and `text`; times as `bigint` with the unit in a comment. Tables are `oui_...`, indexes `oui_idx_...`.
-//!    An index on a table of the original names plain columns only: an expression or collation of ours would lock the
-//!    original out.
+//!    share: types `text`, `bigint`, `double precision`, and `json` for objects and arrays (SQLite turns a bare JSON
+//!    number in such a column into a number); `NOT NULL` beside every `PRIMARY KEY`; flags as `bigint`; times as
+//!    `bigint` with the unit in a comment. Tables are `oui_...`, indexes `oui_idx_...`. An index on a table of the
+//!    original names plain columns only: an expression or collation of ours would lock the original out.
 //! 2. Append it to `MIGRATIONS` in `src/own.rs`. The list only grows; released files are never edited, renamed or
 //!    reordered, since databases record what they have run (number and name in `oui_migration`) and
 //!    a record that differs from the list is refused. A mistake is mended by a further migration.

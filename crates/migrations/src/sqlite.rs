@@ -108,10 +108,9 @@ impl<'a> File<'a> {
                 // A crash left a rollback journal: any program that opens the file must roll it back first.
                 let mut connection = self.open(self.pragmas.quiet_options(&self.path)).await?;
                 let recovered = catalogue::read(&mut connection).await;
-                close(connection)
+                finish(connection, recovered)
                     .await
                     .map_err(|error| self.failed("recovering it after a crash", error))?;
-                recovered.map_err(|error| self.failed("recovering it after a crash", error))?;
                 self.look_once().await
             }
             result => result,
@@ -129,9 +128,9 @@ impl<'a> File<'a> {
             .immutable(alone);
         let mut connection = self.open(options).await?;
         let found = catalogue::read(&mut connection).await;
-        let closed = close(connection).await;
-        let found = found.map_err(|error| self.failed("reading its tables", error))?;
-        closed.map_err(|error| self.failed("closing it", error))?;
+        let found = finish(connection, found)
+            .await
+            .map_err(|error| self.failed("reading its tables", error))?;
         judge(&self.place, &found)
     }
 
@@ -157,10 +156,9 @@ impl<'a> File<'a> {
             Ok((mode == "wal") == self.pragmas.wal)
         }
         .await;
-        let closed = close(connection).await;
-        let settled = result.map_err(|error| self.failed("checking that it can be written", error))?;
-        closed.map_err(|error| self.failed("closing it", error))?;
-        Ok(settled)
+        finish(connection, result)
+            .await
+            .map_err(|error| self.failed("checking that it can be written", error))
     }
 
     /// Creates or completes the database with everybody else locked out.
@@ -170,7 +168,7 @@ impl<'a> File<'a> {
             .open(options.locking_mode(SqliteLockingMode::Exclusive))
             .await?;
         let result = self.change(&mut connection, now).await;
-        let closed = close(connection).await;
+        let closed = connection.close().await;
         let outcome = result?;
         closed.map_err(|error| self.failed("closing it", error))?;
         Ok(outcome)
@@ -279,6 +277,11 @@ impl<'a> File<'a> {
             .map_or_else(String::new, |error| error.message().to_owned());
         match code(&source) {
             Some(READONLY_ROLLBACK) => MigrationError::Database { place, doing, source },
+            // SQLite fell back to reading only, and the system does not lock such a file for writing.
+            Some(IOERR_LOCK) => MigrationError::ReadOnly {
+                place,
+                found: "it cannot be locked for writing".into(),
+            },
             Some(code) => match code & 0xff {
                 BUSY | LOCKED => MigrationError::Locked { place },
                 PERM | READONLY | CANTOPEN => MigrationError::ReadOnly { place, found },
@@ -291,9 +294,11 @@ impl<'a> File<'a> {
     }
 }
 
-/// Closes a connection so that its locks are gone when this returns.
-async fn close(connection: SqliteConnection) -> Result<(), sqlx::Error> {
-    connection.close().await
+/// Closes a connection after the work that ended in `result`, so that its locks are gone when this returns.
+async fn finish<T>(connection: SqliteConnection, result: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
+    let closed = connection.close().await;
+    let value = result?;
+    closed.map(|()| value)
 }
 
 // Result codes of SQLite (https://www.sqlite.org/rescode.html); the low byte is the primary one.
@@ -305,6 +310,7 @@ const CORRUPT: u32 = 11;
 const FULL: u32 = 13;
 const CANTOPEN: u32 = 14;
 const NOTADB: u32 = 26;
+const IOERR_LOCK: u32 = 10 | (15 << 8);
 const READONLY_ROLLBACK: u32 = READONLY | (3 << 8);
 
 fn code(error: &sqlx::Error) -> Option<u32> {

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions, SqliteConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqliteConnection};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
@@ -88,7 +88,7 @@ async fn verify(connection: &mut SqliteConnection, found: &Found, copy: &Path) -
         .immutable(true);
     let mut copied = options.disable_statement_logging().connect().await?;
     let result = compare(connection, &mut copied, found).await;
-    super::close(copied).await?;
+    copied.close().await?;
     result
 }
 

@@ -127,6 +127,14 @@ async fn the_journal_mode_follows_the_settings() {
 }
 
 #[tokio::test]
+async fn a_server_may_prepare_its_database_in_a_task() {
+    let database = SqliteDatabase::missing();
+    let target = database.target();
+    let task = tokio::spawn(async move { prepare(&target, NOW).await });
+    assert_eq!(task.await.unwrap().unwrap(), Outcome::Created);
+}
+
+#[tokio::test]
 async fn of_two_servers_that_start_together_one_creates() {
     let database = SqliteDatabase::missing();
     let (first, second) = tokio::join!(start(&database), start(&database));
