@@ -1,0 +1,131 @@
+//! Replays a scenario and tells where the answers differ from the golden file; and records one.
+
+use std::{fmt, path::Path};
+
+use anyhow::Result;
+
+use crate::{
+    compare::{Difference, differences},
+    golden::{Golden, GoldenStep},
+    runner::Runner,
+    scenario::Scenario,
+};
+
+/// What came of one step that was not as recorded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepReport {
+    /// The step's label.
+    pub step: String,
+    /// Where the answer differs.
+    pub differences: Vec<Difference>,
+    /// Why the step could not be played.
+    pub failure: Option<String>,
+}
+
+/// What came of replaying one scenario.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// `area/name`.
+    pub scenario: String,
+    /// How many steps were compared.
+    pub steps: usize,
+    /// The steps that differ, in order.
+    pub faults: Vec<StepReport>,
+}
+
+impl Report {
+    /// Whether every step was answered as recorded.
+    #[must_use]
+    pub fn is_same(&self) -> bool {
+        self.faults.is_empty()
+    }
+
+    fn failed(scenario: &Scenario, step: &str, failure: &anyhow::Error) -> Self {
+        let fault = StepReport { step: step.to_owned(), differences: vec![], failure: Some(format!("{failure:#}")) };
+        Self { scenario: scenario.id(), steps: 0, faults: vec![fault] }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_same() {
+            return writeln!(out, "{}: {} steps as recorded", self.scenario, self.steps);
+        }
+        writeln!(out, "{}: {} of {} steps differ", self.scenario, self.faults.len(), self.steps)?;
+        for fault in &self.faults {
+            writeln!(out, "  {}", fault.step)?;
+            if let Some(failure) = &fault.failure {
+                writeln!(out, "    {failure}")?;
+            }
+            for difference in &fault.differences {
+                writeln!(out, "    {difference}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Replays a scenario against a server that is empty and runs with the scenario's profile.
+/// `provider_url` is where the provider of that server can be steered.
+pub async fn replay(base_url: &str, provider_url: &str, scenario: &Scenario, golden: &Golden) -> Report {
+    let mut runner = match Runner::new(base_url, provider_url) {
+        Ok(runner) => runner,
+        Err(error) => return Report::failed(scenario, "start", &error),
+    };
+    if let Err(error) = runner.prepare(scenario).await {
+        return Report::failed(scenario, "people", &error);
+    }
+    let mut report = Report { scenario: scenario.id(), steps: 0, faults: vec![] };
+    let mut recorded = golden.steps.iter();
+    for step in &scenario.steps {
+        let mut fault = StepReport { step: step.label.clone(), differences: vec![], failure: None };
+        match runner.play(step).await {
+            Ok(None) => continue,
+            Ok(Some(answer)) => match recorded.next() {
+                Some(golden) if golden.step == step.label => {
+                    let actual = runner.masker().compare(&answer, &runner.names);
+                    fault.differences = differences(&golden.answer, &actual, &mut runner.names);
+                }
+                _ => fault.failure = Some("the golden file is older than the scenario: record it again".to_owned()),
+            },
+            Err(error) => {
+                fault.failure = Some(format!("{error:#}"));
+                recorded.next();
+            }
+        }
+        report.steps += 1;
+        if !fault.differences.is_empty() || fault.failure.is_some() {
+            report.faults.push(fault);
+        }
+    }
+    report
+}
+
+/// As [`replay`], with the golden file from a folder.
+pub async fn replay_from(folder: &Path, base_url: &str, provider_url: &str, scenario: &Scenario) -> Report {
+    match Golden::load(folder, scenario) {
+        Ok(golden) => replay(base_url, provider_url, scenario, &golden).await,
+        Err(error) => Report::failed(scenario, "golden file", &error),
+    }
+}
+
+/// Plays a scenario and keeps the answers.
+///
+/// # Errors
+/// When a step cannot be played.
+pub async fn record(base_url: &str, provider_url: &str, scenario: &Scenario) -> Result<Golden> {
+    let mut runner = Runner::new(base_url, provider_url)?;
+    runner.prepare(scenario).await?;
+    let mut golden = Golden { scenario: scenario.id(), profile: scenario.profile.clone(), steps: vec![] };
+    for step in &scenario.steps {
+        let played = runner.play(step).await.map_err(|error| {
+            let before = golden.steps.last().map(|step| format!("{}: {}", step.step, step.answer)).unwrap_or_default();
+            error.context(format!("{}, after {before}", step.label))
+        });
+        if let Some(answer) = played? {
+            let answer = runner.masker().record(&answer, &mut runner.names);
+            golden.steps.push(GoldenStep { step: step.label.clone(), answer });
+        }
+    }
+    Ok(golden)
+}
