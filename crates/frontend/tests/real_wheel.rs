@@ -2,7 +2,11 @@
 //! `scripts/frontend-cache.sh` and the browser tests keep it too), unpacked and served. Skipped with
 //! a printed reason where pip or its index cannot be reached, unless `CI=true`.
 
-#![expect(clippy::expect_used, clippy::print_stdout, reason = "helpers of a test, which may fail and speak")]
+#![expect(
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "helpers of a test, which may fail and speak"
+)]
 
 use std::io::Read;
 use std::path::{Path, PathBuf};

@@ -47,11 +47,11 @@ pub enum InstallError {
         /// The end of pip's output.
         output: String,
     },
-    /// The package index answers but does not have this version.
+    /// pip found no such version: the index does not have it, or failed without saying so.
     #[error(
-        "the package index in pip's configuration does not offer {FRONTEND_PACKAGE} {FRONTEND_VERSION}. If it is a \
-         mirror, have it added there or use another index (pip config list shows the present one), or pass a wheel \
-         file with --wheel FILE.\npip said:\n{output}"
+        "pip found no {FRONTEND_PACKAGE} {FRONTEND_VERSION}: the package index in its configuration cannot be reached or \
+         does not have it (pip config list shows the configuration). Check the network, use another index, or pass a \
+         wheel file with --wheel FILE.\npip said:\n{output}"
     )]
     NotOffered {
         /// The end of pip's output.

@@ -29,10 +29,10 @@ const LEFTOVER_AGE: std::time::Duration = std::time::Duration::from_secs(24 * 60
 /// How much work goes into compressed variants of the files, once, at installation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Compression {
-    /// Smallest transfers; about a minute of processor time for the whole client.
+    /// Smallest transfers; about half a minute of processor time for the whole client.
     #[default]
     Best,
-    /// About a tenth larger transfers for a few seconds of processor time.
+    /// Transfers some 5 % larger, for a few seconds of processor time.
     Fast,
     /// Nothing now: each file is compressed when it is first asked for.
     OnDemand,

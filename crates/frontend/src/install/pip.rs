@@ -29,8 +29,8 @@ const OLDEST_PIP: u32 = 20;
 const PRETEND_PYTHON: &[&str] = &["--python-version", "3.11", "--implementation", "cp"];
 
 /// How much of pip's output is shown when it fails.
-const SHOWN_LINES: usize = 8;
-const SHOWN_CHARS: usize = 1500;
+const SHOWN_LINES: usize = 5;
+const SHOWN_LINE_CHARS: usize = 240;
 
 /// Traces of a missing network in pip's output (urllib3 and OS messages).
 const NETWORK_SIGNS: &[&str] = &[
@@ -211,7 +211,7 @@ impl Pip {
             tokio::select! {
                 output = &mut pip => return output.map_err(at(Path::new(&self.program))),
                 _ = tick.tick() => {
-                    let bytes = size_of(dir.to_path_buf()).await;
+                    let bytes = largest_in(dir.to_path_buf()).await;
                     if reported != Some(bytes) {
                         progress.report(Step::Downloading { bytes });
                         reported = Some(bytes);
@@ -234,8 +234,9 @@ async fn wheel_in(folder: &Path) -> std::io::Result<Option<PathBuf>> {
     Ok(None)
 }
 
-/// Bytes in a folder that is being written to; what vanishes meanwhile counts nothing.
-async fn size_of(folder: PathBuf) -> u64 {
+/// Size of the largest file below a folder that is being written to: the wheel so far, which pip copies
+/// once or twice on its way. What vanishes meanwhile counts nothing.
+async fn largest_in(folder: PathBuf) -> u64 {
     fn measure(folder: &Path) -> u64 {
         let Ok(entries) = std::fs::read_dir(folder) else {
             return 0;
@@ -247,7 +248,8 @@ async fn size_of(folder: PathBuf) -> u64 {
                 Ok(meta) => meta.len(),
                 Err(_) => 0,
             })
-            .sum()
+            .max()
+            .unwrap_or(0)
     }
     tokio::task::spawn_blocking(move || measure(&folder))
         .await
@@ -291,9 +293,17 @@ fn last_lines(said: &str) -> String {
         .map(str::trim_end)
         .filter(|line| !line.is_empty())
         .collect();
-    let text = lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n");
-    let skip = text.chars().count().saturating_sub(SHOWN_CHARS);
-    text.chars().skip(skip).collect()
+    let shown = lines[lines.len().saturating_sub(SHOWN_LINES)..]
+        .iter()
+        .map(|line| clipped(line));
+    shown.collect::<Vec<_>>().join("\n")
+}
+
+fn clipped(line: &str) -> String {
+    match line.char_indices().nth(SHOWN_LINE_CHARS) {
+        Some((end, _)) => format!("{}...", &line[..end]),
+        None => line.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -320,7 +330,10 @@ mod tests {
         let shown = last_lines(&said);
         assert_eq!(shown.lines().count(), SHOWN_LINES);
         assert!(shown.ends_with("line 29"));
-        assert_eq!(last_lines(&"x".repeat(5000)).len(), SHOWN_CHARS);
+        assert_eq!(
+            last_lines(&"ü".repeat(5000)),
+            format!("{}...", "ü".repeat(SHOWN_LINE_CHARS))
+        );
     }
 
     #[tokio::test]

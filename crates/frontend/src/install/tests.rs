@@ -357,7 +357,7 @@ mod with_pip {
             assert!(setup.left_behind().is_empty());
         };
         check("could not reach the package index", PIP, network).await;
-        check("does not offer open-webui 0.12.4", PIP, offered).await;
+        check("pip found no open-webui 0.12.4", PIP, offered).await;
         check("is full", PIP, full).await;
         check("pip said:\nbroken", PIP, "echo broken; exit 3").await;
         check("could not download", PIP, "true").await;
