@@ -126,15 +126,42 @@ scenario('a demoted administrator loses the admin panel', async (stage) => {
 
 scenario('a group is made, filled and deleted', async (stage) => {
 	const admin = await newAccount();
+	const member = await newAccount({ role: 'user', name: 'Mia Member' });
+	const stored = async () => (await call('GET', '/api/v1/groups/', admin)).find((one) => one.name === name);
+	const name = unique('group');
 	const tab = await stage.window(admin);
 	await tab.goto('/admin/users/groups');
 	await tab.page.getByRole('button', { name: 'New Group' }).click();
-	const name = unique('group');
 	const dialog = tab.page.getByRole('dialog');
-	await dialog.getByPlaceholder('Group Name').fill(name);
-	await dialog.getByRole('button', { name: 'Create' }).click();
+	await dialog.getByRole('textbox', { name: 'Group Name' }).fill(name);
+	await saveAndClose(dialog);
 	await notice(tab, 'Group created successfully').waitFor();
-	await tab.page.getByText(name).first().waitFor();
-	const group = (await call('GET', '/api/v1/groups/', admin)).find((one) => one.name === name);
-	assert.ok(group);
+
+	const entry = tab.page.getByRole('group', { name });
+	await entry.getByRole('button').first().click();
+	await dialog.getByRole('button', { name: 'Permissions' }).click();
+	await dialog.getByRole('switch', { name: 'Prompts Access' }).click();
+	await stage.shot(tab, 'permissions');
+	await saveAndClose(dialog);
+	await eventually(async () => assert.equal((await stored()).permissions.workspace.prompts, true));
+
+	await entry.getByRole('button').first().click();
+	await dialog.getByRole('button', { name: 'Users', exact: true }).click();
+	await dialog.getByPlaceholder('Search').fill(member.email);
+	await dialog.getByRole('checkbox', { name: 'Mia Member' }).click();
+	await eventually(async () => assert.equal((await stored()).member_count, 1));
+	await stage.shot(tab, 'members');
+	await dialog.getByRole('button', { name: 'Close' }).click();
+	await dialog.waitFor({ state: 'detached' });
+
+	const theirs = await stage.window(member);
+	await theirs.goto('/workspace/prompts');
+	await theirs.page.getByRole('heading', { name: 'Prompts', level: 1 }).waitFor();
+
+	await entry.getByRole('button').first().click();
+	await dialog.getByRole('button', { name: 'General' }).click();
+	await dialog.getByRole('button', { name: 'Delete' }).click();
+	await tab.page.getByRole('dialog').getByRole('button', { name: 'Confirm' }).click();
+	await entry.waitFor({ state: 'detached' });
+	assert.equal(await stored(), undefined);
 });

@@ -4,7 +4,7 @@
 use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString, rand_core::OsRng};
 use argon2::{Algorithm, Argon2, Params, Version};
 use oui_core::{ApiError, ApiResult, messages};
-use regex::Regex;
+use fancy_regex::Regex;
 
 /// bcrypt looks at no more bytes than these.
 const BCRYPT_MAX_BYTES: usize = 72;
@@ -36,7 +36,7 @@ impl PasswordPolicy {
             return Err(ApiError::bad_request(messages::PASSWORD_TOO_LONG));
         }
         match &self.pattern {
-            Some((pattern, hint)) if !pattern.is_match(password) => {
+            Some((pattern, hint)) if !pattern.is_match(password).unwrap_or(false) => {
                 let fallback = "The password does not meet the required validation criteria.";
                 Err(ApiError::bad_request(if hint.is_empty() { fallback } else { hint.as_str() }))
             }

@@ -1,1 +1,32 @@
-//! The completion pipeline.
+//! The completion pipeline: from the body of `POST /api/chat/completions` to a stored, streamed reply.
+//!
+//! [`Engine`] holds what a run needs; [`Engine::complete`] is the way in. A request is read into a
+//! [`turn::Turn`], its place in the chat is made (`place`), one run per model is started (`run`), which
+//! builds the payload (`payload`), calls the provider (`dispatch`), reduces the stream to output items
+//! (`output`), tells browsers about it (`emit`), and saves the end state. [`catalogue`] knows which models there
+//! are and who may use them. No HTTP types beyond statuses live here, and no SQL.
+
+pub mod catalogue;
+pub mod dispatch;
+mod emit;
+mod engine;
+pub mod generate;
+mod journal;
+mod non_stream;
+mod output;
+mod output_tags;
+pub mod payload;
+mod place;
+mod run;
+mod streaming;
+mod streams;
+pub mod tasks;
+pub mod template;
+pub mod turn;
+
+pub use catalogue::{Catalogue, Model};
+pub use engine::{Completion, Engine, EngineParts};
+pub use generate::TaskKind;
+pub use streams::Streams;
+pub use tasks::TaskRegistry;
+pub use turn::RunUser;

@@ -68,6 +68,11 @@ pub struct Config {
 }
 
 impl Config {
+    /// What the environment says for a key, whatever is stored.
+    pub fn environment_value<T: ConfigType>(&self, key: &Key<T>) -> T {
+        self.defaults.get(key.path()).and_then(T::read).unwrap_or_else(T::empty)
+    }
+
     /// Combines the environment with the rows of table `config`.
     ///
     /// A row wins over the environment, except for `oauth.*` (unless `ENABLE_OAUTH_PERSISTENT_CONFIG` is on)

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::db::{Dialect, RowCache};
 use crate::groups::Membership;
+use crate::models::Registered;
 use crate::users::Account;
 
 /// Caches by kind.
@@ -16,6 +17,8 @@ pub(crate) struct Caches {
     pub(crate) memberships: RowCache<String, Arc<Membership>>,
     /// User id by API key.
     pub(crate) api_keys: RowCache<String, String>,
+    /// Workspace models with their grants, all under one key.
+    pub(crate) models: RowCache<(), Arc<Vec<Registered>>>,
 }
 
 impl Caches {
@@ -30,6 +33,7 @@ impl Caches {
             accounts: RowCache::new(ttl, 20_000),
             memberships: RowCache::new(ttl, 20_000),
             api_keys: RowCache::new(ttl, 20_000),
+            models: RowCache::new(ttl, 1),
         }
     }
 }

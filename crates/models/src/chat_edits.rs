@@ -72,6 +72,27 @@ pub async fn create_in(tx: &mut Tx, new: NewChat) -> DbResult<ChatRow> {
     Ok(row)
 }
 
+/// Notes in the journal that a reply is being written.
+pub async fn begin_reply(
+    tx: &mut Tx,
+    chat_id: &str,
+    message_id: &str,
+    user_id: &str,
+    task_id: &str,
+) -> DbResult<()> {
+    let row = crate::stream_journal::JournalRow {
+        message_id: message_id.to_owned(),
+        chat_id: chat_id.to_owned(),
+        user_id: user_id.to_owned(),
+        task_id: task_id.to_owned(),
+        state: None,
+        updated_at: tx.db().now(),
+    };
+    row.insert_or(tx, "ON CONFLICT (message_id) DO UPDATE SET task_id = excluded.task_id, state = excluded.state")
+        .await?;
+    Ok(())
+}
+
 /// Messages of a document: its history, or the flat list of documents from before the tree.
 fn initial_messages(document: &Object) -> Vec<(String, Value)> {
     let tree = document.get("history").and_then(|history| history.get("messages")).and_then(Value::as_object);
@@ -120,6 +141,11 @@ pub async fn edit(db: &Db, chat_id: &str) -> DbResult<Option<Edit>> {
 }
 
 impl Edit {
+    /// The transaction, for rows of other tables that belong to the change.
+    pub fn tx(&mut self) -> &mut Tx {
+        &mut self.tx
+    }
+
     /// The history.
     pub fn history(&mut self) -> &mut Object {
         history::of(&mut self.document)
@@ -156,6 +182,11 @@ impl Edit {
         gone
     }
 
+    /// Notes in the journal that a reply is being written, in the transaction that makes its place.
+    pub async fn begin_reply(&mut self, message_id: &str, user_id: &str, task_id: &str) -> DbResult<()> {
+        begin_reply(&mut self.tx, &self.row.id, message_id, user_id, task_id).await
+    }
+
     /// Sets a column besides the document.
     pub fn set(&mut self, column: &'static str, value: impl Into<crate::db::Arg>) {
         self.changes = std::mem::take(&mut self.changes).set(column, value);
@@ -163,7 +194,16 @@ impl Edit {
 
     /// Writes the document, the touched messages and the derived columns, and commits. `touch` moves the
     /// chat to the top of the lists.
-    pub async fn save(mut self, touch: bool) -> DbResult<ChatRow> {
+    pub async fn save(self, touch: bool) -> DbResult<ChatRow> {
+        self.finish(touch, None).await
+    }
+
+    /// [`Edit::save`] that also takes a finished reply out of the journal.
+    pub async fn save_reply(self, message_id: &str) -> DbResult<ChatRow> {
+        self.finish(true, Some(message_id)).await
+    }
+
+    async fn finish(mut self, touch: bool, reply: Option<&str>) -> DbResult<ChatRow> {
         let now = self.tx.db().now();
         let title = self.document.get("title").and_then(Value::as_str).unwrap_or(NEW_CHAT).to_owned();
         let current = history::current_id(&self.document);
@@ -184,6 +224,9 @@ impl Edit {
             }
         }
         chat_messages::delete(&mut self.tx, &self.row.id, &self.deleted).await?;
+        if let Some(message_id) = reply {
+            crate::stream_journal::remove(&mut self.tx, message_id).await?;
+        }
         self.tx.commit().await?;
         self.row.chat = Some(document);
         self.row.title = Some(title);
@@ -219,6 +262,19 @@ pub async fn upsert_message(
     history::repair(&mut edit.document);
     edit.upsert(message_id, message);
     edit.save(touch).await.map(Some)
+}
+
+/// [`upsert_message`] for the last change of a reply: takes it out of the journal as well.
+pub async fn finish_reply(
+    db: &Db,
+    chat_id: &str,
+    message_id: &str,
+    message: Object,
+) -> DbResult<Option<ChatRow>> {
+    let Some(mut edit) = edit(db, chat_id).await? else { return Ok(None) };
+    history::repair(&mut edit.document);
+    edit.upsert(message_id, message);
+    edit.save_reply(message_id).await.map(Some)
 }
 
 /// Replaces top-level fields of the document; a history in it is merged, not replaced: replies that are

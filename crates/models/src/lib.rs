@@ -5,15 +5,24 @@
 
 pub mod api_keys;
 pub mod auths;
+pub mod chat_access;
+pub mod channels;
 pub mod chat_edits;
+pub mod chat_files;
+pub mod chat_lists;
 pub mod chat_messages;
 pub mod chats;
 mod caches;
 pub mod config;
 pub mod db;
+pub mod folders;
 pub mod grants;
 pub mod groups;
 pub mod history;
+pub mod models;
+pub mod notes;
+pub mod stream_journal;
+pub mod tags;
 pub mod usage;
 pub mod users;
 

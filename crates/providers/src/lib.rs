@@ -25,6 +25,7 @@ mod python;
 mod reply;
 pub mod responses;
 pub mod responses_stream;
+mod rewrite;
 mod secret;
 pub mod sse;
 mod tls;

@@ -81,7 +81,7 @@ impl OllamaClient {
         let Value::Object(mut payload) = payload else {
             return Err(no_object().into());
         };
-        let stream = payload.get("stream").is_none_or(truthy);
+        let stream = truthy(payload.entry("stream").or_insert(Value::Bool(true)));
         tidy(connection, &mut payload);
         let body = Value::Object(payload);
         let reply = self.request(connection, Method::POST, "api/chat", Some(&body), stream, context);
@@ -96,7 +96,7 @@ impl OllamaClient {
     }
 
     /// A call to `path` below the connection's address, passed on as it is. With `stream` the answer comes
-    /// back in pieces, otherwise as one value (null when it is no JSON).
+    /// back in pieces, otherwise as one value (null when it is no JSON or breaks off).
     ///
     /// Errors: the provider's status with its `error` as detail, or 500 with what went wrong.
     pub async fn request(
@@ -122,7 +122,7 @@ impl OllamaClient {
             .http
             .send(request)
             .await
-            .map_err(|error| connection_error(&error, None))?;
+            .map_err(|error| connection_error(&error))?;
         let status = response.status();
         if status.as_u16() >= 400 {
             let headers = response.headers().clone();
@@ -134,11 +134,15 @@ impl OllamaClient {
             let idle = self.http.options().timeouts.stream_idle;
             return Ok(ChatReply::Stream(reply::stream(response, idle)));
         }
-        match reply::read(response).await {
-            Ok(Body::Json(value)) => Ok(ChatReply::Json(value)),
-            Ok(Body::Text(_)) => Ok(ChatReply::Json(Value::Null)),
-            Err(error) => Err(connection_error(&error, Some(status)).into()),
-        }
+        // Clients of the reference get null for an answer that is no JSON or breaks off.
+        Ok(ChatReply::Json(match reply::read(response).await {
+            Ok(Body::Json(value)) => value,
+            Ok(Body::Text(_)) => Value::Null,
+            Err(error) => {
+                tracing::error!(error = error.for_log(), "provider connection failed");
+                Value::Null
+            }
+        }))
     }
 }
 
@@ -184,9 +188,9 @@ fn failure(
         .fold(error, |error, (name, value)| error.with_header(name, &value))
 }
 
-fn connection_error(error: &TransportError, begun: Option<StatusCode>) -> ApiError {
+fn connection_error(error: &TransportError) -> ApiError {
     tracing::error!(error = error.for_log(), "provider connection failed");
-    let status = begun.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let status = StatusCode::INTERNAL_SERVER_ERROR;
     match error.to_string() {
         text if text.is_empty() => server_connection_error(status),
         text => ApiError::new(status, format!("Ollama: {text}")),

@@ -1,14 +1,13 @@
 //! Answers of Ollama's `/api/chat` turned into chat completions: whole ones, and NDJSON streams into
 //! server-sent events.
 
-use bytes::Bytes;
-use futures::{Stream, StreamExt, future, stream};
 use oui_core::{Clock, ids};
 use serde_json::{Value, json};
 
 use crate::ndjson::NdjsonParser;
 use crate::python::truthy;
 use crate::reply::{ByteStream, StreamError};
+use crate::rewrite::{append_event, rewrite};
 
 /// Usage of an answer under all names that clients know: OpenAI's, the neutral ones and Ollama's measurements.
 pub fn usage(answer: &Value) -> Value {
@@ -191,56 +190,26 @@ impl ChunkMaker {
 
 /// Turns an NDJSON body into server-sent events, ending with `[DONE]` when the body ended well.
 pub fn to_events(body: ByteStream, clock: Clock) -> ByteStream {
-    let state = (body, NdjsonParser::default(), ChunkMaker::new(clock), false);
-    let converted = stream::unfold(state, |(mut body, mut parser, mut maker, over)| async move {
-        if over {
-            return None;
+    let (mut parser, mut maker) = (NdjsonParser::default(), ChunkMaker::new(clock));
+    rewrite(body, move |piece, out| {
+        match piece {
+            Some(piece) => parser.feed(piece),
+            None => parser.finish(),
         }
-        let (piece, over) = match body.next().await {
-            Some(Ok(piece)) => {
-                parser.feed(&piece);
-                let found = events(&mut parser, &mut maker);
-                let failed = found.is_err();
-                (found.map(Bytes::from), failed)
-            }
-            Some(Err(error)) => (Err(error), true),
-            None => {
-                parser.finish();
-                let last = events(&mut parser, &mut maker);
-                (last.map(|events| Bytes::from(events + "data: [DONE]\n\n")), true)
-            }
-        };
-        Some((piece, (body, parser, maker, over)))
-    });
-    Box::pin(without_empty(converted))
-}
-
-fn without_empty(
-    pieces: impl Stream<Item = Result<Bytes, StreamError>> + Send + 'static,
-) -> impl Stream<Item = Result<Bytes, StreamError>> + Send {
-    pieces.filter(|piece| future::ready(!matches!(piece, Ok(bytes) if bytes.is_empty())))
-}
-
-/// Events for all lines that are complete.
-fn events(parser: &mut NdjsonParser, maker: &mut ChunkMaker) -> Result<String, StreamError> {
-    let mut out = String::new();
-    while let Some(line) = parser.next_line()? {
-        append(line, maker, &mut out)?;
-    }
-    Ok(out)
-}
-
-fn append(line: &[u8], maker: &mut ChunkMaker, out: &mut String) -> Result<(), StreamError> {
-    let line: Value =
-        serde_json::from_slice(line).map_err(|_| StreamError::Broken("a line is no JSON".to_owned()))?;
-    out.push_str("data: ");
-    out.push_str(&maker.chunk(&line).to_string());
-    out.push_str("\n\n");
-    Ok(())
+        while let Some(line) = parser.next_line()? {
+            let line = serde_json::from_slice(line);
+            let line: Value = line.map_err(|_| StreamError::Broken("a line is no JSON".to_owned()))?;
+            append_event(out, &maker.chunk(&line));
+        }
+        Ok(())
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use futures::{StreamExt, stream};
+
     use super::*;
 
     #[test]
@@ -287,6 +256,22 @@ mod tests {
             found["choices"][0]["message"]["tool_calls"],
             json!([{"index": 0, "id": "c", "type": "function", "function": {"name": "f", "arguments": "{\"a\":[1]}"}}])
         );
+    }
+
+    #[tokio::test]
+    async fn what_came_before_a_bad_line_is_delivered() {
+        let good = Bytes::from_static(b"{\"message\":{\"content\":\"hi\"}}\nno json\n{}\n");
+        let body: ByteStream = Box::pin(stream::iter([Ok(good)]));
+        let pieces: Vec<_> = to_events(body, Clock::fixed(1)).collect().await;
+        assert_eq!(pieces.len(), 2);
+        assert!(pieces[0].as_ref().unwrap().starts_with(b"data: {"));
+        assert_eq!(
+            pieces[1],
+            Err(StreamError::Broken("a line is no JSON".to_owned()))
+        );
+        let body: ByteStream = Box::pin(stream::iter([Err(StreamError::Timeout)]));
+        let pieces: Vec<_> = to_events(body, Clock::fixed(1)).collect().await;
+        assert_eq!(pieces, [Err(StreamError::Timeout)]);
     }
 
     #[test]

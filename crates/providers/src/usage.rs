@@ -72,7 +72,8 @@ pub fn merge(current: &Map<String, Value>, incoming: &Map<String, Value>) -> Map
     let mut result = current.clone();
     result.extend(incoming.clone());
     for name in SUMMED {
-        if let Some(sum) = sum(current.get(name), incoming.get(name)) {
+        let (before, now) = (current.get(name), incoming.get(name));
+        if let Some(sum) = sum(before, now).filter(|_| before.is_some() || now.is_some()) {
             result.insert(name.to_owned(), sum);
         }
     }
@@ -104,27 +105,28 @@ fn object(value: Option<&Value>) -> Option<&Map<String, Value>> {
 
 fn sum_fields(before: Option<&Map<String, Value>>, now: Option<&Map<String, Value>>) -> Map<String, Value> {
     let mut result = before.cloned().unwrap_or_default();
-    for (name, value) in now.into_iter().flatten() {
-        let known = before.and_then(|before| before.get(name));
-        let merged = if value.is_object() || known.is_some_and(Value::is_object) {
-            Value::Object(sum_fields(object(known), object(Some(value))))
-        } else {
-            sum(known, Some(value)).unwrap_or_else(|| value.clone())
-        };
-        result.insert(name.clone(), merged);
+    result.extend(now.cloned().unwrap_or_default());
+    for (name, merged) in &mut result {
+        let parts = [before, now].map(|fields| fields.and_then(|fields| fields.get(name)));
+        if parts.iter().flatten().any(|part| part.is_object()) {
+            *merged = Value::Object(sum_fields(object(parts[0]), object(parts[1])));
+        } else if let Some(sum) = sum(parts[0], parts[1]) {
+            *merged = sum;
+        }
     }
     result
 }
 
-/// The sum of what are numbers; `None` when neither is. Whole numbers stay whole.
+/// The sum of what are numbers, an absent one being zero; `None` when neither is a number. Whole numbers stay
+/// whole.
 fn sum(a: Option<&Value>, b: Option<&Value>) -> Option<Value> {
-    match (
-        a.filter(|value| value.is_number()),
-        b.filter(|value| value.is_number()),
-    ) {
-        (None, None) => None,
-        (Some(one), None) | (None, Some(one)) => Some(one.clone()),
-        (Some(a), Some(b)) => match (a.as_i64(), b.as_i64()) {
+    let zero = Value::from(0);
+    let (a, b) = (a.unwrap_or(&zero), b.unwrap_or(&zero));
+    match (a.is_number(), b.is_number()) {
+        (false, false) => None,
+        (true, false) => Some(a.clone()),
+        (false, true) => Some(b.clone()),
+        (true, true) => match (a.as_i64(), b.as_i64()) {
             (Some(a), Some(b)) => Some(Value::from(a.saturating_add(b))),
             _ => Some(Value::from(a.as_f64()? + b.as_f64()?)),
         },
@@ -171,7 +173,7 @@ mod tests {
     fn rounds_add_up() {
         let first = map(
             json!({"prompt_tokens": 10, "completion_tokens": 5, "cost": 0.5, "model": "a",
-            "completion_tokens_details": {"reasoning_tokens": 2, "audio": null, "deep": {"x": 1}}}),
+            "completion_tokens_details": {"reasoning_tokens": 2, "audio": 1, "deep": {"x": 1}}}),
         );
         let second = map(
             json!({"prompt_tokens": 20, "completion_tokens": 7, "cost": 1, "model": "b",
@@ -181,7 +183,7 @@ mod tests {
             Value::Object(merge(&first, &second)),
             json!({
                 "prompt_tokens": 20, "completion_tokens": 7, "cost": 1.5, "model": "b",
-                "completion_tokens_details": {"reasoning_tokens": 5, "audio": null, "deep": {"x": 5, "y": 1}},
+                "completion_tokens_details": {"reasoning_tokens": 5, "audio": 1, "deep": {"x": 5, "y": 1}},
                 "input_tokens": 30, "output_tokens": 12, "total_tokens": 42,
             })
         );

@@ -24,18 +24,25 @@ pub struct Services {
     pub clock: Clock,
     /// Resolves credentials.
     pub auth: Arc<Authenticator>,
+    /// Rules for new passwords.
+    pub passwords: oui_access::passwords::PasswordPolicy,
     /// Reaches browsers.
     pub emitter: Arc<dyn Emitter>,
     /// Chat runs, model catalogue and provider connections.
     pub chat: Arc<oui_chat::Engine>,
     /// Numbers and lists that the socket server keeps.
     pub live: Arc<dyn Live>,
+    /// The client's files, the changelog among them.
+    pub frontend: oui_frontend::FrontendService,
 }
 
 /// What routes ask the socket server.
 pub trait Live: Send + Sync {
     /// Ids of the models in use.
     fn usage_models(&self) -> Vec<String>;
+
+    /// Ids of the sockets of a user.
+    fn sessions_of(&self, user_id: &str) -> Vec<String>;
 }
 
 impl App {
@@ -58,8 +65,9 @@ impl App {
         &self,
         changes: std::collections::BTreeMap<String, serde_json::Value>,
     ) -> ApiResult<()> {
-        oui_models::config::write(&self.db, changes.iter().map(|(key, value)| (key.as_str(), value))).await?;
+        oui_models::config::write(&self.db, self.config.rows_to_write(&changes)).await?;
         self.config.apply(&changes);
+        self.chat.catalogue.invalidate();
         Ok(())
     }
 }

@@ -68,7 +68,7 @@ impl<R: Role<Who = Identity>> Caller<R> {
 
     /// Whether the caller is an administrator whose role overrides grants.
     pub fn bypasses_grants(&self) -> bool {
-        self.is_admin() && self.app.settings.bypass_admin_access_control
+        self.is_admin() && self.app.settings.access.admin_bypass
     }
 
     /// Groups of the caller.

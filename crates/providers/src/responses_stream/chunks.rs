@@ -1,12 +1,11 @@
 //! Responses events as Chat Completions chunks.
 
-use bytes::Bytes;
-use futures::{StreamExt, future, stream};
 use oui_core::{Clock, ids};
 use serde_json::{Value, json};
 
 use crate::python::truthy;
-use crate::reply::{ByteStream, StreamError};
+use crate::reply::ByteStream;
+use crate::rewrite::{append_event, rewrite};
 use crate::sse::{SseItem, SseParser};
 
 /// Turns the events of one answer into chunks. Text, reasoning and tool calls are carried over; events about
@@ -159,58 +158,38 @@ impl EventConverter {
 /// Turns a body of Responses events into one of Chat Completions events, ending with `[DONE]` when the body
 /// ended well.
 pub fn to_chat_events(body: ByteStream, clock: Clock) -> ByteStream {
-    let state = (body, SseParser::default(), EventConverter::new(clock), false);
-    let converted = stream::unfold(state, |(mut body, mut parser, mut converter, over)| async move {
-        if over {
-            return None;
+    let (mut parser, mut converter) = (SseParser::default(), EventConverter::new(clock));
+    rewrite(body, move |piece, out| {
+        match piece {
+            Some(piece) => parser.feed(piece),
+            None => parser.finish(),
         }
-        let (piece, over) = match body.next().await {
-            Some(Ok(piece)) => {
-                parser.feed(&piece);
-                let found = convert(&mut parser, &mut converter);
-                let failed = found.is_err();
-                (found, failed)
+        while let Some(item) = parser.next_item()? {
+            let chunk = match &item {
+                SseItem::Event(event) => serde_json::from_str(&event.data)
+                    .ok()
+                    .and_then(|event| converter.chunk(&event)),
+                SseItem::Stray(line) => stray_error(line),
+            };
+            if let Some(chunk) = chunk {
+                append_event(out, &chunk);
             }
-            Some(Err(error)) => (Err(error), true),
-            None => {
-                parser.finish();
-                (
-                    convert(&mut parser, &mut converter).map(|events| events + "data: [DONE]\n\n"),
-                    true,
-                )
-            }
-        };
-        Some((piece.map(Bytes::from), (body, parser, converter, over)))
-    });
-    Box::pin(converted.filter(|piece| future::ready(!matches!(piece, Ok(bytes) if bytes.is_empty()))))
+        }
+        Ok(())
+    })
 }
 
-fn convert(parser: &mut SseParser, converter: &mut EventConverter) -> Result<String, StreamError> {
-    let mut out = String::new();
-    while let Some(item) = parser.next_item()? {
-        let text = match &item {
-            SseItem::Event(event) if event.is_done() => continue,
-            SseItem::Event(event) => &event.data,
-            SseItem::Stray(line) => line,
-        };
-        let Ok(event) = serde_json::from_str::<Value>(text) else {
-            continue;
-        };
-        let chunk = match &item {
-            SseItem::Stray(_) => event.get("error").map(|error| json!({ "error": error })),
-            SseItem::Event(_) => converter.chunk(&event),
-        };
-        if let Some(chunk) = chunk {
-            out.push_str("data: ");
-            out.push_str(&chunk.to_string());
-            out.push_str("\n\n");
-        }
-    }
-    Ok(out)
+/// The error that a line outside of all events reports.
+fn stray_error(line: &str) -> Option<Value> {
+    let line: Value = serde_json::from_str(line).ok()?;
+    line.get("error").map(|error| json!({ "error": error }))
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use futures::{StreamExt, stream};
+
     use super::*;
 
     #[tokio::test]

@@ -249,7 +249,7 @@ impl OutputItems {
         if let Some((list, position)) = list {
             let (Some(part), Some(parts)) = (
                 event.get("part").filter(|part| truthy(part)),
-                item[list].as_array_mut(),
+                item.get_mut(list).and_then(Value::as_array_mut),
             ) else {
                 return false;
             };

@@ -240,6 +240,26 @@ async fn trouble_inside_a_stream_is_told() {
 }
 
 #[tokio::test]
+async fn whole_answers_that_break_off_are_nothing() {
+    let provider = FakeProvider::start().await;
+    let connection = ollama(&provider.ollama_url(), json!({}));
+    let context = CallContext::default();
+    let native = client()
+        .ollama
+        .native_chat(&connection, ask("broken", false), &context)
+        .await;
+    assert_eq!(whole(native), Value::Null);
+    let error = client()
+        .chat(&connection, ask("broken", false), &context)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.body(),
+        &json!({"detail": "Open WebUI: Server Connection Error"})
+    );
+}
+
+#[tokio::test]
 async fn plain_calls_are_passed_on() {
     let provider = FakeProvider::start().await;
     let connection = ollama(&provider.ollama_url(), json!({}));

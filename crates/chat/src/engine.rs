@@ -1,0 +1,277 @@
+//! The engine: everything a run needs, built once, and the way in for requests.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use oui_access::Authenticator;
+use oui_config::{Config, Settings};
+use oui_core::{ApiError, ApiResult, Clock, Emitter, ids, messages};
+use oui_models::users::UserRow;
+use oui_models::{Db, DbResult};
+use oui_providers::{ByteStream, ModelCatalogue, ProviderClient};
+use serde_json::{Value, json};
+
+use crate::catalogue::{Catalogue, Model, Models};
+use crate::emit::ChatEmitter;
+use crate::run::Run;
+use crate::streams::Streams;
+use crate::tasks::TaskRegistry;
+use crate::turn::{ChatKind, Object, RunUser, Turn};
+use crate::{journal, place};
+
+/// What an engine is built from.
+pub struct EngineParts {
+    /// Database.
+    pub db: Db,
+    /// Configuration keys.
+    pub config: Arc<Config>,
+    /// Process settings.
+    pub settings: Arc<Settings>,
+    /// Permissions of users.
+    pub auth: Arc<Authenticator>,
+    /// Reaches browsers.
+    pub emitter: Arc<dyn Emitter>,
+    /// Reaches providers.
+    pub providers: ProviderClient,
+}
+
+/// Chat runs, the model catalogue and the provider connections.
+pub struct Engine {
+    pub(crate) db: Db,
+    pub(crate) config: Arc<Config>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) clock: Clock,
+    auth: Arc<Authenticator>,
+    pub(crate) emitter: Arc<dyn Emitter>,
+    /// Reaches providers.
+    pub providers: ProviderClient,
+    /// Which models there are.
+    pub catalogue: Catalogue,
+    /// Running tasks.
+    pub tasks: TaskRegistry,
+    /// Replies in flight.
+    pub streams: Arc<Streams>,
+}
+
+/// What a completion request is answered with.
+pub enum Completion {
+    /// A JSON body with status 200: a whole reply, or the ids of the started tasks.
+    Json(Value),
+    /// A stream of events.
+    Stream {
+        /// Headers of the provider that are passed on.
+        headers: HeaderMap,
+        /// Bytes as they come.
+        body: ByteStream,
+    },
+}
+
+impl Engine {
+    /// Puts an engine together. Call it inside the async runtime.
+    pub fn new(parts: EngineParts) -> Arc<Self> {
+        let EngineParts { db, config, settings, auth, emitter, providers } = parts;
+        let clock = db.clock().clone();
+        let upstream = ModelCatalogue::new(providers.http.clone(), clock.clone());
+        let catalogue = Catalogue::new(db.clone(), config.clone(), settings.clone(), upstream);
+        let streams = Arc::new(Streams::default());
+        tokio::spawn(journal::run(db.clone(), streams.clone()));
+        Arc::new(Self {
+            db,
+            config,
+            settings,
+            clock,
+            auth,
+            emitter,
+            providers,
+            catalogue,
+            tasks: TaskRegistry::default(),
+            streams,
+        })
+    }
+
+    /// Completes replies that a crash cut off. Call it once, before serving.
+    pub async fn recover(&self) -> DbResult<usize> {
+        journal::recover(&self.db).await
+    }
+
+    /// Stops every run; each saves what it has.
+    pub async fn shut_down(&self) {
+        self.tasks.stop_all().await;
+    }
+
+    /// Answers a completion request.
+    pub async fn complete(self: &Arc<Self>, user: RunUser, body: Object) -> ApiResult<Completion> {
+        let models = self.catalogue.known(&user.call).await?;
+        let requested = body.get("model").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let model = self.usable(&user.user, &requested, &models).await?;
+        let turn = Turn::read(user, body)?;
+        if turn.session_id.is_some() && turn.chat != ChatKind::None {
+            return self.start_runs(turn, model, models).await;
+        }
+        let mut turn = turn;
+        if let Some(chat_id) = turn.chat.saved().map(str::to_owned) {
+            // A caller without a socket gets its place in the chat and the answer in the response.
+            let tasks: Vec<String> = turn.targets.iter().map(|_| ids::uuid()).collect();
+            self.place(&mut turn, &chat_id, &tasks).await?;
+        }
+        Run::inline(self.clone(), turn, model, models).await
+    }
+
+    /// The model, if the user may use it.
+    pub async fn usable(&self, user: &UserRow, id: &str, models: &Models) -> ApiResult<Arc<Model>> {
+        let not_found = || ApiError::bad_request("Model not found");
+        let model = models.get(id).ok_or_else(not_found)?;
+        if !self.catalogue.may_use(user, model).await? {
+            return Err(not_found());
+        }
+        let base = model.registered.as_ref().and_then(|registered| registered.row.base_model_id.clone());
+        let is_orphan = base.filter(|base| !base.is_empty()).is_some_and(|base| !known_base(models, &base));
+        if !is_orphan {
+            return Ok(model.clone());
+        }
+        let fallback = self.fallback(models).ok_or_else(not_found)?;
+        if self.catalogue.may_use(user, &fallback).await? { Ok(fallback) } else { Err(not_found()) }
+    }
+
+    /// The first default model, where the operator lets it stand in for models whose base is gone.
+    fn fallback(&self, models: &Models) -> Option<Arc<Model>> {
+        if !self.settings.chat.model_fallback {
+            return None;
+        }
+        let defaults = self.config.get(&oui_config::ui::DEFAULT_MODELS).unwrap_or_default();
+        let first = defaults.split(',').map(str::trim).find(|id| !id.is_empty())?;
+        models.get(first).cloned()
+    }
+
+    /// Refuses users who are held to temporary chats.
+    pub(crate) async fn may_create_chats(&self, user: &UserRow) -> ApiResult<()> {
+        if user.role == oui_access::ADMIN {
+            return Ok(());
+        }
+        let permissions = self.auth.permissions_of(&user.id).await?;
+        if permissions.has("chat.temporary") && permissions.has("chat.temporary_enforced") {
+            return Err(ApiError::forbidden(messages::ACCESS_PROHIBITED));
+        }
+        Ok(())
+    }
+
+    /// Makes the turn's place in its saved chat and tells the other tabs.
+    async fn place(&self, turn: &mut Turn, chat_id: &str, tasks: &[String]) -> ApiResult<()> {
+        let emitter = self.emitter_for(turn, None);
+        if turn.is_new_chat {
+            place::new_chat(self, turn, tasks).await?;
+            self.emit_chat_list(turn, &emitter).await?;
+            return Ok(());
+        }
+        let chat = place::writable(self, turn, chat_id).await?;
+        if chat.is_owned_by(&turn.user.user.id) {
+            if turn.chat_variables.is_none() {
+                turn.chat_variables = chat.variables.as_ref().and_then(Value::as_object).cloned();
+            }
+        } else {
+            turn.chat_variables = None;
+        }
+        if let Some(reply_id) = turn.assistant_message_id.clone() {
+            turn.user_message_id = place::continued(turn, &chat, &reply_id)?;
+            return Ok(());
+        }
+        let placed = place::follow_up(self, turn, chat, tasks).await?;
+        if !placed.owned {
+            turn.tasks = turn.tasks.without_chat_tasks();
+        }
+        emitter
+            .about(placed.current_id.as_deref())
+            .send("chat:messages", json!({ "messages": placed.messages, "currentId": placed.current_id }))
+            .await;
+        self.emit_chat_list(turn, &emitter).await
+    }
+
+    async fn emit_chat_list(&self, turn: &Turn, emitter: &ChatEmitter) -> ApiResult<()> {
+        let folder_id = self.folder_of(turn).await?;
+        emitter
+            .about(turn.user_message_id.as_deref())
+            .send("chat:list", json!({ "chat_id": turn.chat.id(), "folder_id": folder_id }))
+            .await;
+        Ok(())
+    }
+
+    /// Folder of the turn's chat.
+    pub(crate) async fn folder_of(&self, turn: &Turn) -> ApiResult<Option<String>> {
+        match (&turn.folder_id, turn.chat.saved()) {
+            (Some(folder_id), _) => Ok(Some(folder_id.clone())),
+            (None, Some(chat_id)) => Ok(oui_models::chats::folder_id(&self.db, chat_id).await?),
+            (None, None) => Ok(None),
+        }
+    }
+
+    pub(crate) fn emitter_for(&self, turn: &Turn, message_id: Option<&str>) -> ChatEmitter {
+        let session = turn.session_id.as_deref();
+        ChatEmitter::new(self.emitter.clone(), &turn.user.user.id, &turn.chat, message_id, session)
+    }
+
+    /// Starts one run per target and answers at once.
+    async fn start_runs(
+        self: &Arc<Self>,
+        mut turn: Turn,
+        model: Arc<Model>,
+        models: Arc<Models>,
+    ) -> ApiResult<Completion> {
+        let tasks: Vec<String> = turn.targets.iter().map(|_| ids::uuid()).collect();
+        if let Some(chat_id) = turn.chat.saved().map(str::to_owned) {
+            self.place(&mut turn, &chat_id, &tasks).await?;
+        }
+        let turn = Arc::new(turn);
+        let early_title = turn.is_new_chat && turn.tasks.title.is_some();
+        let mut started = Vec::new();
+        for (index, (target, task_id)) in turn.targets.iter().zip(&tasks).enumerate() {
+            let Some(message_id) = target.message_id.clone() else { continue };
+            let model = match models.get(&target.model_id) {
+                Some(other) if target.model_id != turn.requested_model() => other.clone(),
+                _ => model.clone(),
+            };
+            let mut after = turn.tasks;
+            if index > 0 {
+                after = after.without_chat_tasks();
+            }
+            if early_title {
+                after.title = None;
+            }
+            let run = Run {
+                engine: self.clone(),
+                turn: turn.clone(),
+                emitter: self.emitter_for(&turn, Some(&message_id)),
+                message_id,
+                model,
+                models: models.clone(),
+                after,
+                titled: early_title,
+            };
+            let ticket = self.tasks.register(Some(task_id.clone()), turn.chat.id(), &turn.user.user.id);
+            started.push(task_id.clone());
+            if early_title && index == 0 {
+                tokio::spawn(run.clone().title_of_new_chat());
+            }
+            tokio::spawn(run.execute(ticket));
+        }
+        if !started.is_empty() {
+            let first = turn.targets.first().and_then(|target| target.message_id.as_deref());
+            let folder_id = self.folder_of(&turn).await?;
+            self.emitter_for(&turn, first)
+                .send("chat:active", json!({ "active": true, "folder_id": folder_id }))
+                .await;
+        }
+        Ok(Completion::Json(json!({ "status": true, "task_ids": started, "chat_id": turn.chat.id() })))
+    }
+}
+
+/// Whether the base model is there, for Ollama also by its name without tag.
+fn known_base(models: &Models, base: &str) -> bool {
+    models.contains_key(base) || models.contains_key(&format!("{base}:latest"))
+}
+
+/// The end of a stream that broke off: separated from any unfinished event before it.
+pub(crate) fn broken_stream_tail() -> Bytes {
+    let error = json!({ "error": { "message": "Chat completion stream failed" } });
+    Bytes::from(format!("\n\ndata: {error}\n\ndata: [DONE]\n\n"))
+}

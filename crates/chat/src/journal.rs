@@ -1,0 +1,81 @@
+//! Keeps what has streamed safe from a crash: a loop writes every reply in flight to the journal twice a
+//! second, all in one transaction; at start, what the journal still holds is put into its chat and marked.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use oui_models::stream_journal::{self, JournalRow};
+use oui_models::{Db, DbResult, chat_edits};
+use serde_json::{Value, json};
+
+use crate::output::mark_incomplete;
+use crate::streams::Streams;
+
+/// Pause between two writes: what streamed within it is all that a crash can take.
+const INTERVAL: Duration = Duration::from_millis(500);
+
+/// Shown on a reply that a crash cut off.
+const INTERRUPTED: &str =
+    "The server stopped while this reply was being written. What had arrived is kept; regenerate for a whole reply.";
+
+/// Writes the journal until the process ends. Sleeps while nothing streams.
+pub(crate) async fn run(db: Db, streams: Arc<Streams>) {
+    let mut ticks = tokio::time::interval(INTERVAL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = write(&db, &streams).await {
+            tracing::warn!(%error, "could not write the journal of replies in flight; trying again");
+        }
+    }
+}
+
+async fn write(db: &Db, streams: &Streams) -> DbResult<()> {
+    let now = db.now();
+    let rows: Vec<JournalRow> = streams
+        .all()
+        .into_iter()
+        .filter(|stream| stream.saved && stream.dirty.swap(false, Ordering::AcqRel))
+        .map(|stream| JournalRow {
+            message_id: stream.message_id.clone(),
+            chat_id: stream.chat_id.clone(),
+            user_id: stream.user_id.clone(),
+            task_id: stream.task_id.clone(),
+            state: Some(json!({ "output": stream.output.lock().to_value() })),
+            updated_at: now,
+        })
+        .collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    // A reply that ended while this was prepared has left the journal; its row must not come back.
+    stream_journal::update(db, &rows).await
+}
+
+/// Completes what the journal holds from before a crash. Answers how many replies there were.
+pub(crate) async fn recover(db: &Db) -> DbResult<usize> {
+    let rows = stream_journal::all(db).await?;
+    for row in &rows {
+        let mut items = row
+            .state
+            .as_ref()
+            .and_then(|state| state.get("output")?.as_array().cloned())
+            .unwrap_or_default();
+        mark_incomplete(&mut items);
+        let mut message = serde_json::Map::new();
+        let is_open = match chat_edits::edit(db, &row.chat_id).await? {
+            Some(edit) => edit.message(&row.message_id).is_some_and(|stored| stored["done"] == Value::Bool(false)),
+            None => false,
+        };
+        if !is_open {
+            stream_journal::remove(db, &row.message_id).await?;
+            continue;
+        }
+        message.insert("done".into(), json!(true));
+        message.insert("output".into(), Value::Array(items));
+        message.insert("error".into(), json!({ "content": INTERRUPTED }));
+        chat_edits::finish_reply(db, &row.chat_id, &row.message_id, message).await?;
+    }
+    Ok(rows.len())
+}

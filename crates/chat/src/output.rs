@@ -1,0 +1,487 @@
+//! The reply as it grows: provider chunks reduced to output items (`message`, `reasoning`,
+//! `function_call`), and the events that tell browsers what changed. Pure: no I/O, no clock of its own.
+//! Tags in the text (`<think>` and others) are found by [`output_tags`](crate::output_tags).
+
+use oui_core::ids;
+use serde_json::{Value, json};
+
+use crate::output_tags::{TagScan, Tags};
+use crate::turn::truthy;
+
+/// What a chunk leads to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// A piece of text for `response:completion`; pieces of one item may be joined.
+    Delta(Value),
+    /// Any other `response:completion`.
+    Response(Value),
+    /// A `chat:completion`.
+    Completion(Value),
+    /// A citation.
+    Source(Value),
+    /// The provider reports an error; to be stored on the message as well.
+    Error(Value),
+}
+
+/// A tool call as the provider streams it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ToolCall {
+    index: Value,
+    /// Id that the result refers to.
+    pub id: String,
+    /// Name of the tool.
+    pub name: String,
+    /// JSON text of the arguments, as far as it came.
+    pub arguments: String,
+}
+
+/// The growing reply.
+pub struct Output {
+    items: Vec<Value>,
+    calls: Vec<ToolCall>,
+    tags: Option<Tags>,
+    scan: TagScan,
+    usage: Option<Value>,
+    finish_reason: Option<String>,
+}
+
+impl Output {
+    /// An empty reply. `tags` are looked for in its text; `None` switches detection off.
+    pub fn new(tags: Option<Tags>) -> Self {
+        Self {
+            items: Vec::new(),
+            calls: Vec::new(),
+            tags,
+            scan: TagScan::default(),
+            usage: None,
+            finish_reason: None,
+        }
+    }
+
+    /// The items so far.
+    pub fn items(&self) -> &[Value] {
+        &self.items
+    }
+
+    /// The items as one value.
+    pub fn to_value(&self) -> Value {
+        Value::Array(self.items.clone())
+    }
+
+    /// Token counts so far.
+    pub fn usage(&self) -> Option<&Value> {
+        self.usage.as_ref()
+    }
+
+    /// Why the provider stopped.
+    pub fn finish_reason(&self) -> Option<&str> {
+        self.finish_reason.as_deref()
+    }
+
+    /// Takes one chunk of a Chat Completions stream. `now` is in seconds.
+    pub fn apply(&mut self, mut chunk: Value, now: f64) -> Vec<Event> {
+        let mut events = Vec::new();
+        self.take_usage(&chunk, &mut events);
+        let choice = chunk.get_mut("choices").and_then(|choices| choices.get_mut(0)).map(Value::take);
+        let Some(choice) = choice.filter(Value::is_object) else {
+            if let Some(error) = chunk.get("error").filter(|error| truthy(error)) {
+                events.push(Event::Error(error.clone()));
+            }
+            return events;
+        };
+        if let Some(reason) = choice.get("finish_reason").and_then(Value::as_str) {
+            self.finish_reason = Some(reason.to_owned());
+        }
+        let delta = choice.get("delta").cloned().unwrap_or(Value::Null);
+        sources(&delta, &mut events);
+        let calls = delta.get("tool_calls").and_then(Value::as_array).filter(|calls| !calls.is_empty());
+        let mut consumed = false;
+        if let Some(calls) = calls {
+            calls.iter().for_each(|call| self.tool_call(call, &mut events));
+            consumed = true;
+        }
+        consumed |= self.reasoning(&delta, now, &mut events);
+        consumed |= self.content(&delta, now, &mut events);
+        if !consumed {
+            chunk["choices"][0] = choice;
+            let data = if truthy(&delta) { Event::Response(chunk) } else { Event::Completion(chunk) };
+            events.push(data);
+        }
+        events
+    }
+
+    fn take_usage(&mut self, chunk: &Value, events: &mut Vec<Event>) {
+        let mut raw = chunk.get("usage").and_then(Value::as_object).cloned().unwrap_or_default();
+        if let Some(timings) = chunk.get("timings").and_then(Value::as_object) {
+            raw.extend(timings.clone());
+        }
+        if raw.is_empty() {
+            return;
+        }
+        let raw = oui_models::usage::normalize(&Value::Object(raw));
+        let usage = match self.usage.take() {
+            Some(earlier) => oui_models::usage::merge(&earlier, &raw),
+            None => raw,
+        };
+        events.push(Event::Completion(json!({ "usage": usage })));
+        self.usage = Some(usage);
+    }
+
+    fn tool_call(&mut self, delta: &Value, events: &mut Vec<Event>) {
+        let Some(index) = delta.get("index").filter(|index| !index.is_null()) else { return };
+        let function = delta.get("function");
+        let name = function.and_then(|function| function.get("name")).and_then(Value::as_str).unwrap_or_default();
+        let arguments = match function.and_then(|function| function.get("arguments")) {
+            None | Some(Value::Null) => None,
+            Some(Value::String(text)) => Some(text.clone()),
+            Some(other) => Some(other.to_string()),
+        };
+        let known = self.calls.iter().position(|call| &call.index == index);
+        let position = known.unwrap_or_else(|| {
+            self.calls.push(ToolCall {
+                index: index.clone(),
+                id: self.fresh_call_id(delta.get("id").and_then(Value::as_str)),
+                name: name.to_owned(),
+                arguments: String::new(),
+            });
+            self.calls.len() - 1
+        });
+        let call = &mut self.calls[position];
+        if known.is_some() && !name.is_empty() && call.name.is_empty() {
+            name.clone_into(&mut call.name);
+        }
+        call.arguments.push_str(arguments.as_deref().unwrap_or_default());
+        let call = call.clone();
+        let output_index = self.call_item(&call, events);
+        if let Some(delta) = arguments {
+            events.push(Event::Delta(json!({
+                "type": "response.function_call_arguments.delta",
+                "item_id": call.id, "output_index": output_index, "delta": delta,
+            })));
+        }
+    }
+
+    /// Ids that a provider repeats from an earlier round are replaced.
+    fn fresh_call_id(&self, given: Option<&str>) -> String {
+        match given.filter(|id| !id.is_empty()) {
+            Some(id) if !self.items.iter().any(|item| item["call_id"] == id) => id.to_owned(),
+            _ => ids::output_item("fc_"),
+        }
+    }
+
+    fn call_item(&mut self, call: &ToolCall, events: &mut Vec<Event>) -> usize {
+        if let Some(index) = self.items.iter().position(|item| item["call_id"] == call.id) {
+            let item = &mut self.items[index];
+            item["name"] = json!(call.name);
+            item["arguments"] = json!(call.arguments);
+            return index;
+        }
+        let mut item = json!({
+            "type": "function_call", "id": call.id, "call_id": call.id, "name": call.name,
+            "arguments": "", "status": "in_progress",
+        });
+        let index = self.items.len();
+        events.push(Event::Response(json!({
+            "type": "response.output_item.added", "output_index": index, "item": item,
+        })));
+        item["arguments"] = json!(call.arguments);
+        self.items.push(item);
+        index
+    }
+
+    fn reasoning(&mut self, delta: &Value, now: f64, events: &mut Vec<Event>) -> bool {
+        let text = ["reasoning_content", "reasoning", "thinking"]
+            .iter()
+            .filter_map(|name| delta.get(*name))
+            .find(|value| truthy(value));
+        let Some(text) = text else { return false };
+        let text = text.as_str().map_or_else(|| text.to_string(), str::to_owned);
+        let index = self.reasoning_item(now, events);
+        append_text(&mut self.items[index], &text);
+        events.push(Event::Delta(json!({
+            "type": "response.reasoning_text.delta", "item_id": self.items[index]["id"],
+            "output_index": index, "content_index": 0, "delta": text,
+        })));
+        true
+    }
+
+    /// The item that reasoning goes to: the open one, or a new one. Reasoning that comes after text goes to the
+    /// earlier item, or stands before the text.
+    fn reasoning_item(&mut self, now: f64, events: &mut Vec<Event>) -> usize {
+        let message = self.items.iter().position(|item| item["type"] == "message");
+        let existing = self.items.iter().rposition(|item| item["type"] == "reasoning");
+        if let Some(index) = existing.filter(|index| message.is_some() || *index + 1 == self.items.len()) {
+            return index;
+        }
+        let mut item = json!({
+            "type": "reasoning", "id": ids::output_item("r_"), "status": "in_progress",
+            "start_tag": "<think>", "end_tag": "</think>", "attributes": { "type": "reasoning_content" },
+            "content": [], "summary": null, "started_at": now,
+        });
+        let index = message.unwrap_or(self.items.len());
+        if message.is_some() {
+            item["ended_at"] = json!(now);
+            item["duration"] = json!(0);
+            item["status"] = json!("completed");
+        }
+        self.items.insert(index, item.clone());
+        events.push(Event::Response(json!({
+            "type": "response.output_item.added", "output_index": index, "item": item,
+        })));
+        index
+    }
+
+    fn content(&mut self, delta: &Value, now: f64, events: &mut Vec<Event>) -> bool {
+        let Some(value) = delta.get("content").filter(|value| truthy(value)) else { return false };
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        self.close_streamed_reasoning(now, events);
+        let tagged = self.items.last().is_some_and(is_open_tag_block);
+        if !tagged && self.items.last().is_none_or(|item| item["type"] != "message") {
+            self.items.push(message_item(""));
+        }
+        if let Some(last) = self.items.last_mut() {
+            append_text(last, &text);
+        }
+        if self.find_tags(now) {
+            events.push(Event::Completion(json!({ "output": self.to_value() })));
+            return true;
+        }
+        let index = self.items.len().saturating_sub(1);
+        let item = &self.items[index];
+        let kind = if item["type"] == "reasoning" { "reasoning_text" } else { "output_text" };
+        let parts = item["content"].as_array().map_or(0, Vec::len);
+        events.push(Event::Delta(json!({
+            "type": format!("response.{kind}.delta"), "item_id": item["id"],
+            "output_index": index, "content_index": parts.saturating_sub(1), "delta": text,
+        })));
+        true
+    }
+
+    fn close_streamed_reasoning(&mut self, now: f64, events: &mut Vec<Event>) {
+        let index = self.items.len().wrapping_sub(1);
+        let Some(item) = self.items.last_mut().filter(|item| is_streamed_reasoning(item)) else { return };
+        close_reasoning(item, now);
+        events.push(Event::Response(json!({
+            "type": "response.output_item.done", "output_index": index, "item": item,
+        })));
+        self.items.push(message_item(""));
+    }
+
+    fn find_tags(&mut self, now: f64) -> bool {
+        let Some(tags) = &self.tags else { return false };
+        let streamed = self.items.iter().any(|item| item["attributes"]["type"] == "reasoning_content");
+        self.scan.run(tags, !streamed, &mut self.items, now)
+    }
+
+    /// Ends the stream: trims the text, closes what is open, and completes tool calls.
+    pub fn end_of_stream(&mut self, now: f64) -> Vec<Event> {
+        let mut events = Vec::new();
+        self.trim_last_message();
+        if let Some(item) = self.items.last_mut()
+            && item["type"] == "reasoning"
+            && item.get("ended_at").is_none()
+        {
+            close_reasoning(item, now);
+        }
+        for call in std::mem::take(&mut self.calls) {
+            let Some(index) = self.items.iter().position(|item| item["call_id"] == call.id) else { continue };
+            let item = &mut self.items[index];
+            item["arguments"] = json!(call.arguments);
+            item["status"] = json!("completed");
+            events.push(Event::Response(json!({
+                "type": "response.function_call_arguments.done", "item_id": item["id"],
+                "output_index": index, "arguments": call.arguments,
+            })));
+            events.push(Event::Response(json!({
+                "type": "response.output_item.done", "output_index": index, "item": item,
+            })));
+        }
+        events
+    }
+
+    fn trim_last_message(&mut self) {
+        let Some(last) = self.items.last_mut().filter(|item| item["type"] == "message") else { return };
+        let Some(part) = last["content"].as_array_mut().and_then(|parts| parts.last_mut()) else { return };
+        let trimmed = part["text"].as_str().unwrap_or_default().trim().to_owned();
+        let is_empty = trimmed.is_empty();
+        part["text"] = json!(trimmed);
+        if is_empty {
+            self.items.pop();
+            if self.items.is_empty() {
+                self.items.push(message_item(""));
+            }
+        }
+    }
+
+    /// Marks everything that is still open as done.
+    pub fn complete(&mut self) {
+        for item in &mut self.items {
+            if item["status"] == "in_progress" {
+                item["status"] = json!("completed");
+            }
+        }
+    }
+
+    /// Marks what is open, and tool calls without a result, as cut off.
+    pub fn interrupt(&mut self) {
+        mark_incomplete(&mut self.items);
+    }
+}
+
+/// Marks open items, and tool calls without a result, as cut off.
+pub fn mark_incomplete(items: &mut [Value]) {
+    let answered: Vec<Value> = items
+        .iter()
+        .filter(|item| item["type"] == "function_call_output")
+        .map(|item| item["call_id"].clone())
+        .collect();
+    for item in items {
+        let waiting = item["type"] == "function_call"
+            && item["status"] == "completed"
+            && !answered.contains(&item["call_id"]);
+        if item["status"] == "in_progress" || waiting {
+            item["status"] = json!("incomplete");
+        }
+    }
+}
+
+/// A message item with this text.
+pub fn message_item(text: &str) -> Value {
+    json!({
+        "type": "message", "id": ids::output_item("msg_"), "status": "in_progress", "role": "assistant",
+        "content": [{ "type": "output_text", "text": text }],
+    })
+}
+
+fn is_streamed_reasoning(item: &Value) -> bool {
+    item["type"] == "reasoning" && item["attributes"]["type"] == "reasoning_content"
+}
+
+fn is_open_tag_block(item: &Value) -> bool {
+    item["status"] == "in_progress"
+        && !is_streamed_reasoning(item)
+        && (item["type"] == "reasoning" || item.get("_tag_type").is_some())
+}
+
+/// Stamps the end of a reasoning item.
+pub fn close_reasoning(item: &mut Value, now: f64) {
+    let duration = item["started_at"].as_f64().map(|started| (now - started).max(0.0) as i64);
+    item["ended_at"] = json!(now);
+    if let Some(duration) = duration {
+        item["duration"] = json!(duration);
+    }
+    item["status"] = json!("completed");
+}
+
+/// Adds text to the last text part of an item, or gives it one.
+pub fn append_text(item: &mut Value, text: &str) {
+    let part = item["content"].as_array_mut().and_then(|parts| parts.last_mut());
+    match part.filter(|part| part["type"] == "output_text").map(|part| &mut part["text"]) {
+        Some(Value::String(existing)) => existing.push_str(text),
+        _ => item["content"] = json!([{ "type": "output_text", "text": text }]),
+    }
+}
+
+fn sources(delta: &Value, events: &mut Vec<Event>) {
+    for annotation in delta.get("annotations").and_then(Value::as_array).into_iter().flatten() {
+        let Some(citation) = annotation.get("url_citation").filter(|_| annotation["type"] == "url_citation") else {
+            continue;
+        };
+        let url = citation.get("url").and_then(Value::as_str).unwrap_or_default();
+        let title = citation.get("title").and_then(Value::as_str).unwrap_or(url);
+        events.push(Event::Source(json!({
+            "source": { "name": title, "url": url }, "document": [title],
+            "metadata": [{ "source": url, "name": title }],
+        })));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chunk(delta: Value) -> Value {
+        json!({ "id": "c", "choices": [{ "index": 0, "delta": delta, "finish_reason": null }] })
+    }
+
+    fn deltas(events: &[Event]) -> Vec<&str> {
+        events
+            .iter()
+            .filter_map(|event| match event {
+                Event::Delta(data) => data["type"].as_str(),
+                _ => None,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn text_grows_in_one_item() {
+        let mut output = Output::new(None);
+        let first = output.apply(chunk(json!({"role": "assistant", "content": ""})), 1.0);
+        assert!(matches!(&first[..], [Event::Response(data)] if data["id"] == "c"));
+        output.apply(chunk(json!({"content": "Hel"})), 1.0);
+        let events = output.apply(chunk(json!({"content": "lo "})), 1.0);
+        assert!(matches!(&events[..], [Event::Delta(data)] if data["delta"] == "lo " && data["output_index"] == 0));
+        let end = output.apply(json!({"choices": [{"delta": {}, "finish_reason": "stop"}]}), 1.0);
+        assert!(matches!(&end[..], [Event::Completion(_)]));
+        output.end_of_stream(1.0);
+        output.complete();
+        assert_eq!(output.items()[0]["content"][0]["text"], "Hello");
+        assert_eq!((output.items()[0]["status"].as_str(), output.finish_reason()), (Some("completed"), Some("stop")));
+    }
+
+    #[test]
+    fn reasoning_is_closed_by_text() {
+        let mut output = Output::new(None);
+        let events = output.apply(chunk(json!({"reasoning_content": "hm"})), 10.0);
+        assert!(matches!(&events[0], Event::Response(data) if data["type"] == "response.output_item.added"));
+        assert_eq!(deltas(&events), ["response.reasoning_text.delta"]);
+        let events = output.apply(chunk(json!({"content": "yes"})), 13.5);
+        assert!(matches!(&events[0], Event::Response(data) if data["type"] == "response.output_item.done"));
+        assert_eq!(output.items()[0]["duration"], 3);
+        assert_eq!(output.items()[1]["content"][0]["text"], "yes");
+    }
+
+    #[test]
+    fn tags_make_reasoning_items() {
+        let mut output = Output::new(Some(Tags::default()));
+        for piece in ["<thi", "nk>deep", " thought</th", "ink>an", "swer"] {
+            output.apply(chunk(json!({ "content": piece })), 5.0);
+        }
+        output.end_of_stream(5.0);
+        output.complete();
+        assert_eq!(output.items().len(), 2);
+        assert_eq!(output.items()[0]["type"], "reasoning");
+        assert_eq!(output.items()[0]["content"][0]["text"], "deep thought");
+        assert_eq!(output.items()[1]["content"][0]["text"], "answer");
+    }
+
+    #[test]
+    fn tool_calls_are_collected_over_chunks() {
+        let mut output = Output::new(None);
+        let call = |arguments: &str, name: Option<&str>| {
+            let mut function = json!({ "arguments": arguments });
+            if let Some(name) = name {
+                function["name"] = json!(name);
+            }
+            chunk(json!({"tool_calls": [{"index": 0, "id": "call_1", "function": function}]}))
+        };
+        let events = output.apply(call("{\"a\"", Some("add")), 1.0);
+        assert!(matches!(&events[0], Event::Response(data) if data["item"]["name"] == "add"));
+        output.apply(call(":1}", None), 1.0);
+        let events = output.end_of_stream(1.0);
+        assert_eq!(events.len(), 2);
+        assert_eq!(output.items()[0]["arguments"], "{\"a\":1}");
+        output.interrupt();
+        assert_eq!(output.items()[0]["status"], "incomplete");
+    }
+
+    #[test]
+    fn usage_and_errors_without_choices() {
+        let mut output = Output::new(None);
+        let events = output.apply(json!({"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 2}}), 1.0);
+        assert!(matches!(&events[..], [Event::Completion(data)] if data["usage"]["total_tokens"] == 3));
+        let events = output.apply(json!({"error": {"message": "no"}}), 1.0);
+        assert_eq!(events, [Event::Error(json!({"message": "no"}))]);
+    }
+}

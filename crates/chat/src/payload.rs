@@ -1,0 +1,243 @@
+//! From a turn to the request that the provider gets: history from the database, output items turned back
+//! into messages, prompts with their placeholders filled, parameters laid over.
+
+mod replay;
+
+use std::sync::Arc;
+
+use oui_core::{ApiError, ApiResult};
+use oui_models::{chat_edits, chats, folders, groups, history};
+use oui_providers::params;
+use rand::seq::IndexedRandom;
+use serde_json::{Value, json};
+
+use crate::catalogue::{Model, Models};
+use crate::engine::Engine;
+use crate::template;
+use crate::turn::{Object, Turn, truthy};
+
+/// A request ready for a provider.
+pub struct Payload {
+    /// The model that answers: for arena models the chosen one.
+    pub model: Arc<Model>,
+    /// Whether the client must be told which model was chosen.
+    pub selected: bool,
+    /// Chat Completions request; `model` is the workspace id.
+    pub body: Object,
+}
+
+/// Builds the request of one reply.
+pub(crate) async fn build(engine: &Engine, turn: &Turn, model: &Arc<Model>, models: &Models) -> ApiResult<Payload> {
+    let (model, selected) = resolve_arena(model, models)?;
+    let mut body = turn.body.clone();
+    body.insert("model".into(), json!(model.id));
+    let mut messages = history_messages(engine, turn, &body).await?;
+    if let Some((_, Some(prompt))) = &turn.regeneration {
+        messages.push(json!({ "role": "user", "content": prompt }));
+    }
+    let mut messages = replay::to_provider(messages, &model);
+    let membership = groups::membership(&engine.db, &turn.user.user.id).await?;
+    let group_names: Vec<String> = membership.groups.iter().filter_map(|group| group.name.clone()).collect();
+    let context = template::Context {
+        user: Some(&turn.user.user),
+        groups: &group_names,
+        variables: turn.variables.as_ref(),
+        chat_variables: turn.chat_variables.as_ref(),
+        clock: &engine.clock,
+    };
+    fill_system_message(&mut messages, &context);
+    if let Some(prompt) = folder_prompt(engine, turn).await? {
+        prepend_system(&mut messages, &template::render(&prompt, &context));
+    }
+    let params = merged_params(engine, turn, &model);
+    let system = params.get("system").and_then(Value::as_str).unwrap_or_default().to_owned();
+    if !system.is_empty() {
+        prepend_system(&mut messages, &template::render(&system, &context));
+    }
+    body.insert("messages".into(), Value::Array(replay::normalize(messages)));
+    apply_stream(&mut body, &params, &model);
+    params::apply_openai(params, &mut body);
+    Ok(Payload { model, selected, body })
+}
+
+/// An arena model stands for one of its members, chosen by chance.
+fn resolve_arena(model: &Arc<Model>, models: &Models) -> ApiResult<(Arc<Model>, bool)> {
+    if model.owned_by() != "arena" {
+        return Ok((model.clone(), false));
+    }
+    let listed: Option<Vec<&str>> = model
+        .meta()
+        .and_then(|meta| meta.get("model_ids")?.as_array())
+        .map(|ids| ids.iter().filter_map(Value::as_str).collect())
+        .filter(|ids: &Vec<&str>| !ids.is_empty());
+    let excludes = model.meta().and_then(|meta| meta.get("filter_mode")?.as_str()) == Some("exclude");
+    let candidates: Vec<&Arc<Model>> = models
+        .values()
+        .filter(|candidate| candidate.owned_by() != "arena")
+        .filter(|candidate| match &listed {
+            None => true,
+            Some(ids) => ids.contains(&candidate.id.as_str()) != excludes,
+        })
+        .collect();
+    let chosen = candidates.choose(&mut rand::rng());
+    let chosen = chosen.ok_or_else(|| ApiError::bad_request("Model not found"))?;
+    Ok(((*chosen).clone(), true))
+}
+
+/// Defaults of the server under the model's parameters under those of the request. `custom_params` merge field
+/// by field.
+fn merged_params(engine: &Engine, turn: &Turn, model: &Model) -> Object {
+    let defaults = engine.config.get(&oui_config::models::DEFAULT_MODEL_PARAMS);
+    let mut merged = defaults.as_object().cloned().unwrap_or_default();
+    let mut own = model.params();
+    own.shift_remove("model_controls");
+    for layer in [own, turn.params.clone()] {
+        let custom = layer.get("custom_params").and_then(Value::as_object).cloned();
+        let before = merged.get("custom_params").and_then(Value::as_object).cloned();
+        merged.extend(layer.into_iter().filter(|(_, value)| !value.is_null()));
+        if let (Some(mut before), Some(custom)) = (before, custom) {
+            params::deep_update(&mut before, custom);
+            merged.insert("custom_params".into(), Value::Object(before));
+        }
+    }
+    // A system prompt of the request is a message already; only the model's own is laid on here.
+    match model.params().get("system").filter(|system| truthy(system)) {
+        Some(system) => merged.insert("system".into(), system.clone()),
+        None => merged.shift_remove("system"),
+    };
+    merged
+}
+
+/// The model's word on streaming wins over the client's; usage is asked for where the model can tell it.
+fn apply_stream(body: &mut Object, params: &Object, model: &Model) {
+    if let Some(stream) = params.get("stream_response").filter(|value| value.is_boolean()) {
+        body.insert("stream".into(), stream.clone());
+    }
+    if body.get("stream").is_some_and(truthy) && model.capability("usage", false) {
+        let mut options = body.get("stream_options").and_then(Value::as_object).cloned().unwrap_or_default();
+        options.insert("include_usage".into(), json!(true));
+        body.insert("stream_options".into(), Value::Object(options));
+    }
+}
+
+/// The conversation: from the database for saved chats, with the system message of the request; else as sent.
+async fn history_messages(engine: &Engine, turn: &Turn, body: &Object) -> ApiResult<Vec<Value>> {
+    let sent = body.get("messages").and_then(Value::as_array).cloned().unwrap_or_default();
+    let (Some(chat_id), Some(user_message_id)) = (turn.chat.saved(), turn.user_message_id.as_deref()) else {
+        return Ok(sent);
+    };
+    let stored = chat_edits::messages_map(&engine.db, chat_id).await?.unwrap_or_default();
+    let mut path: Vec<Value> = history::path_to(&stored, user_message_id)
+        .into_iter()
+        .filter(|message| !is_empty_reply(message))
+        .cloned()
+        .collect();
+    if path.is_empty() {
+        return Ok(sent);
+    }
+    let revised = turn.regeneration.as_ref().map(|(id, _)| id);
+    for id in [turn.assistant_message_id.as_ref(), revised].into_iter().flatten() {
+        if let Some(message) = stored.get(id).filter(|message| !is_empty_reply(message)) {
+            path.push(message.clone());
+        }
+    }
+    let system = sent.iter().find(|message| message["role"] == "system").cloned();
+    let mut messages: Vec<Value> = system.into_iter().collect();
+    messages.extend(path.into_iter().map(with_images));
+    Ok(messages)
+}
+
+fn is_empty_reply(message: &Value) -> bool {
+    let filled = |name: &str| message.get(name).is_some_and(truthy);
+    message["role"] == "assistant" && !filled("content") && !filled("output")
+}
+
+/// Attached images become parts of the message.
+fn with_images(mut message: Value) -> Value {
+    let is_image = |file: &&Value| {
+        file["type"] == "image"
+            || file["content_type"].as_str().is_some_and(|kind| {
+                kind.starts_with("image/") && !kind.starts_with("image/svg")
+            })
+    };
+    let files = message.get("files").and_then(Value::as_array).cloned().unwrap_or_default();
+    let images: Vec<Value> = files
+        .iter()
+        .filter(is_image)
+        .filter_map(|file| file.get("url").filter(|url| truthy(url)))
+        .map(|url| json!({ "type": "image_url", "image_url": { "url": url } }))
+        .collect();
+    if message["role"] == "user" && !images.is_empty() && let Some(text) = message["content"].as_str() {
+        let mut parts = vec![json!({ "type": "text", "text": text })];
+        parts.extend(images);
+        message["content"] = Value::Array(parts);
+    }
+    message
+}
+
+fn fill_system_message(messages: &mut [Value], context: &template::Context<'_>) {
+    if let Some(system) = messages.first_mut().filter(|message| message["role"] == "system")
+        && let Some(text) = system["content"].as_str()
+    {
+        system["content"] = json!(template::render(text, context));
+    }
+}
+
+/// Puts a prompt before the system message, or makes one.
+pub(crate) fn prepend_system(messages: &mut Vec<Value>, prompt: &str) {
+    if prompt.is_empty() {
+        return;
+    }
+    match messages.first_mut().filter(|message| message["role"] == "system") {
+        Some(system) => match system["content"].as_str() {
+            Some(text) => system["content"] = json!(format!("{prompt}\n{text}")),
+            None => {
+                if let Some(parts) = system["content"].as_array_mut() {
+                    parts.insert(0, json!({ "type": "text", "text": prompt }));
+                }
+            }
+        },
+        None => messages.insert(0, json!({ "role": "system", "content": prompt })),
+    }
+}
+
+/// The prompt of the folder that the chat lies in, if the user may read the folder.
+async fn folder_prompt(engine: &Engine, turn: &Turn) -> ApiResult<Option<String>> {
+    let user = &turn.user.user;
+    let of_chat = match turn.chat.saved() {
+        Some(chat_id) => chats::folder_id(&engine.db, chat_id).await?,
+        None => None,
+    };
+    let Some(folder_id) = of_chat.or_else(|| turn.folder_id.clone()) else { return Ok(None) };
+    let Some(folder) = folders::by_id(&engine.db, &folder_id).await? else { return Ok(None) };
+    if user.role != "admin" && !folders::may_read(&engine.db, &folder, &user.id).await? {
+        return Ok(None);
+    }
+    let prompt = folder.data.as_ref().and_then(|data| data.get("system_prompt")?.as_str());
+    Ok(prompt.filter(|prompt| !prompt.is_empty()).map(str::to_owned))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_become_parts() {
+        let message = with_images(json!({
+            "role": "user", "content": "look", "files": [{"type": "image", "url": "data:x"}, {"type": "file"}],
+        }));
+        assert_eq!(
+            message["content"],
+            json!([{"type": "text", "text": "look"}, {"type": "image_url", "image_url": {"url": "data:x"}}])
+        );
+    }
+
+    #[test]
+    fn prompts_stack_in_one_system_message() {
+        let mut messages = vec![json!({"role": "user", "content": "hi"})];
+        prepend_system(&mut messages, "model");
+        prepend_system(&mut messages, "folder");
+        assert_eq!(messages[0], json!({"role": "system", "content": "folder\nmodel"}));
+        assert_eq!(messages.len(), 2);
+    }
+}

@@ -1,0 +1,252 @@
+//! One reply from start to end: payload, provider, reply, what comes after, and every way it can fail.
+
+use std::sync::Arc;
+
+use futures::StreamExt;
+use oui_core::ApiResult;
+use oui_models::chat_edits;
+use oui_providers::ChatReply;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::catalogue::{Model, Models};
+use crate::dispatch::{dispatch, error_text};
+use crate::emit::ChatEmitter;
+use crate::engine::{Completion, Engine, broken_stream_tail};
+use crate::payload;
+use crate::tasks::Ticket;
+use crate::turn::{AfterTasks, Object, Turn};
+
+/// One reply to be written.
+#[derive(Clone)]
+pub(crate) struct Run {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) turn: Arc<Turn>,
+    pub(crate) emitter: ChatEmitter,
+    pub(crate) message_id: String,
+    pub(crate) model: Arc<Model>,
+    pub(crate) models: Arc<Models>,
+    pub(crate) after: AfterTasks,
+    /// Whether the title is being made by another task already.
+    pub(crate) titled: bool,
+}
+
+/// How a run ended.
+pub(crate) enum End {
+    /// The reply is complete; what comes after may use it.
+    Done {
+        /// Output items.
+        output: Value,
+    },
+    /// It failed or was empty; nothing comes after.
+    Failed,
+    /// It was stopped.
+    Cancelled,
+}
+
+impl Run {
+    /// Answers a caller without a socket: the provider's JSON, or its stream passed on.
+    pub(crate) async fn inline(
+        engine: Arc<Engine>,
+        turn: Turn,
+        model: Arc<Model>,
+        models: Arc<Models>,
+    ) -> ApiResult<Completion> {
+        let message_id = turn.targets.first().and_then(|target| target.message_id.clone());
+        let turn = Arc::new(turn);
+        if turn.chat.saved().is_some()
+            && let Some(message_id) = message_id.clone()
+        {
+            return Self::inline_saved(engine, turn, model, models, message_id).await;
+        }
+        let payload = payload::build(&engine, &turn, &model, &models).await?;
+        let context = turn.call_context(message_id.as_deref());
+        let selected = payload.selected.then(|| payload.model.id.clone());
+        Ok(match dispatch(&engine, &payload.model, payload.body, &context).await? {
+            ChatReply::Json(mut answer) => {
+                if let (Some(id), Some(object)) = (selected, answer.as_object_mut()) {
+                    object.insert("selected_model_id".into(), json!(id));
+                }
+                Completion::Json(answer)
+            }
+            ChatReply::Stream(stream) => {
+                let first = selected.map(|id| {
+                    let event = json!({ "selected_model_id": id });
+                    Ok(bytes::Bytes::from(format!("data: {event}\n\n")))
+                });
+                let body = stream.body.map(|piece| {
+                    piece.or_else(|error| {
+                        tracing::warn!(%error, "a provider's stream broke off");
+                        Ok(broken_stream_tail())
+                    })
+                });
+                let body = futures::stream::iter(first).chain(body);
+                Completion::Stream { headers: stream.headers, body: Box::pin(body) }
+            }
+        })
+    }
+
+    /// A saved chat without a socket: the reply is written as for a browser, and sent when it is whole.
+    async fn inline_saved(
+        engine: Arc<Engine>,
+        turn: Arc<Turn>,
+        model: Arc<Model>,
+        models: Arc<Models>,
+        message_id: String,
+    ) -> ApiResult<Completion> {
+        let emitter = engine.emitter_for(&turn, Some(&message_id));
+        let after = turn.tasks;
+        let run = Self { engine, turn, emitter, message_id, model, models, after, titled: false };
+        let (payload, context) = run.prepare().await?;
+        match dispatch(&run.engine, &payload.model, payload.body, &context).await {
+            Err(error) => {
+                run.fail(&json!(error_text(&error))).await;
+                Err(error)
+            }
+            Ok(ChatReply::Json(answer)) => {
+                let end = run.whole(&answer).await;
+                run.finish(end).await;
+                Ok(Completion::Json(answer))
+            }
+            Ok(ChatReply::Stream(stream)) => {
+                // The reader gets a copy of the stream; the reply is written even when the reader goes away.
+                let (sender, receiver) = tokio::sync::mpsc::channel(64);
+                let headers = stream.headers;
+                let body = stream.body.then(move |piece| {
+                    let sender = sender.clone();
+                    async move {
+                        let copy = piece.clone().or_else(|_| Ok(broken_stream_tail()));
+                        // A reader that is gone or stuck does not hold up the reply.
+                        let wait = std::time::Duration::from_secs(5);
+                        let _ = tokio::time::timeout(wait, sender.send(copy)).await;
+                        piece
+                    }
+                });
+                tokio::spawn(async move {
+                    let cancel = CancellationToken::new();
+                    let end = run.stream(Box::pin(body), &cancel).await;
+                    run.finish(end).await;
+                });
+                let body = tokio_stream::wrappers::ReceiverStream::new(receiver);
+                Ok(Completion::Stream { headers, body: Box::pin(body) })
+            }
+        }
+    }
+
+    /// Runs in the background to the end, whatever happens to the tab that asked.
+    pub(crate) async fn execute(self, ticket: Ticket) {
+        let engine = self.engine.clone();
+        {
+            let (_guard, cancel) = engine.tasks.start(ticket);
+            let end = self.reply(&cancel).await;
+            if matches!(end, End::Cancelled) {
+                self.emitter.signal("chat:tasks:cancel").await;
+            }
+            let after = self.clone();
+            tokio::select! {
+                () = after.finish(end) => {}
+                () = cancel.cancelled() => {}
+            }
+        }
+        self.announce_idle().await;
+    }
+
+    async fn reply(&self, cancel: &CancellationToken) -> End {
+        let answer = async {
+            let (payload, context) = self.prepare().await?;
+            let selected = payload.selected.then(|| payload.model.id.clone());
+            if let Some(id) = selected {
+                self.note_selected(&id).await?;
+            }
+            dispatch(&self.engine, &payload.model, payload.body, &context).await
+        };
+        let answer = tokio::select! {
+            answer = answer => answer,
+            () = cancel.cancelled() => return self.cancelled(json!([])).await,
+        };
+        match answer {
+            Err(error) => {
+                self.fail(&json!(error_text(&error))).await;
+                End::Failed
+            }
+            Ok(ChatReply::Json(answer)) => self.whole(&answer).await,
+            Ok(ChatReply::Stream(stream)) => self.stream(stream.body, cancel).await,
+        }
+    }
+
+    async fn prepare(&self) -> ApiResult<(payload::Payload, oui_providers::CallContext)> {
+        let payload = payload::build(&self.engine, &self.turn, &self.model, &self.models).await?;
+        Ok((payload, self.turn.call_context(Some(&self.message_id))))
+    }
+
+    /// Tells the client which member of an arena answers.
+    async fn note_selected(&self, id: &str) -> ApiResult<()> {
+        self.save(json!({ "selectedModelId": id }), false).await;
+        self.emitter.send("chat:completion", json!({ "selected_model_id": id })).await;
+        Ok(())
+    }
+
+    /// Merges fields into the reply in its saved chat. A failure is logged: the reply itself goes on.
+    pub(crate) async fn save(&self, fields: Value, touch: bool) {
+        let Some(chat_id) = self.turn.chat.saved() else { return };
+        let fields = fields.as_object().cloned().unwrap_or_default();
+        let saved = chat_edits::upsert_message(&self.engine.db, chat_id, &self.message_id, fields, touch).await;
+        if let Err(error) = saved {
+            tracing::error!(%error, chat_id, message_id = self.message_id, "could not save a reply");
+        }
+    }
+
+    /// Saves the end state of the reply and takes it out of the journal.
+    pub(crate) async fn save_end(&self, mut fields: Object) {
+        let Some(chat_id) = self.turn.chat.saved() else { return };
+        fields.insert("done".into(), json!(true));
+        let db = &self.engine.db;
+        for attempt in 1..=3_u64 {
+            match chat_edits::finish_reply(db, chat_id, &self.message_id, fields.clone()).await {
+                Ok(_) => return,
+                Err(error) => {
+                    tracing::error!(%error, attempt, chat_id, message_id = self.message_id, "could not save a reply");
+                    tokio::time::sleep(std::time::Duration::from_millis(200 * attempt)).await;
+                }
+            }
+        }
+        // The journal still has it, so the next start will try again.
+    }
+
+    /// Ends the reply with an error that the chat shows.
+    pub(crate) async fn fail(&self, error: &Value) {
+        tracing::warn!(%error, model = self.model.id, "a reply failed");
+        let mut fields = Object::new();
+        fields.insert("parentId".into(), json!(self.turn.user_message_id));
+        fields.insert("error".into(), json!({ "content": error }));
+        self.save_end(fields).await;
+        self.emitter
+            .send("chat:message:error", json!({ "error": { "content": error }, "done": true }))
+            .await;
+    }
+
+    /// Saves what there is of a stopped reply and says so.
+    pub(crate) async fn cancelled(&self, output: Value) -> End {
+        self.emitter.send("chat:tasks:cancel", json!({ "output": output })).await;
+        let mut fields = Object::new();
+        fields.insert("output".into(), output);
+        self.save_end(fields).await;
+        End::Cancelled
+    }
+
+    /// What comes after a complete reply.
+    async fn finish(&self, end: End) {
+        if let End::Done { output } = end {
+            self.after_reply(&output).await;
+        }
+    }
+
+    async fn announce_idle(&self) {
+        let chat_id = self.turn.chat.id();
+        if !self.engine.tasks.of(chat_id, None).is_empty() {
+            return;
+        }
+        let folder_id = self.engine.folder_of(&self.turn).await.unwrap_or_default();
+        self.emitter.send("chat:active", json!({ "active": false, "folder_id": folder_id })).await;
+    }
+}

@@ -1,0 +1,16 @@
+//! Start-up and mounting: settings become services, services become an application, the tables of the router
+//! crates become routes under the middleware. No rules and no handlers of the API live here.
+
+mod backend;
+pub mod database;
+pub mod doctor;
+mod logging;
+mod listen;
+mod middleware;
+mod routes;
+mod services;
+
+pub use listen::serve_until;
+pub use logging::init as init_logging;
+pub use routes::{areas, route_lines};
+pub use services::{Running, start};

@@ -1,0 +1,151 @@
+//! The command line of `oui`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use oui_config::{Environment, Settings};
+use oui_core::Clock;
+use oui_frontend::{InstallOptions, Step};
+use tokio::net::TcpListener;
+
+/// The backend of Open WebUI, in one small binary.
+#[derive(Parser)]
+#[command(name = "oui", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serves the API and the web client
+    Serve {
+        /// Address to listen on (default: HOST, else 0.0.0.0)
+        #[arg(long)]
+        host: Option<String>,
+        /// Port to listen on (default: PORT, else 8080)
+        #[arg(long)]
+        port: Option<u16>,
+    },
+    /// Checks database, client, providers and folders, and says how to mend what is wrong
+    Doctor,
+    /// The official web client
+    Frontend {
+        #[command(subcommand)]
+        command: FrontendCommand,
+    },
+    /// Prints every route: method, path, policy, area, handler
+    Routes,
+    /// Prints a commented .env file with every variable
+    EnvExample,
+}
+
+#[derive(Subcommand)]
+enum FrontendCommand {
+    /// Downloads the client with your pip, or takes it from a wheel file, into the data folder
+    Install {
+        /// Wheel file to take it from
+        #[arg(long)]
+        wheel: Option<PathBuf>,
+        /// Python to use for the download (default: python3)
+        #[arg(long)]
+        python: Option<PathBuf>,
+    },
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&anyhow::Error::new(error).context("the async runtime did not start")),
+    };
+    match runtime.block_on(run(cli.command)) {
+        Ok(code) => code,
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    eprintln!("oui: {error:#}");
+    ExitCode::FAILURE
+}
+
+#[expect(clippy::print_stdout, reason = "these commands answer on standard output")]
+async fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Serve { host, port } => serve(host, port).await?,
+        Command::Doctor => {
+            let (environment, settings) = load()?;
+            return Ok(oui_server::doctor::run(&environment, settings).await);
+        }
+        Command::Frontend { command: FrontendCommand::Install { wheel, python } } => {
+            let (_, settings) = load()?;
+            let data_dir = settings.server.data_dir;
+            let options = InstallOptions { data_dir, wheel, python, ..InstallOptions::default() };
+            let installed = oui_frontend::install(options, &show).await;
+            eprintln!();
+            let installed = installed?;
+            println!("The client {} is in {}", installed.version, installed.dir.display());
+        }
+        Command::Routes => oui_server::route_lines().iter().for_each(|line| println!("{line}")),
+        Command::EnvExample => print!("{}", oui_config::env_example()),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn load() -> Result<(Environment, Settings)> {
+    let environment = Environment::from_process()?;
+    let settings = Settings::load(&environment)?;
+    Ok((environment, settings))
+}
+
+async fn serve(host: Option<String>, port: Option<u16>) -> Result<()> {
+    let (environment, mut settings) = load()?;
+    if let Some(host) = host {
+        settings.server.host = host;
+    }
+    if let Some(port) = port {
+        settings.server.port = port;
+    }
+    oui_server::init_logging(&settings.logging);
+    for warning in environment.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let address = format!("{}:{}", settings.server.host, settings.server.port);
+    let listener = TcpListener::bind(&address).await.with_context(|| {
+        format!("can not listen on {address}; another program may use the port: choose one with --port or PORT")
+    })?;
+    let running = oui_server::start(&environment, settings, Clock::system()).await?;
+    tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
+    oui_server::serve_until(listener, running, shutdown_signal()).await
+}
+
+async fn shutdown_signal() {
+    let interrupt = async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    #[cfg(unix)]
+    let terminate = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    #[cfg(not(unix))]
+    let terminate = std::future::pending::<()>();
+    tokio::select! {
+        () = interrupt => {}
+        () = terminate => {}
+    }
+}
+
+/// Shows progress on standard error, on one line.
+fn show(step: Step) {
+    eprint!("\r\x1b[K{step}");
+}

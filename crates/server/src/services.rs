@@ -1,0 +1,214 @@
+//! Builds everything in order: database, configuration, authentication, socket server, provider clients, chat
+//! engine, application, router; and ends it in the opposite order.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use axum::Router;
+use fancy_regex::Regex;
+use oui_access::Authenticator;
+use oui_access::passwords::{HashKind, PasswordPolicy};
+use oui_chat::{Engine, EngineParts};
+use oui_config::settings::PasswordHash;
+use oui_config::{Config, Environment, Settings};
+use oui_core::{Clock, Emitter};
+use oui_frontend::{FrontendOptions, FrontendService};
+use oui_models::{Db, config as config_rows};
+use oui_providers::{ForwardHeaders, Http, HttpOptions, ProviderClient, Secret, Timeouts, TlsVerify};
+use oui_socket::{SocketOptions, SocketServer};
+use oui_web::app::Live;
+use oui_web::{App, Services};
+
+use crate::backend::SocketBackend;
+use crate::{database, middleware, routes};
+
+/// A server that is ready to listen.
+pub struct Running {
+    /// Everything that HTTP sees.
+    pub router: Router,
+    /// The application, for tests.
+    pub app: App,
+    db: Db,
+    engine: Arc<Engine>,
+    socket: SocketServer,
+}
+
+impl Running {
+    /// The database, for tests and tools.
+    pub fn db(&self) -> &Db {
+        &self.db
+    }
+
+    /// Stops runs (each saves what it has), tells browsers, and closes the database.
+    pub async fn stop(&self) {
+        self.engine.shut_down().await;
+        self.socket.close().await;
+        self.db.close().await;
+    }
+}
+
+/// Starts all services.
+///
+/// # Errors
+/// A text that names the variable, file or server at fault, and the fix.
+pub async fn start(environment: &Environment, settings: Settings, clock: Clock) -> Result<Running> {
+    for warning in &settings.warnings {
+        tracing::warn!("{warning}");
+    }
+    let settings = Arc::new(settings);
+    make_folders(&settings)?;
+    let db = database::open(&settings, clock.clone()).await?;
+    let config = Arc::new(load_config(environment, &settings, &db).await?);
+    let secret = settings.secret_key.expose();
+    let auth = Arc::new(Authenticator::new(db.clone(), config.clone(), settings.clone(), secret));
+    let socket = socket_server(&db, &auth, &settings, &clock);
+    let emitter: Arc<dyn Emitter> = Arc::new(socket.clone());
+    let http = Http::new(http_options(&settings), clock.clone()).map_err(anyhow::Error::msg)?;
+    let engine = Engine::new(EngineParts {
+        db: db.clone(),
+        config: config.clone(),
+        settings: settings.clone(),
+        auth: auth.clone(),
+        emitter: emitter.clone(),
+        providers: ProviderClient::new(http, clock.clone()),
+    });
+    match engine.recover().await.context("replies that a crash cut off could not be completed")? {
+        0 => {}
+        count => tracing::warn!(count, "completed replies that the last stop had cut off"),
+    }
+    let frontend = frontend(&settings);
+    let passwords = password_policy(&settings)?;
+    let services = Services {
+        config,
+        settings: settings.clone(),
+        clock,
+        auth,
+        passwords,
+        emitter,
+        chat: engine.clone(),
+        live: Arc::new(LiveSockets(socket.clone())),
+        frontend: frontend.clone(),
+    };
+    let app = App::new(services, db.clone());
+    oui_routers_account::first_admin(&app).await.map_err(|error| anyhow::anyhow!("{error}"))?;
+    let api = middleware::wrap(routes::router(app.clone(), frontend), &settings);
+    let router = socket.router().merge(api);
+    Ok(Running { router, app, db, engine, socket })
+}
+
+fn make_folders(settings: &Settings) -> Result<()> {
+    for folder in [settings.server.data_dir.clone(), settings.server.upload_dir(), settings.server.cache_dir()] {
+        std::fs::create_dir_all(&folder).with_context(|| {
+            format!("the folder {} can not be made; set DATA_DIR to one that is writable", folder.display())
+        })?;
+    }
+    Ok(())
+}
+
+/// Rows of the database over the environment; rows of older versions are repaired, missing ones are written.
+async fn load_config(environment: &Environment, settings: &Settings, db: &Db) -> Result<Config> {
+    if settings.persistence.reset {
+        config_rows::replace_all(db, &BTreeMap::new()).await?;
+    }
+    let stored = config_rows::all(db).await?;
+    let repair = oui_config::repair(&stored);
+    if !repair.set.is_empty() || !repair.remove.is_empty() {
+        let mut rows = stored;
+        rows.retain(|path, _| !repair.remove.iter().any(|gone| gone == path));
+        rows.extend(repair.set.into_iter());
+        config_rows::replace_all(db, &rows).await?;
+    }
+    let config = Config::new(environment, config_rows::all(db).await?);
+    let missing = config.defaults_to_seed();
+    if !missing.is_empty() {
+        config_rows::write(db, missing.iter().map(|(path, value)| (*path, value))).await?;
+        // What comes back is what the other server would read, storage classes included.
+        config.reset_to(config_rows::all(db).await?);
+    }
+    Ok(config)
+}
+
+fn socket_server(db: &Db, auth: &Arc<Authenticator>, settings: &Settings, clock: &Clock) -> SocketServer {
+    let backend =
+        SocketBackend { db: db.clone(), auth: auth.clone(), admin_chats: settings.access.admin_chats };
+    let websocket = &settings.websocket;
+    let options = SocketOptions {
+        websocket: websocket.enabled,
+        ping_interval: websocket.ping_interval,
+        ping_timeout: websocket.ping_timeout,
+        allowed_origins: settings.server.cors_origins.clone(),
+        heartbeat_interval: websocket.heartbeat.map(std::time::Duration::from_secs),
+        ..SocketOptions::default()
+    };
+    SocketServer::new(options, clock.clone(), Arc::new(backend))
+}
+
+fn http_options(settings: &Settings) -> HttpOptions {
+    let (upstream, forwarding) = (&settings.upstream, &settings.forwarding);
+    HttpOptions {
+        timeouts: Timeouts {
+            total: upstream.timeout,
+            stream_idle: upstream.stream_idle_timeout,
+            model_list: upstream.model_list_timeout,
+            ..Timeouts::default()
+        },
+        tls: match &upstream.tls {
+            oui_config::settings::TlsVerify::On => TlsVerify::System,
+            oui_config::settings::TlsVerify::Off => TlsVerify::Off,
+            oui_config::settings::TlsVerify::CaFile(path) => TlsVerify::CaFile(path.clone()),
+        },
+        redirects: true,
+        forward: ForwardHeaders {
+            enabled: forwarding.enabled,
+            user_name: forwarding.user_name.clone(),
+            user_id: forwarding.user_id.clone(),
+            user_email: forwarding.user_email.clone(),
+            user_role: forwarding.user_role.clone(),
+            auth_type: forwarding.auth_type.clone(),
+            chat_id: forwarding.chat_id.clone(),
+            jwt_secret: forwarding.jwt_secret.as_ref().map(|secret| Secret::new(secret.expose())),
+            jwt: forwarding.jwt.clone(),
+            jwt_expires: forwarding.jwt_lifetime,
+        },
+    }
+}
+
+fn frontend(settings: &Settings) -> FrontendService {
+    FrontendService::new(FrontendOptions {
+        data_dir: settings.server.data_dir.clone(),
+        build_dir: Some(settings.server.frontend_dir.clone()).filter(|folder| folder.is_dir()),
+        static_dir: Some(settings.server.static_dir()).filter(|folder| folder.is_dir()),
+        compress: settings.server.compression,
+    })
+}
+
+fn password_policy(settings: &Settings) -> Result<PasswordPolicy> {
+    let auth = &settings.auth;
+    let pattern = if auth.validate_password {
+        // The pattern is matched from the start of the password, as in the reference.
+        let pattern = Regex::new(&format!("^(?:{})", auth.password_pattern)).with_context(|| {
+            "PASSWORD_VALIDATION_REGEX_PATTERN is no regular expression; mend it or turn ENABLE_PASSWORD_VALIDATION off"
+        })?;
+        Some((pattern, auth.password_hint.clone()))
+    } else {
+        None
+    };
+    let kind = match auth.password_hash {
+        PasswordHash::Bcrypt => HashKind::Bcrypt,
+        PasswordHash::Argon2 => HashKind::Argon2,
+    };
+    Ok(PasswordPolicy { kind, pattern })
+}
+
+struct LiveSockets(SocketServer);
+
+impl Live for LiveSockets {
+    fn usage_models(&self) -> Vec<String> {
+        self.0.usage_models()
+    }
+
+    fn sessions_of(&self, user_id: &str) -> Vec<String> {
+        self.0.sessions_of(user_id)
+    }
+}
