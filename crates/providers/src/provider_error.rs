@@ -2,7 +2,7 @@
 //! body, or an error of ours.
 
 use axum::response::{IntoResponse, Response};
-use http::{HeaderName, StatusCode, header};
+use http::{HeaderName, StatusCode};
 use oui_core::{ApiError, messages};
 use serde_json::{Value, json};
 
@@ -11,6 +11,7 @@ use crate::headers;
 use crate::http::TransportError;
 use crate::python::{text_of, truthy};
 use crate::reply::Body;
+use crate::secret::Secret;
 
 /// An answer of a provider with status 400 or above.
 #[derive(Debug, Clone)]
@@ -98,13 +99,13 @@ impl UpstreamError {
         data
     }
 
-    /// Tells the log; bodies of errors are otherwise invisible to administrators.
-    pub(crate) fn log(&self) {
+    /// Tells the log; bodies of errors are otherwise invisible to administrators. A server may repeat the key
+    /// that it refuses, so that is taken out.
+    pub(crate) fn log(&self, key: &Secret) {
         let (code, message) = self.code_and_message();
         let code = code.map(text_of).unwrap_or_default();
-        let message: String = message
-            .map(text_of)
-            .unwrap_or_default()
+        let message: String = key
+            .censor(&message.map(text_of).unwrap_or_default())
             .chars()
             .take(1000)
             .collect();
@@ -217,7 +218,6 @@ impl IntoResponse for ProviderError {
                 response.headers_mut().insert(name, value);
             }
         }
-        debug_assert!(response.headers().contains_key(header::CONTENT_TYPE));
         response
     }
 }
@@ -243,6 +243,6 @@ pub(crate) fn upstream(
         },
         retry: headers::retry_headers(answer_headers),
     };
-    error.log();
+    error.log(&connection.key);
     error
 }

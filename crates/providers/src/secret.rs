@@ -17,6 +17,15 @@ impl Secret {
         &self.0
     }
 
+    /// `text` with three stars wherever it contains the key.
+    pub fn censor(&self, text: &str) -> String {
+        if self.0.is_empty() {
+            text.to_owned()
+        } else {
+            text.replace(&self.0, "***")
+        }
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

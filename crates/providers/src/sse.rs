@@ -141,7 +141,7 @@ impl SseParser {
                 Step::DeliverFirst => return Ok(Some(self.deliver())),
                 Step::Stray => {
                     self.advance(next);
-                    return Ok(Some(SseItem::Stray(String::from_utf8_lossy(&self.buffer[line]))));
+                    return Ok(Some(SseItem::Stray(text(&self.buffer[line]))));
                 }
             }
             if self.data.len() > self.limit {
@@ -157,8 +157,8 @@ impl SseParser {
     fn deliver(&mut self) -> SseItem<'_> {
         self.delivered = true;
         SseItem::Event(SseEvent {
-            name: String::from_utf8_lossy(&self.name),
-            data: String::from_utf8_lossy(&self.data),
+            name: text(&self.name),
+            data: text(&self.data),
         })
     }
 
@@ -232,6 +232,14 @@ impl SseParser {
         self.first_line = false;
         self.after_return = ended_by_return;
         step
+    }
+}
+
+/// The bytes as text, the usual case checked the fast way.
+fn text(bytes: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => String::from_utf8_lossy(bytes),
     }
 }
 

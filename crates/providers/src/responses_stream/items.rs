@@ -419,6 +419,25 @@ mod tests {
     }
 
     #[test]
+    fn parts_are_finished_where_they_are() {
+        let (items, effects) = reduce(json!([
+            {"type": "response.output_text.delta", "output_index": 0, "item_id": "m", "delta": "x"},
+            {"type": "response.reasoning_summary_part.done", "output_index": 0, "part": {"type": "summary_text", "text": "no"}},
+            {"type": "response.content_part.done", "output_index": 0, "content_index": 0, "part": {"type": "output_text", "text": "xy"}},
+            {"type": "response.refusal.delta", "output_index": 0, "content_index": 1, "delta": "z"},
+        ]));
+        let parts =
+            json!([{"type": "output_text", "text": "xy"}, {"type": "text", "text": "", "refusal": "z"}]);
+        assert_eq!(
+            items,
+            [
+                json!({"type": "message", "status": "in_progress", "role": "assistant", "content": parts, "id": "m"})
+            ]
+        );
+        assert_eq!(effects, [None, None, Some(Effect::default()), None]);
+    }
+
+    #[test]
     fn errors_are_effects() {
         let (_, effects) = reduce(json!([
             {"type": "response.failed", "response": {"error": {"message": "x"}}},

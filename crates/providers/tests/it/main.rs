@@ -46,7 +46,7 @@ pub(crate) fn client() -> ProviderClient {
 
 /// Patience that keeps tests of silence short.
 pub(crate) fn hasty() -> Timeouts {
-    let short = Some(Duration::from_millis(300));
+    let short = Some(Duration::from_millis(1500));
     Timeouts {
         total: short,
         stream_idle: None,

@@ -230,3 +230,59 @@ async fn who_asks_matters_when_providers_are_told() {
     askers.sort_unstable();
     assert_eq!(askers, ["a", "b"]);
 }
+
+#[tokio::test]
+async fn anthropic_lists_come_in_pages() {
+    let provider = FakeProvider::start().await;
+    // The address is recognised by the host's name, which may stand in the path.
+    let url = format!("{}/api.anthropic.com/v1", provider.ollama_url());
+    let path = "/api.anthropic.com/v1/models";
+    let pages = [
+        json!({"data": [{"id": "c1", "display_name": "C One"}], "has_more": true, "last_id": "c 1"}),
+        json!({"data": [{"id": "c2"}], "has_more": false, "last_id": "c2"}),
+    ];
+    for page in &pages {
+        provider.script(Script::json(200, page).for_path(path));
+    }
+    let settings =
+        settings(json!({"openai.enable": true, "openai.api_base_urls": [url], "openai.api_keys": ["ka"]}));
+    let catalogue = catalogue(Timeouts::default());
+    let found = catalogue.refresh(&settings, &CallContext::default()).await;
+    let names: Vec<_> = found
+        .openai
+        .values()
+        .map(|model| (&model["name"], &model["openai"]["owned_by"]))
+        .collect();
+    let owner = json!("anthropic");
+    assert_eq!(names, [(&json!("C One"), &owner), (&json!("c2"), &owner)]);
+    let asked = provider.requests_to(path);
+    let queries: Vec<_> = asked
+        .iter()
+        .map(|request| request.query.as_deref().unwrap())
+        .collect();
+    assert_eq!(queries, ["limit=1000", "limit=1000&after_id=c%201"]);
+    assert_eq!(
+        (asked[0].header("x-api-key"), asked[0].bearer()),
+        (Some("ka"), None)
+    );
+    assert_eq!(asked[0].header("anthropic-version"), Some("2023-06-01"));
+
+    provider.script(Script::refuse(401).for_path(path));
+    assert!(
+        catalogue
+            .refresh(&settings, &CallContext::default())
+            .await
+            .openai
+            .is_empty()
+    );
+    provider.script(Script::refuse(401).for_path(path));
+    let context = CallContext::default();
+    let http = http(Timeouts::default());
+    let error = oui_providers::verify_openai(&http, &settings.openai[0].url, "ka", None, &context)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (error.status().as_u16(), error.body()),
+        (500, &json!({"detail": "Open WebUI: Server Connection Error"}))
+    );
+}
