@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
 mod assemble;
+mod listing;
 
 /// One model of the list.
 #[derive(Debug, Clone)]
@@ -33,7 +34,10 @@ pub struct Model {
 impl Model {
     /// `owned_by`: `openai`, `ollama`, `arena`, ...
     pub fn owned_by(&self) -> &str {
-        self.json.get("owned_by").and_then(Value::as_str).unwrap_or_default()
+        self.json
+            .get("owned_by")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
     }
 
     /// Whether it stands for a random choice among others.
@@ -49,17 +53,27 @@ impl Model {
     /// Whether a capability is on; capabilities that are not named are `default`.
     pub fn capability(&self, name: &str, default: bool) -> bool {
         let capabilities = self.meta().and_then(|meta| meta.get("capabilities"));
-        capabilities.and_then(|all| all.get(name)).and_then(Value::as_bool).unwrap_or(default)
+        capabilities
+            .and_then(|all| all.get(name))
+            .and_then(Value::as_bool)
+            .unwrap_or(default)
     }
 
     /// Parameters of the workspace row.
     pub fn params(&self) -> Map<String, Value> {
-        self.registered.as_ref().map(|registered| registered.row.params_object()).unwrap_or_default()
+        self.registered
+            .as_ref()
+            .map(|registered| registered.row.params_object())
+            .unwrap_or_default()
     }
 
     /// Which wire format its provider speaks.
     pub fn provider(&self) -> ProviderKind {
-        if self.owned_by() == "ollama" { ProviderKind::Ollama } else { ProviderKind::OpenAi }
+        if self.owned_by() == "ollama" {
+            ProviderKind::Ollama
+        } else {
+            ProviderKind::OpenAi
+        }
     }
 }
 
@@ -78,12 +92,20 @@ pub struct Catalogue {
     settings: Arc<Settings>,
     providers: ModelCatalogue,
     cached: Mutex<Option<Cached>>,
+    listings: listing::Listings,
 }
 
 impl Catalogue {
     /// A catalogue over the providers' one.
     pub fn new(db: Db, config: Arc<Config>, settings: Arc<Settings>, providers: ModelCatalogue) -> Self {
-        Self { db, config, settings, providers, cached: Mutex::default() }
+        Self {
+            db,
+            config,
+            settings,
+            providers,
+            cached: Mutex::default(),
+            listings: listing::Listings::default(),
+        }
     }
 
     /// The connections as they are configured now.
@@ -123,7 +145,10 @@ impl Catalogue {
             self.providers.refresh(&self.connections(), context).await
         };
         let models = Arc::new(self.assemble(&snapshot.base_models()).await?);
-        *self.cached.lock() = Some(Cached { at: Instant::now(), models: models.clone() });
+        *self.cached.lock() = Some(Cached {
+            at: Instant::now(),
+            models: models.clone(),
+        });
         Ok(models)
     }
 
@@ -131,7 +156,8 @@ impl Catalogue {
         let ttl = self.settings.chat.models_cache.map(Duration::from_secs);
         let cached = self.cached.lock();
         let cached = cached.as_ref()?;
-        ttl.is_none_or(|ttl| cached.at.elapsed() < ttl).then(|| cached.models.clone())
+        ttl.is_none_or(|ttl| cached.at.elapsed() < ttl)
+            .then(|| cached.models.clone())
     }
 
     /// The models that a run looks in: what is known, however old; the providers are asked only when
@@ -146,7 +172,10 @@ impl Catalogue {
 
     /// Base models only, as administrators see them.
     pub async fn base(&self, context: &CallContext) -> Vec<Value> {
-        self.providers.refresh(&self.connections(), context).await.base_models()
+        self.providers
+            .refresh(&self.connections(), context)
+            .await
+            .base_models()
     }
 
     async fn assemble(&self, base: &[Value]) -> ApiResult<Models> {
@@ -172,9 +201,20 @@ impl Catalogue {
 
     /// The models that a user sees in the list.
     pub async fn visible(&self, user: &UserRow, models: &Models) -> ApiResult<Vec<Arc<Model>>> {
+        let seen = self.sees(user, models).await?;
+        Ok(models
+            .values()
+            .zip(seen)
+            .filter(|(_, seen)| *seen)
+            .map(|(model, _)| model.clone())
+            .collect())
+    }
+
+    /// For each model in order, whether the user sees it in the list.
+    async fn sees(&self, user: &UserRow, models: &Models) -> ApiResult<Vec<bool>> {
         let access = &self.settings.access;
         if access.all_models || (user.role == "admin" && access.admin_bypass) {
-            return Ok(models.values().cloned().collect());
+            return Ok(vec![true; models.len()]);
         }
         let membership = groups::membership(&self.db, &user.id).await?;
         let seen = |model: &Arc<Model>| {
@@ -186,16 +226,21 @@ impl Catalogue {
                 None => user.role == "admin",
             }
         };
-        Ok(models.values().filter(|model| seen(model)).cloned().collect())
+        Ok(models.values().map(seen).collect())
     }
 }
 
 /// Arena models keep their grants in the configuration; without any they are the administrators'.
 fn arena_opens(model: &Model, user: &UserRow, membership: &Membership) -> bool {
-    let listed = model.meta().and_then(|meta| meta.get("access_grants")).and_then(Value::as_array);
+    let listed = model
+        .meta()
+        .and_then(|meta| meta.get("access_grants"))
+        .and_then(Value::as_array);
     let grants = grants::normalize(listed.map(Vec::as_slice).unwrap_or_default());
     (grants.is_empty() && user.role == "admin")
-        || grants.iter().any(|grant| grant.permission == "read" && grant.reaches(&user.id, membership))
+        || grants
+            .iter()
+            .any(|grant| grant.permission == "read" && grant.reaches(&user.id, membership))
 }
 
 /// Walks from a model to its base models; every registered one must be open, an unregistered base is the
@@ -226,8 +271,16 @@ fn chain_opens(registry: &[Registered], id: &str, user: &UserRow, membership: &M
 /// Tags in any of the forms that connections and models hold them, as `{name}` objects without repeats.
 pub fn tags(values: &[Option<&Value>]) -> Vec<Value> {
     let mut seen: Vec<String> = Vec::new();
-    for item in values.iter().flatten().filter_map(|value| value.as_array()).flatten() {
-        let name = item.as_str().or_else(|| item.get("name").and_then(Value::as_str)).map(str::trim);
+    for item in values
+        .iter()
+        .flatten()
+        .filter_map(|value| value.as_array())
+        .flatten()
+    {
+        let name = item
+            .as_str()
+            .or_else(|| item.get("name").and_then(Value::as_str))
+            .map(str::trim);
         if let Some(name) = name.filter(|name| !name.is_empty()) {
             if !seen.iter().any(|known| known == name) {
                 seen.push(name.to_owned());

@@ -1,8 +1,16 @@
 //! HTTP areas that reach models: chat completions, running tasks, the provider proxies and their connections.
 
+mod completions;
+mod models_list;
+mod request;
+mod running;
+
 use oui_web::Area;
 
 /// The tables of this crate.
 pub fn areas() -> Vec<Area> {
-    Vec::new()
+    let mut areas = completions::areas();
+    areas.extend(models_list::areas());
+    areas.push(running::area());
+    areas
 }
