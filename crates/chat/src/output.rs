@@ -59,6 +59,7 @@ impl Output {
     }
 
     /// The items so far.
+    #[cfg(test)]
     pub fn items(&self) -> &[Value] {
         &self.items
     }
@@ -74,6 +75,7 @@ impl Output {
     }
 
     /// Why the provider stopped.
+    #[cfg(test)]
     pub fn finish_reason(&self) -> Option<&str> {
         self.finish_reason.as_deref()
     }

@@ -232,8 +232,9 @@ mod tests {
         items
     }
 
+    /// Kinds and texts; blanks at the edges depend on how the text was cut.
     fn texts(items: &[Value]) -> Vec<(String, String)> {
-        items.iter().map(|item| (item["type"].as_str().unwrap().to_owned(), last_text(item).to_owned())).collect()
+        items.iter().map(|item| (item["type"].as_str().unwrap().to_owned(), last_text(item).trim().to_owned())).collect()
     }
 
     #[test]

@@ -69,6 +69,15 @@ impl GrantRow {
         })
     }
 
+    /// The whole row, as lists of workspace resources carry it.
+    pub fn to_full_json(&self) -> Value {
+        json!({
+            "id": self.id, "resource_type": self.resource_type, "resource_id": self.resource_id,
+            "principal_type": self.principal_type, "principal_id": self.principal_id,
+            "permission": self.permission, "created_at": self.created_at,
+        })
+    }
+
     /// Without the resource it belongs to.
     pub fn grant(&self) -> Grant {
         Grant {
@@ -103,7 +112,7 @@ pub fn normalize(input: &[Value]) -> Vec<Grant> {
 
 /// Grants on one resource.
 pub async fn of(conn: impl Into<Conn<'_>>, kind: &str, id: &str) -> DbResult<Vec<GrantRow>> {
-    GrantRow::list(conn, "WHERE resource_type = ? AND resource_id = ? ORDER BY created_at, id", args![kind, id]).await
+    GrantRow::list(conn, "WHERE resource_type = ? AND resource_id = ? ORDER BY created_at", args![kind, id]).await
 }
 
 /// Grants on several resources of one kind, in one query.
@@ -115,7 +124,7 @@ pub async fn of_many(conn: impl Into<Conn<'_>>, kind: &str, ids: &[String]) -> D
     list.extend(ids.iter().map(Arg::from));
     GrantRow::list(
         conn,
-        &format!("WHERE resource_type = ? AND resource_id IN ({}) ORDER BY created_at, id", placeholders(ids.len())),
+        &format!("WHERE resource_type = ? AND resource_id IN ({}) ORDER BY created_at", placeholders(ids.len())),
         list,
     )
     .await

@@ -21,9 +21,11 @@ pub mod groups;
 pub mod history;
 pub mod models;
 pub mod notes;
+pub mod shared;
 pub mod stream_journal;
 pub mod tags;
 pub mod usage;
 pub mod users;
+pub mod versions;
 
 pub use db::{Conn, Db, DbError, DbResult, Tx};

@@ -45,7 +45,11 @@ pub(super) fn assemble(base: &[Value], registry: &[Registered], config: &Snapsho
 
 fn plain(json: &Value) -> Option<Model> {
     let id = json.get("id")?.as_str()?.to_owned();
-    Some(Model { id, json: json.clone(), registered: None })
+    Some(Model {
+        id,
+        json: json.clone(),
+        registered: None,
+    })
 }
 
 fn arena(config: &Snapshot) -> Vec<Model> {
@@ -86,7 +90,9 @@ fn override_base(list: &mut Vec<Model>, registered: &Registered) {
             model.owned_by() == "ollama" && model.id.split(':').next() == Some(registered.row.id.as_str())
         })
     };
-    let Some(index) = exact.or_else(by_name) else { return };
+    let Some(index) = exact.or_else(by_name) else {
+        return;
+    };
     if !registered.row.is_active {
         list.remove(index);
         return;
@@ -109,11 +115,19 @@ fn override_base(list: &mut Vec<Model>, registered: &Registered) {
 fn preset(list: &[Model], registered: &Registered, base_id: &str) -> Model {
     let exact = |id: &str| list.iter().find(|model| model.id == id);
     let named = |id: &str| {
-        list.iter().find(|model| model.owned_by() == "ollama" && model.id.split(':').next() == Some(id))
+        list.iter()
+            .find(|model| model.owned_by() == "ollama" && model.id.split(':').next() == Some(id))
     };
     let first = base_id.split(':').next().unwrap_or(base_id);
-    let base = exact(base_id).or_else(|| named(base_id)).or_else(|| exact(first)).or_else(|| named(first));
-    let field = |name: &str| base.and_then(|base| base.json.get(name)).cloned().filter(|value| !value.is_null());
+    let base = exact(base_id)
+        .or_else(|| named(base_id))
+        .or_else(|| exact(first))
+        .or_else(|| named(first));
+    let field = |name: &str| {
+        base.and_then(|base| base.json.get(name))
+            .cloned()
+            .filter(|value| !value.is_null())
+    };
     let row = &registered.row;
     let mut json = json!({
         "id": row.id,
@@ -130,7 +144,11 @@ fn preset(list: &[Model], registered: &Registered, base_id: &str) -> Model {
         }
     }
     json["info"] = info(registered);
-    Model { id: row.id.clone(), json, registered: Some(Arc::new(registered.clone())) }
+    Model {
+        id: row.id.clone(),
+        json,
+        registered: Some(Arc::new(registered.clone())),
+    }
 }
 
 /// The row as clients see it: parameters are kept back, but for what the client needs to draw its controls.
@@ -146,9 +164,15 @@ fn info(registered: &Registered) -> Value {
 
 fn public_params(params: &Map<String, Value>) -> Map<String, Value> {
     let mut public = Map::new();
-    if let Some(controls) = params.get("model_controls").and_then(Value::as_object).filter(|c| !c.is_empty()) {
-        let shown: Map<String, Value> =
-            controls.iter().map(|(key, control)| (key.clone(), public_control(control))).collect();
+    if let Some(controls) = params
+        .get("model_controls")
+        .and_then(Value::as_object)
+        .filter(|c| !c.is_empty())
+    {
+        let shown: Map<String, Value> = controls
+            .iter()
+            .map(|(key, control)| (key.clone(), public_control(control)))
+            .collect();
         public.insert("model_controls".into(), Value::Object(shown));
     }
     if let Some(threshold) = params.get("compact_token_threshold") {
@@ -164,7 +188,11 @@ fn public_control(control: &Value) -> Value {
             shown.insert(field.into(), value.clone());
         }
     }
-    let options = control.get("options").and_then(Value::as_object).into_iter().flatten();
+    let options = control
+        .get("options")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten();
     let labels: Map<String, Value> = options
         .map(|(key, option)| (key.clone(), json!({ "label": option.get("label") })))
         .collect();
@@ -173,7 +201,9 @@ fn public_control(control: &Value) -> Value {
 }
 
 fn apply_defaults(model: &mut Value, defaults: &Value) {
-    let Some(defaults) = defaults.as_object().filter(|defaults| !defaults.is_empty()) else { return };
+    let Some(defaults) = defaults.as_object().filter(|defaults| !defaults.is_empty()) else {
+        return;
+    };
     if model.get("info").is_none_or(Value::is_null) {
         model["info"] = json!({ "meta": defaults });
         return;
@@ -182,11 +212,17 @@ fn apply_defaults(model: &mut Value, defaults: &Value) {
     if !info.get("meta").is_some_and(Value::is_object) {
         info["meta"] = json!({});
     }
-    let Some(meta) = info["meta"].as_object_mut() else { return };
+    let Some(meta) = info["meta"].as_object_mut() else {
+        return;
+    };
     for (key, value) in defaults {
         if key == "capabilities" {
             let mut merged = value.as_object().cloned().unwrap_or_default();
-            let own = meta.get(key).and_then(Value::as_object).cloned().unwrap_or_default();
+            let own = meta
+                .get(key)
+                .and_then(Value::as_object)
+                .cloned()
+                .unwrap_or_default();
             merged.extend(own);
             meta.insert(key.clone(), Value::Object(merged));
         } else if meta.get(key).is_none_or(Value::is_null) {
@@ -196,7 +232,9 @@ fn apply_defaults(model: &mut Value, defaults: &Value) {
 }
 
 fn apply_threshold(model: &mut Value, threshold: Option<&Value>) {
-    let Some(threshold) = threshold.filter(|value| !value.is_null()) else { return };
+    let Some(threshold) = threshold.filter(|value| !value.is_null()) else {
+        return;
+    };
     if model.get("info").is_none_or(Value::is_null) {
         model["info"] = json!({});
     }

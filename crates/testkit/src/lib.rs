@@ -1,0 +1,205 @@
+//! A whole server in a test: the real router on a loopback port, a real database of either kind, a scripted
+//! provider, and clients that are signed in. Nothing in here is compiled into the server.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc, reason = "test support: a failure is the test's failure")]
+
+mod client;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use oui_config::{Environment, Settings};
+use oui_core::Clock;
+use oui_fake_provider::FakeProvider;
+use oui_migrations::testing::{PostgresDatabase, PostgresServer, SqliteDatabase};
+use oui_server::Running;
+use serde_json::json;
+
+pub use client::{Client, Reply};
+
+/// Which database a test runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backend {
+    /// A fresh file.
+    Sqlite,
+    /// A fresh database of the server in `OUI_TEST_POSTGRES_URL`.
+    Postgres,
+}
+
+enum Database {
+    Sqlite(SqliteDatabase),
+    Postgres(PostgresDatabase),
+}
+
+impl Database {
+    async fn new(backend: Backend) -> Option<Self> {
+        Some(match backend {
+            Backend::Sqlite => Self::Sqlite(SqliteDatabase::prepared().await),
+            Backend::Postgres => Self::Postgres(PostgresServer::from_env()?.prepared_database().await),
+        })
+    }
+
+    fn url(&self) -> String {
+        match self {
+            Self::Sqlite(database) => format!("sqlite:///{}", database.path().display()),
+            Self::Postgres(database) => {
+                let options = database.options();
+                let password = std::env::var("OUI_TEST_POSTGRES_URL")
+                    .ok()
+                    .and_then(|url| url.split_once("://")?.1.split_once('@').map(|(login, _)| login.to_owned()))
+                    .unwrap_or_default();
+                let (host, port) = (options.get_host(), options.get_port());
+                format!("postgresql://{password}@{host}:{port}/{}", database.name())
+            }
+        }
+    }
+}
+
+/// A running server.
+pub struct TestApp {
+    running: Option<Running>,
+    address: SocketAddr,
+    /// The scripted provider behind it.
+    pub provider: FakeProvider,
+    server: tokio::task::JoinHandle<()>,
+    _database: Database,
+    _data: tempfile::TempDir,
+}
+
+impl TestApp {
+    /// A server on a fresh database; `None` when the database server is not there (said on standard error).
+    pub async fn start(backend: Backend) -> Option<Self> {
+        Self::with_environment(backend, &[]).await
+    }
+
+    /// [`TestApp::start`] with more environment variables.
+    pub async fn with_environment(backend: Backend, variables: &[(&str, &str)]) -> Option<Self> {
+        let provider = FakeProvider::start().await;
+        let url = provider.openai_url();
+        Self::with_provider(backend, variables, provider, &url).await
+    }
+
+    async fn with_provider(
+        backend: Backend,
+        variables: &[(&str, &str)],
+        provider: FakeProvider,
+        openai_url: &str,
+    ) -> Option<Self> {
+        let database = Database::new(backend).await?;
+        let data = tempfile::tempdir().unwrap();
+        let mut environment: BTreeMap<String, String> = BTreeMap::new();
+        for (name, value) in [
+            ("DATA_DIR", data.path().to_str().unwrap()),
+            ("DATABASE_URL", &database.url()),
+            ("WEBUI_SECRET_KEY", "test-secret-of-at-least-32-bytes!"),
+            ("ENABLE_OLLAMA_API", "false"),
+            ("OPENAI_API_BASE_URL", openai_url),
+            ("OPENAI_API_KEY", "sk-provider"),
+            ("OFFLINE_MODE", "true"),
+            ("CORS_ALLOW_ORIGIN", "*"),
+        ] {
+            environment.insert(name.to_owned(), value.to_owned());
+        }
+        environment.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let environment = Environment::from_map(environment);
+        let settings = Settings::load(&environment).expect("test settings are good");
+        let running = oui_server::start(&environment, settings, Clock::system()).await.expect("the server starts");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let service = running.router.clone().into_make_service_with_connect_info::<SocketAddr>();
+        let server = tokio::spawn(async move { axum::serve(listener, service).await.unwrap() });
+        Some(Self { running: Some(running), address, provider, server, _database: database, _data: data })
+    }
+
+    /// `http://127.0.0.1:port`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The database behind the server.
+    pub fn db(&self) -> &oui_models::Db {
+        self.running.as_ref().unwrap().db()
+    }
+
+    /// The services behind the server.
+    pub fn running(&self) -> &Running {
+        self.running.as_ref().unwrap()
+    }
+
+    /// Somebody without credentials.
+    pub fn anonymous(&self) -> Client {
+        Client::new(&self.url(), None)
+    }
+
+    /// The administrator: signs up first.
+    pub async fn admin(&self) -> Client {
+        let form = json!({ "name": "Admin", "email": "admin@example.org", "password": "admin-password" });
+        let reply = self.anonymous().post("/api/v1/auths/signup", form).await;
+        if reply.status == 200 {
+            return Client::new(&self.url(), reply.body["token"].as_str());
+        }
+        self.sign_in("admin@example.org", "admin-password").await
+    }
+
+    /// An account of the given role, made by the administrator.
+    pub async fn member(&self, admin: &Client, name: &str, role: &str) -> Client {
+        let email = format!("{name}@example.org");
+        let form = json!({ "name": name, "email": email, "password": "user-password", "role": role });
+        let reply = admin.post("/api/v1/auths/add", form).await;
+        assert_eq!(reply.status, 200, "{}", reply.body);
+        self.sign_in(&email, "user-password").await
+    }
+
+    /// A signed-in client.
+    pub async fn sign_in(&self, email: &str, password: &str) -> Client {
+        let form = json!({ "email": email, "password": password });
+        let reply = self.anonymous().post("/api/v1/auths/signin", form).await;
+        assert_eq!(reply.status, 200, "{}", reply.body);
+        Client::new(&self.url(), reply.body["token"].as_str())
+    }
+
+    /// Ends the server as SIGTERM does.
+    pub async fn stop(mut self) {
+        if let Some(running) = self.running.take() {
+            running.stop().await;
+        }
+        self.server.abort();
+    }
+}
+
+/// Folder of the repository.
+pub fn repository() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+/// Declares a test that runs on SQLite and on PostgreSQL.
+///
+/// ```ignore
+/// both! { async fn somebody_signs_up(app: TestApp) { ... } }
+/// ```
+#[macro_export]
+macro_rules! both {
+    ($(async fn $name:ident($app:ident: TestApp $(, $env:expr)?) $body:block)*) => {$(
+        mod $name {
+            use super::*;
+
+            async fn run($app: $crate::TestApp) $body
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn sqlite() {
+                let env: &[(&str, &str)] = $crate::both!(@env $($env)?);
+                run($crate::TestApp::with_environment($crate::Backend::Sqlite, env).await.unwrap()).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn postgres() {
+                let env: &[(&str, &str)] = $crate::both!(@env $($env)?);
+                if let Some(app) = $crate::TestApp::with_environment($crate::Backend::Postgres, env).await {
+                    run(app).await;
+                }
+            }
+        }
+    )*};
+    (@env) => { &[] };
+    (@env $env:expr) => { $env };
+}

@@ -1,0 +1,1 @@
+//! Holds nothing: the tests of the whole server are in `it`.
