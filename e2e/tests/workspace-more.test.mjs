@@ -31,6 +31,8 @@ scenario('an automation is made', async (stage) => {
 	await tab.goto('/automations');
 	await tab.page.getByRole('button', { name: 'Create', exact: true }).click();
 	const dialog = tab.page.getByRole('dialog');
+	// The dialog empties its fields once it has asked for what it offers.
+	await tab.watch.settled();
 	await dialog.getByPlaceholder('Enter prompt here.').fill('Good morning');
 	await dialog.getByRole('button', { name: 'Select model' }).click();
 	await tab.page.getByText('echo', { exact: true }).filter({ visible: true }).first().click();
