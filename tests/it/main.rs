@@ -2,5 +2,6 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failure is the test's failure")]
 
 mod chats;
+mod database;
 mod durability;
 mod roles;

@@ -223,7 +223,7 @@ impl Engine {
         }
         let turn = Arc::new(turn);
         let early_title = turn.is_new_chat && turn.tasks.title.is_some();
-        let mut started = Vec::new();
+        let mut runs = Vec::new();
         for (index, (target, task_id)) in turn.targets.iter().zip(&tasks).enumerate() {
             let Some(message_id) = target.message_id.clone() else { continue };
             let model = match models.get(&target.model_id) {
@@ -248,18 +248,21 @@ impl Engine {
                 titled: early_title,
             };
             let ticket = self.tasks.register(Some(task_id.clone()), turn.chat.id(), &turn.user.user.id);
-            started.push(task_id.clone());
-            if early_title && index == 0 {
-                tokio::spawn(run.clone().title_of_new_chat());
-            }
-            tokio::spawn(run.execute(ticket));
+            runs.push((run, ticket));
         }
+        let started: Vec<String> = runs.iter().map(|(_, ticket)| ticket.id.clone()).collect();
         if !started.is_empty() {
             let first = turn.targets.first().and_then(|target| target.message_id.as_deref());
             let folder_id = self.folder_of(&turn).await?;
             self.emitter_for(&turn, first)
                 .send("chat:active", json!({ "active": true, "folder_id": folder_id }))
                 .await;
+        }
+        for (index, (run, ticket)) in runs.into_iter().enumerate() {
+            if early_title && index == 0 {
+                tokio::spawn(run.clone().title_of_new_chat());
+            }
+            tokio::spawn(run.execute(ticket));
         }
         Ok(Completion::Json(json!({ "status": true, "task_ids": started, "chat_id": turn.chat.id() })))
     }
