@@ -1,9 +1,7 @@
 //! Who besides its owner may see or continue a chat: people it is shared with in `continue` mode, and
 //! readers of the folder it lies in.
 
-use serde_json::Value;
-
-use crate::chats::ChatRow;
+use crate::chats::Placed;
 use crate::db::{Db, DbResult, sql};
 use crate::{args, folders, grants, groups};
 
@@ -11,33 +9,43 @@ use crate::{args, folders, grants, groups};
 pub const KIND: &str = "shared_chat";
 
 async fn share_mode(db: &Db, chat_id: &str) -> DbResult<Option<String>> {
-    let snapshot: Option<Option<Value>> =
-        sql("SELECT chat FROM shared_chat WHERE chat_id = ?", args![chat_id]).scalar(db).await?;
-    let mode = snapshot.flatten().and_then(|chat| chat.get("share_mode")?.as_str().map(str::to_owned));
-    Ok(mode)
+    // The arrow means the same in both dialects and spares reading the snapshot.
+    let text =
+        "SELECT chat->>'share_mode' FROM shared_chat WHERE chat_id = ? ORDER BY updated_at DESC LIMIT 1";
+    Ok(sql(text, args![chat_id])
+        .scalar::<Option<String>>(db)
+        .await?
+        .flatten())
 }
 
-async fn shared_to_continue(db: &Db, chat: &ChatRow, user_id: &str) -> DbResult<bool> {
-    if share_mode(db, &chat.id).await?.as_deref() != Some("continue") {
+async fn shared_to_continue(db: &Db, chat: &impl Placed, user_id: &str) -> DbResult<bool> {
+    if share_mode(db, chat.id()).await?.as_deref() != Some("continue") {
         return Ok(false);
     }
     let membership = groups::membership(db, user_id).await?;
-    grants::allows(db, KIND, &chat.id, "read", user_id, &membership).await
+    grants::allows(db, KIND, chat.id(), "read", user_id, &membership).await
 }
 
-async fn through_folder(db: &Db, chat: &ChatRow, user_id: &str, to_continue: bool) -> DbResult<bool> {
-    let Some(folder_id) = chat.folder_id.as_deref() else { return Ok(false) };
-    let Some(folder) = folders::by_id(db, folder_id).await? else { return Ok(false) };
-    let mode = folder.data.as_ref().and_then(|data| data.get("share_mode")?.as_str());
+async fn through_folder(db: &Db, chat: &impl Placed, user_id: &str, to_continue: bool) -> DbResult<bool> {
+    let Some(folder_id) = chat.folder_id() else {
+        return Ok(false);
+    };
+    let Some(folder) = folders::by_id(db, folder_id).await? else {
+        return Ok(false);
+    };
+    let mode = folder
+        .data
+        .as_ref()
+        .and_then(|data| data.get("share_mode")?.as_str());
     Ok((!to_continue || mode == Some("continue")) && folders::may_read(db, &folder, user_id).await?)
 }
 
 /// Whether somebody else than the owner may write in the chat.
-pub async fn may_continue(db: &Db, chat: &ChatRow, user_id: &str) -> DbResult<bool> {
+pub async fn may_continue(db: &Db, chat: &impl Placed, user_id: &str) -> DbResult<bool> {
     Ok(shared_to_continue(db, chat, user_id).await? || through_folder(db, chat, user_id, true).await?)
 }
 
 /// Whether somebody else than the owner may look at the chat itself (not only at a shared snapshot).
-pub async fn may_read(db: &Db, chat: &ChatRow, user_id: &str) -> DbResult<bool> {
+pub async fn may_read(db: &Db, chat: &impl Placed, user_id: &str) -> DbResult<bool> {
     Ok(shared_to_continue(db, chat, user_id).await? || through_folder(db, chat, user_id, false).await?)
 }

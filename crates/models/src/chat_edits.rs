@@ -30,6 +30,8 @@ pub struct NewChat {
     pub updated_at: Option<i64>,
     /// Whether it is pinned.
     pub pinned: bool,
+    /// Whether it is in the archive.
+    pub archived: bool,
 }
 
 /// Inserts a chat with the rows of its messages.
@@ -53,7 +55,7 @@ pub async fn create_in(tx: &mut Tx, new: NewChat) -> DbResult<ChatRow> {
         created_at: Some(new.created_at.unwrap_or(now)),
         updated_at: Some(new.updated_at.unwrap_or(now)),
         share_id: None,
-        archived: Some(false),
+        archived: Some(new.archived),
         pinned: Some(new.pinned),
         meta: Some(Value::Object(new.meta)),
         folder_id: new.folder_id,
@@ -280,7 +282,22 @@ pub async fn finish_reply(
 /// Replaces top-level fields of the document; a history in it is merged, not replaced: replies that are
 /// still being written and messages of other people keep what is stored.
 pub async fn patch(db: &Db, chat_id: &str, fields: Object, touch: bool) -> DbResult<Option<ChatRow>> {
+    patch_with(db, chat_id, fields, None, touch).await
+}
+
+/// [`patch`] that also sets the values of prompt variables, when given.
+pub async fn patch_with(
+    db: &Db,
+    chat_id: &str,
+    fields: Object,
+    variables: Option<Object>,
+    touch: bool,
+) -> DbResult<Option<ChatRow>> {
     let Some(mut edit) = edit(db, chat_id).await? else { return Ok(None) };
+    if let Some(variables) = variables.map(Value::Object) {
+        edit.set("variables", &variables);
+        edit.row.variables = Some(variables);
+    }
     let mut fields = Value::Object(fields);
     history::clean(&mut fields);
     let mut fields = fields.as_object().cloned().unwrap_or_default();
@@ -316,6 +333,35 @@ fn merge_history(edit: &mut Edit, incoming: &Value) {
     for id in changed {
         edit.touch_message(&id);
     }
+}
+
+/// Merges values into `params` of the document. `None` when the chat is gone.
+pub async fn merge_params(db: &Db, chat_id: &str, values: Object) -> DbResult<Option<ChatRow>> {
+    let Some(mut edit) = edit(db, chat_id).await? else { return Ok(None) };
+    let mut params = edit.document.get("params").and_then(Value::as_object).cloned().unwrap_or_default();
+    params.extend(values);
+    let mut params = Value::Object(params);
+    history::clean(&mut params);
+    edit.document.insert("params".to_owned(), params);
+    edit.save(false).await.map(Some)
+}
+
+/// Takes a message and its children out; those below move up. `None` when the chat is gone.
+pub async fn delete_message(db: &Db, chat_id: &str, message_id: &str) -> DbResult<Option<ChatRow>> {
+    let Some(mut edit) = edit(db, chat_id).await? else { return Ok(None) };
+    history::repair(&mut edit.document);
+    let parent = edit.message(message_id).and_then(|message| message.get("parentId")).cloned();
+    let gone = edit.delete_message(message_id);
+    if !gone.is_empty() {
+        let parent = parent.unwrap_or(Value::Null);
+        let moved: Vec<String> = history::messages(edit.history())
+            .iter()
+            .filter(|(_, message)| message.get("parentId").unwrap_or(&Value::Null) == &parent)
+            .map(|(id, _)| id.clone())
+            .collect();
+        moved.iter().for_each(|id| edit.touch_message(id));
+    }
+    edit.save(!gone.is_empty()).await.map(Some)
 }
 
 /// Sets the title in the document and in its column.

@@ -45,6 +45,15 @@ pub fn children(message: &Value) -> Vec<String> {
     ids.map(|ids| ids.iter().filter_map(Value::as_str).map(str::to_owned).collect()).unwrap_or_default()
 }
 
+/// The messages of a document: of its tree, or of the flat list of documents from before the tree.
+pub fn all(document: &Object) -> Vec<&Value> {
+    let tree = document.get("history").and_then(|history| history.get("messages")).and_then(Value::as_object);
+    match tree.filter(|tree| !tree.is_empty()) {
+        Some(tree) => tree.values().collect(),
+        None => document.get("messages").and_then(Value::as_array).into_iter().flatten().collect(),
+    }
+}
+
 /// Id of the leaf that the document shows.
 pub fn current_id(document: &Object) -> Option<String> {
     let from_history = document.get("history").and_then(|history| history.get("currentId"));

@@ -3,27 +3,40 @@
 //! JSON shapes for the wire are built where they are the row's own. Rules about who may do what
 //! live in the access crate; HTTP lives in the routers.
 
+mod caches;
 pub mod api_keys;
 pub mod auths;
-pub mod chat_access;
 pub mod channels;
+pub mod chat_access;
 pub mod chat_edits;
+pub mod chat_events;
+pub mod chat_export;
 pub mod chat_files;
 pub mod chat_lists;
 pub mod chat_messages;
+pub mod chat_removal;
+pub mod chat_search;
 pub mod chats;
-mod caches;
 pub mod config;
 pub mod db;
+pub mod folder_shares;
 pub mod folders;
+pub mod functions;
 pub mod grants;
 pub mod groups;
 pub mod history;
+pub mod memories;
 pub mod models;
 pub mod notes;
+pub mod prompts;
 pub mod shared;
+pub mod skills;
+pub mod shared_chats;
 pub mod stream_journal;
 pub mod tags;
+#[cfg(test)]
+mod testing;
+pub mod tools;
 pub mod usage;
 pub mod users;
 pub mod versions;

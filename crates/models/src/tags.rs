@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::db::{Conn, Db, DbResult, placeholders};
-use crate::{args, chat_edits, table};
+use crate::chats::ChatHead;
+use crate::db::{Arg, Changes, Conn, Db, DbResult, Dialect, placeholders, sql};
+use crate::{Tx, args, table};
 
 table! {
     /// One tag of one user.
@@ -28,7 +29,29 @@ impl TagRow {
 
 /// Id of the tag with this name.
 pub fn slug(name: &str) -> String {
-    name.trim().to_lowercase().replace(' ', "_")
+    name.to_lowercase().replace(' ', "_")
+}
+
+/// Condition that a chat carries the tag whose id is the argument.
+pub(crate) fn tag_condition(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Sqlite => "EXISTS (SELECT 1 FROM json_each(chat.meta, '$.tags') AS t WHERE t.value = ?)",
+        Dialect::Postgres => concat!(
+            "EXISTS (SELECT 1 FROM json_array_elements_text(CASE WHEN json_typeof(chat.meta -> 'tags') = 'array' ",
+            "THEN chat.meta -> 'tags' ELSE '[]' END) AS t(value) WHERE t.value = ?)"
+        ),
+    }
+}
+
+/// Condition that a chat carries no tag.
+pub(crate) fn untagged_condition(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Sqlite => "NOT EXISTS (SELECT 1 FROM json_each(chat.meta, '$.tags'))",
+        Dialect::Postgres => concat!(
+            "NOT EXISTS (SELECT 1 FROM json_array_elements_text(CASE WHEN json_typeof(chat.meta -> 'tags') = 'array' ",
+            "THEN chat.meta -> 'tags' ELSE '[]' END))"
+        ),
+    }
 }
 
 /// All tags of a user.
@@ -43,11 +66,16 @@ pub async fn by_ids(conn: impl Into<Conn<'_>>, user_id: &str, ids: &[String]) ->
     }
     let mut list = args![user_id];
     list.extend(ids.iter().map(Into::into));
-    TagRow::list(conn, &format!("WHERE user_id = ? AND id IN ({})", placeholders(ids.len())), list).await
+    TagRow::list(
+        conn,
+        &format!("WHERE user_id = ? AND id IN ({})", placeholders(ids.len())),
+        list,
+    )
+    .await
 }
 
 /// Makes sure that tags of these names exist. Answers their ids.
-pub async fn ensure(tx: &mut crate::Tx, user_id: &str, names: &[String]) -> DbResult<Vec<String>> {
+pub async fn ensure(tx: &mut Tx, user_id: &str, names: &[String]) -> DbResult<Vec<String>> {
     let mut ids = Vec::new();
     for name in names {
         let id = slug(name);
@@ -56,25 +84,125 @@ pub async fn ensure(tx: &mut crate::Tx, user_id: &str, names: &[String]) -> DbRe
         }
         let row = TagRow {
             id: id.clone(),
-            name: Some(name.trim().to_owned()),
+            name: Some(name.clone()),
             user_id: Some(user_id.to_owned()),
             meta: Some(Value::Null),
         };
-        row.insert_or(&mut *tx, "ON CONFLICT (id, user_id) DO NOTHING").await?;
+        row.insert_or(&mut *tx, "ON CONFLICT (id, user_id) DO NOTHING")
+            .await?;
         ids.push(id);
     }
     Ok(ids)
 }
 
-/// Replaces the tags of a chat.
-pub async fn set_of_chat(db: &Db, chat_id: &str, user_id: &str, names: &[String]) -> DbResult<()> {
-    let Some(mut edit) = chat_edits::edit(db, chat_id).await? else { return Ok(()) };
-    let ids = ensure(edit.tx(), user_id, names).await?;
-    let mut meta = edit.row.meta_object();
-    meta.insert("tags".into(), json!(ids));
-    edit.set("meta", Value::Object(meta));
-    edit.save(false).await?;
+/// How many listed chats of the user carry each of the tags, in one statement.
+async fn counts(tx: &mut Tx, user_id: &str, ids: &[String]) -> DbResult<Vec<i64>> {
+    let dialect = tx.db().dialect();
+    let count = format!(
+        "(SELECT COUNT(*) FROM chat WHERE user_id = ? AND {} AND {})",
+        crate::chat_lists::NOT_INTERNAL,
+        tag_condition(dialect)
+    );
+    let text = format!("SELECT {}", vec![count.as_str(); ids.len()].join(", "));
+    let args: Vec<Arg> = ids.iter().flat_map(|id| args![user_id, id]).collect();
+    let Some(row) = sql(text, args).first(tx).await? else {
+        return Ok(vec![0; ids.len()]);
+    };
+    (0..ids.len()).map(|index| row.at(index)).collect()
+}
+
+/// Deletes those of the tags that no chat of the user carries any more. Call it in the transaction that took the tags
+/// off, or deleted the chats.
+pub async fn delete_unused(tx: &mut Tx, user_id: &str, ids: &[String]) -> DbResult<()> {
+    // A statement takes a limited number of arguments.
+    for ids in ids.chunks(100) {
+        let counts = counts(tx, user_id, ids).await?;
+        let unused: Vec<String> = ids
+            .iter()
+            .zip(counts)
+            .filter(|(_, count)| *count == 0)
+            .map(|(id, _)| id.clone())
+            .collect();
+        if !unused.is_empty() {
+            let mut list = args![user_id];
+            list.extend(unused.iter().map(Into::into));
+            let condition = format!("WHERE user_id = ? AND id IN ({})", placeholders(unused.len()));
+            TagRow::delete(&mut *tx, &condition, list).await?;
+        }
+    }
     Ok(())
+}
+
+/// [`delete_unused`] in a transaction of its own.
+pub async fn sweep(db: &Db, user_id: &str, ids: &[String]) -> DbResult<()> {
+    let mut tx = db.begin().await?;
+    delete_unused(&mut tx, user_id, ids).await?;
+    tx.commit().await
+}
+
+/// Changes the tag ids of a chat without touching its document.
+async fn write_tag_ids(tx: &mut Tx, chat_id: &str, change: impl FnOnce(&mut Vec<String>)) -> DbResult<()> {
+    let Some(head) = ChatHead::find(&mut *tx, "WHERE id = ?", args![chat_id]).await? else {
+        return Ok(());
+    };
+    let mut ids = head.tag_ids();
+    change(&mut ids);
+    let mut meta = head
+        .meta
+        .as_ref()
+        .and_then(Value::as_object)
+        .cloned()
+        .unwrap_or_default();
+    meta.insert("tags".into(), json!(ids));
+    let changes = Changes::new().set("meta", Value::Object(meta));
+    ChatHead::update(tx, changes, "WHERE id = ?", args![chat_id]).await?;
+    Ok(())
+}
+
+/// Puts a tag on a chat; the tag is made if the owner has none of this name.
+pub async fn add_to_chat(db: &Db, chat_id: &str, owner: &str, name: &str) -> DbResult<()> {
+    let mut tx = db.begin().await?;
+    let id = slug(name);
+    let row = TagRow {
+        id: id.clone(),
+        name: Some(name.to_owned()),
+        user_id: Some(owner.to_owned()),
+        meta: None,
+    };
+    row.insert_or(&mut tx, "ON CONFLICT (id, user_id) DO NOTHING")
+        .await?;
+    write_tag_ids(&mut tx, chat_id, |ids| {
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
+    })
+    .await?;
+    tx.commit().await
+}
+
+/// Takes a tag off a chat; the tag goes when no other chat carries it.
+pub async fn remove_from_chat(db: &Db, chat_id: &str, owner: &str, name: &str) -> DbResult<()> {
+    let mut tx = db.begin().await?;
+    let id = slug(name);
+    write_tag_ids(&mut tx, chat_id, |ids| ids.retain(|known| *known != id)).await?;
+    delete_unused(&mut tx, owner, &[id]).await?;
+    tx.commit().await
+}
+
+/// Replaces the tags of a chat; those it loses go when no other chat carries them.
+pub async fn set_of_chat(db: &Db, chat_id: &str, user_id: &str, names: &[String]) -> DbResult<()> {
+    let mut tx = db.begin().await?;
+    let new = ensure(&mut tx, user_id, names).await?;
+    let mut lost = Vec::new();
+    write_tag_ids(&mut tx, chat_id, |ids| {
+        lost = std::mem::replace(ids, new.clone())
+            .into_iter()
+            .filter(|id| !new.contains(id))
+            .collect();
+    })
+    .await?;
+    delete_unused(&mut tx, user_id, &lost).await?;
+    tx.commit().await
 }
 
 #[cfg(test)]
@@ -83,6 +211,6 @@ mod tests {
 
     #[test]
     fn slugs() {
-        assert_eq!(slug(" Machine Learning "), "machine_learning");
+        assert_eq!(slug("Machine Learning"), "machine_learning");
     }
 }
