@@ -4,4 +4,5 @@
 mod chats;
 mod database;
 mod durability;
+mod existing;
 mod roles;

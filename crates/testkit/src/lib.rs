@@ -29,6 +29,7 @@ pub enum Backend {
 enum Database {
     Sqlite(SqliteDatabase),
     Postgres(PostgresDatabase),
+    File(PathBuf),
 }
 
 impl Database {
@@ -42,6 +43,7 @@ impl Database {
     fn url(&self) -> String {
         match self {
             Self::Sqlite(database) => format!("sqlite:///{}", database.path().display()),
+            Self::File(path) => format!("sqlite:///{}", path.display()),
             Self::Postgres(database) => {
                 let options = database.options();
                 let password = std::env::var("OUI_TEST_POSTGRES_URL")
@@ -74,18 +76,17 @@ impl TestApp {
 
     /// [`TestApp::start`] with more environment variables.
     pub async fn with_environment(backend: Backend, variables: &[(&str, &str)]) -> Option<Self> {
-        let provider = FakeProvider::start().await;
-        let url = provider.openai_url();
-        Self::with_provider(backend, variables, provider, &url).await
+        Some(Self::on(Database::new(backend).await?, variables).await)
     }
 
-    async fn with_provider(
-        backend: Backend,
-        variables: &[(&str, &str)],
-        provider: FakeProvider,
-        openai_url: &str,
-    ) -> Option<Self> {
-        let database = Database::new(backend).await?;
+    /// A server on an existing SQLite file, which it changes.
+    pub async fn on_file(path: &std::path::Path, variables: &[(&str, &str)]) -> Self {
+        Self::on(Database::File(path.to_owned()), variables).await
+    }
+
+    async fn on(database: Database, variables: &[(&str, &str)]) -> Self {
+        let provider = FakeProvider::start().await;
+        let openai_url = provider.openai_url();
         let data = tempfile::tempdir().unwrap();
         let mut environment: BTreeMap<String, String> = BTreeMap::new();
         for (name, value) in [
@@ -93,7 +94,7 @@ impl TestApp {
             ("DATABASE_URL", &database.url()),
             ("WEBUI_SECRET_KEY", "test-secret-of-at-least-32-bytes!"),
             ("ENABLE_OLLAMA_API", "false"),
-            ("OPENAI_API_BASE_URL", openai_url),
+            ("OPENAI_API_BASE_URL", &openai_url),
             ("OPENAI_API_KEY", "sk-provider"),
             ("OFFLINE_MODE", "true"),
             ("CORS_ALLOW_ORIGIN", "*"),
@@ -108,7 +109,7 @@ impl TestApp {
         let address = listener.local_addr().unwrap();
         let service = running.router.clone().into_make_service_with_connect_info::<SocketAddr>();
         let server = tokio::spawn(async move { axum::serve(listener, service).await.unwrap() });
-        Some(Self { running: Some(running), address, provider, server, _database: database, _data: data })
+        Self { running: Some(running), address, provider, server, _database: database, _data: data }
     }
 
     /// `http://127.0.0.1:port`.
