@@ -78,6 +78,29 @@ impl ChatEmitter {
         }
     }
 
+    /// Sends an event that a client or plugin made up, as it is.
+    pub(crate) async fn relay(&self, event: &Value) {
+        let kind = event.get("type").and_then(Value::as_str).unwrap_or_default();
+        if kind != "chat:messages" {
+            let payload = json!({ "chat_id": self.chat_id, "message_id": self.message_id, "data": event });
+            self.emitter.emit(&Room::User(self.user_id.clone()), "events", &payload, None).await;
+        }
+        if !self.watched() {
+            return;
+        }
+        if MIRRORED.contains(&kind) {
+            self.mirror(event).await;
+        } else if kind == "chat:completion"
+            && let Some(data) = event.get("data")
+            && let Some(mut reduced) = self.reduced(data)
+        {
+            if let Some(output) = data.get("output").filter(|output| output.is_array()) {
+                reduced.insert("output".into(), output.clone());
+            }
+            self.mirror(&json!({ "type": kind, "data": reduced })).await;
+        }
+    }
+
     /// Sends an event without data.
     pub(crate) async fn signal(&self, kind: &str) {
         let event = json!({ "type": kind });

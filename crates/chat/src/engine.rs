@@ -145,7 +145,7 @@ impl Engine {
     }
 
     /// Refuses users who are held to temporary chats.
-    pub(crate) async fn may_create_chats(&self, user: &UserRow) -> ApiResult<()> {
+    pub async fn may_create_chats(&self, user: &UserRow) -> ApiResult<()> {
         if user.role == oui_access::ADMIN {
             return Ok(());
         }
@@ -154,6 +154,13 @@ impl Engine {
             return Err(ApiError::forbidden(messages::ACCESS_PROHIBITED));
         }
         Ok(())
+    }
+
+    /// Sends an event about a message of a saved chat: to the tabs of `user_id` and, as far as it concerns them, to
+    /// others who have the chat open.
+    pub async fn relay_event(&self, user_id: &str, chat_id: &str, message_id: &str, event: &Value) {
+        let chat = ChatKind::Saved(chat_id.to_owned());
+        ChatEmitter::new(self.emitter.clone(), user_id, &chat, Some(message_id), None).relay(event).await;
     }
 
     /// Makes the turn's place in its saved chat and tells the other tabs.

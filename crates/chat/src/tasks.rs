@@ -96,6 +96,12 @@ impl TaskRegistry {
         true
     }
 
+    /// Stops all tasks of a chat.
+    pub async fn stop_of(&self, item: &str) {
+        let ids = self.of(item, None);
+        futures::future::join_all(ids.iter().map(|id| self.stop(id))).await;
+    }
+
     /// Stops everything, as at shutdown.
     pub async fn stop_all(&self) {
         let ids = self.all();

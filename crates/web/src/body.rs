@@ -31,6 +31,23 @@ impl<T: Form> FromRequest<App> for Body<T> {
     }
 }
 
+/// A JSON body that may be left out; so may its content (`null`).
+pub struct MaybeBody<T>(pub Option<Body<T>>);
+
+impl<T: Form> FromRequest<App> for MaybeBody<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &App) -> ApiResult<Self> {
+        match read_optional_json(request).await? {
+            None | Some(Value::Null) => Ok(Self(None)),
+            Some(raw) => {
+                let form = T::read("body", &raw).map_err(ApiError::unprocessable)?;
+                Ok(Self(Some(Body { form, raw })))
+            }
+        }
+    }
+}
+
 /// A JSON body of any shape.
 pub struct AnyJson(pub Value);
 
@@ -59,6 +76,14 @@ impl FromRequest<App> for ObjectBody {
 }
 
 async fn read_json(request: Request) -> ApiResult<Value> {
+    read_optional_json(request).await?.ok_or_else(|| {
+        ApiError::unprocessable(vec![
+            json!({ "type": "missing", "loc": ["body"], "msg": "Field required", "input": null }),
+        ])
+    })
+}
+
+async fn read_optional_json(request: Request) -> ApiResult<Option<Value>> {
     let is_json = request
         .headers()
         .get(header::CONTENT_TYPE)
@@ -66,15 +91,13 @@ async fn read_json(request: Request) -> ApiResult<Value> {
         .is_none_or(|kind| kind.contains("json"));
     let bytes = read_bytes(request).await?;
     if bytes.is_empty() {
-        return Err(ApiError::unprocessable(vec![
-            json!({ "type": "missing", "loc": ["body"], "msg": "Field required", "input": null }),
-        ]));
+        return Ok(None);
     }
     if !is_json {
         // The reference takes such a body for text, which then is no object.
-        return Ok(Value::String(String::from_utf8_lossy(&bytes).into_owned()));
+        return Ok(Some(Value::String(String::from_utf8_lossy(&bytes).into_owned())));
     }
-    serde_json::from_slice(&bytes).map_err(|error| json_invalid(&bytes, &error))
+    serde_json::from_slice(&bytes).map(Some).map_err(|error| json_invalid(&bytes, &error))
 }
 
 async fn read_bytes(request: Request) -> ApiResult<Bytes> {
