@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failure is the test's failure")]
 
 mod chats;
+mod conformance;
 mod database;
 mod durability;
 mod existing;

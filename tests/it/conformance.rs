@@ -1,0 +1,54 @@
+//! Every recorded scenario is replayed against our server, each on a server of its own.
+
+use std::fmt::Write as _;
+
+use futures::StreamExt;
+use oui_conformance::{Suite, Verdict};
+use oui_testkit::{Backend, TestApp};
+
+/// Scenarios at a time: each brings its own server and database.
+const AT_ONCE: usize = 3;
+
+async fn replay_all(backend: Backend) {
+    let suite = Suite::of_checkout().unwrap();
+    let only: Vec<String> =
+        option_env!("OUI_SCENARIOS").map(|list| list.split(',').map(str::to_owned).collect()).unwrap_or_default();
+    let scenarios: Vec<_> = suite.select(&only).collect();
+    assert!(!scenarios.is_empty());
+    let verdicts: Vec<Option<Verdict>> = futures::stream::iter(scenarios)
+        .map(|scenario| async {
+            // The addresses are not known before the start, so the provider comes first.
+            let provider = oui_fake_provider::FakeProvider::start().await;
+            let provider_url = provider.ollama_url();
+            let environment = suite.environment(scenario, &provider_url).unwrap();
+            let variables: Vec<(&str, &str)> =
+                environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            let app = TestApp::with_environment(backend, &variables).await?;
+            let verdict = suite.check(scenario, &app.url(), &provider_url).await;
+            app.stop().await;
+            Some(verdict)
+        })
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await;
+    let mut faults = String::new();
+    let mut count = 0;
+    for verdict in verdicts.iter().flatten() {
+        count += 1;
+        if !verdict.is_good() {
+            write!(faults, "{verdict}").unwrap();
+        }
+    }
+    let bad = verdicts.iter().flatten().filter(|verdict| !verdict.is_good()).count();
+    assert!(faults.is_empty(), "{bad} of {count} scenarios:\n{faults}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sqlite() {
+    replay_all(Backend::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres() {
+    replay_all(Backend::Postgres).await;
+}
