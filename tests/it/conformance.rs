@@ -9,10 +9,16 @@ use oui_testkit::{Backend, TestApp};
 /// Scenarios at a time: each brings its own server and database.
 const AT_ONCE: usize = 3;
 
+/// Areas or scenarios to replay, from `OUI_SCENARIOS=auths,chats/lists`; all when it is not set.
+#[expect(clippy::disallowed_methods, reason = "a switch of the test run, not of the server")]
+fn chosen() -> Vec<String> {
+    let list = std::env::var("OUI_SCENARIOS").unwrap_or_default();
+    list.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
 async fn replay_all(backend: Backend) {
     let suite = Suite::of_checkout().unwrap();
-    let only: Vec<String> =
-        option_env!("OUI_SCENARIOS").map(|list| list.split(',').map(str::to_owned).collect()).unwrap_or_default();
+    let only = chosen();
     let scenarios: Vec<_> = suite.select(&only).collect();
     assert!(!scenarios.is_empty());
     let verdicts: Vec<Option<Verdict>> = futures::stream::iter(scenarios)
