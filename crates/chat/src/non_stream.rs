@@ -31,7 +31,9 @@ impl Run {
             fields.insert("usage".into(), counts.clone());
         }
         self.save_end(fields).await;
-        self.announce_end(output, None).await
+        let end = self.announce_end(output, None).await;
+        self.announce_list().await;
+        end
     }
 }
 

@@ -28,8 +28,9 @@ fn invalid_id() -> ApiError {
     ApiError::conflict("Message already exists or has an invalid ID.")
 }
 
-fn reply(target: &Target, parent: Option<&str>, now: i64, task_id: &str) -> Option<(String, Object)> {
+fn reply(turn: &Turn, target: &Target, now: i64, task_id: &str) -> Option<(String, Object)> {
     let id = target.message_id.clone()?;
+    let parent = turn.user_message_id.as_deref();
     let mut message = Object::new();
     message.insert("id".into(), json!(id));
     message.insert("parentId".into(), json!(parent));
@@ -39,7 +40,9 @@ fn reply(target: &Target, parent: Option<&str>, now: i64, task_id: &str) -> Opti
     message.insert("done".into(), json!(false));
     message.insert("model".into(), json!(target.model_id));
     message.insert("timestamp".into(), json!(now));
-    message.insert("meta".into(), json!({ "task_id": task_id }));
+    if turn.session_id.is_some() {
+        message.insert("meta".into(), json!({ "task_id": task_id }));
+    }
     Some((id, message))
 }
 
@@ -57,7 +60,7 @@ pub(crate) async fn new_chat(engine: &Engine, turn: &Turn, tasks: TaskIds<'_>) -
     let replies = turn.targets.iter().zip(tasks);
     let replies: Vec<(String, Object)> = replies
         .filter_map(|(target, task)| {
-            let (id, mut message) = reply(target, turn.user_message_id.as_deref(), now, task)?;
+            let (id, mut message) = reply(turn, target, now, task)?;
             if let Some(index) = &target.model_idx {
                 message.insert("modelIdx".into(), index.clone());
             }
@@ -154,7 +157,7 @@ pub(crate) async fn follow_up(engine: &Engine, turn: &Turn, chat: ChatRow, tasks
         parent = stored_parent;
     }
     for (target, task) in turn.targets.iter().zip(tasks) {
-        let Some((id, mut message)) = reply(target, turn.user_message_id.as_deref(), now, task) else { continue };
+        let Some((id, mut message)) = reply(turn, target, now, task) else { continue };
         message.insert("modelIdx".into(), target.model_idx.clone().unwrap_or(Value::Null));
         message.insert("user_id".into(), json!(user.id));
         placed.insert(id.clone(), edit.upsert(&id, message));

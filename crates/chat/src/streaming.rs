@@ -222,19 +222,26 @@ impl Writer<'_> {
         }
         self.run.save_end(fields).await;
         self.run.engine.streams.close(&self.run.message_id);
+        self.run.announce_list().await;
         self.run.announce_end(output, usage).await
     }
 }
 
 impl Run {
-    /// Tells the client that the reply is whole.
-    pub(crate) async fn announce_end(&self, output: Value, usage: Option<Value>) -> End {
-        let mut title = String::new();
+    /// Tells the sidebar that the chat changed.
+    pub(crate) async fn announce_list(&self) {
         if let Some(chat_id) = self.turn.chat.saved() {
             let folder_id = self.engine.folder_of(&self.turn).await.unwrap_or_default();
             self.emitter.send("chat:list", json!({ "chat_id": chat_id, "folder_id": folder_id })).await;
-            title = chats::title(&self.engine.db, chat_id).await.ok().flatten().unwrap_or_default();
         }
+    }
+
+    /// Tells the client that the reply is whole.
+    pub(crate) async fn announce_end(&self, output: Value, usage: Option<Value>) -> End {
+        let title = match self.turn.chat.saved() {
+            Some(chat_id) => chats::title(&self.engine.db, chat_id).await.ok().flatten().unwrap_or_default(),
+            None => String::new(),
+        };
         let mut data = json!({ "done": true, "output": output, "title": title });
         if let Some(usage) = usage {
             data["usage"] = usage;

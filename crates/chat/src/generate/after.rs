@@ -8,9 +8,6 @@ use super::{TaskKind, answer_text, object_in, text_of};
 use crate::run::Run;
 use crate::turn::Object;
 
-/// Longest title made from a message, in characters.
-const TITLE_FROM_MESSAGE: usize = 100;
-
 impl Run {
     /// Runs the small jobs that were asked for. None of them can fail the reply.
     pub(crate) async fn after_reply(&self, output: &Value) {
@@ -36,7 +33,7 @@ impl Run {
         let asked = self.turn.tasks.title == Some(true);
         let messages = vec![json!({ "role": "user", "content": text_of(&message) })];
         let title = if asked { self.generated_title(&messages).await } else { None };
-        if let Some(title) = title.or_else(|| first_words(&messages)) {
+        if let Some(title) = title.or_else(|| first_message(&messages)) {
             self.set_title(&title).await;
         }
     }
@@ -91,9 +88,9 @@ impl Run {
             _ => None,
         };
         let title = match generated {
-            Some(title) => title.or_else(|| first_words(messages)),
+            Some(title) => title.or_else(|| first_message(messages)),
             // Without the job, the first exchange still gives the chat its title.
-            None if messages.len() == 2 && self.after.title.is_some() => first_words(messages),
+            None if messages.len() == 2 && self.after.title.is_some() => first_message(messages),
             None => None,
         };
         if let Some(title) = title {
@@ -138,14 +135,11 @@ fn texts(list: Option<&Value>) -> Vec<String> {
     items.filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
-fn first_words(messages: &[Value]) -> Option<String> {
+/// The first thing the user said: the title of chats whose title could not be made.
+fn first_message(messages: &[Value]) -> Option<String> {
     let text = messages.iter().find(|message| message["role"] == "user").map(text_of)?;
     let text = text.trim();
-    if text.is_empty() {
-        return None;
-    }
-    let cut: String = text.chars().take(TITLE_FROM_MESSAGE).collect();
-    Some(if cut.len() < text.len() { format!("{cut}...") } else { cut })
+    (!text.is_empty()).then(|| text.to_owned())
 }
 
 /// Drops `<details>` blocks and Markdown pictures.
@@ -181,10 +175,9 @@ mod tests {
     }
 
     #[test]
-    fn titles_from_messages_are_cut() {
-        let messages = [json!({"role": "user", "content": "é".repeat(150)})];
-        let title = first_words(&messages).unwrap();
-        assert_eq!(title.chars().count(), 103);
-        assert_eq!(first_words(&[json!({"role": "user", "content": " hi "})]).as_deref(), Some("hi"));
+    fn the_first_message_can_be_the_title() {
+        let messages = [json!({"role": "assistant", "content": "x"}), json!({"role": "user", "content": " hi "})];
+        assert_eq!(first_message(&messages).as_deref(), Some("hi"));
+        assert_eq!(first_message(&[json!({"role": "user", "content": " "})]), None);
     }
 }
