@@ -4,8 +4,11 @@
 //! live in the access crate; HTTP lives in the routers.
 
 mod caches;
+pub mod analytics;
 pub mod api_keys;
 pub mod auths;
+pub mod automations;
+pub mod calendars;
 pub mod channels;
 pub mod chat_access;
 pub mod chat_edits;
@@ -19,26 +22,28 @@ pub mod chat_search;
 pub mod chats;
 pub mod config;
 pub mod db;
+pub mod feedbacks;
 pub mod folder_shares;
 pub mod folders;
 pub mod functions;
 pub mod grants;
 pub mod groups;
 pub mod history;
+pub mod knowledge;
 pub mod memories;
 pub mod models;
 pub mod notes;
 pub mod prompts;
 pub mod shared;
-pub mod skills;
 pub mod shared_chats;
+pub mod skills;
 pub mod stream_journal;
 pub mod tags;
-#[cfg(test)]
-mod testing;
 pub mod tools;
 pub mod usage;
 pub mod users;
 pub mod versions;
+#[cfg(test)]
+mod testing;
 
 pub use db::{Conn, Db, DbError, DbResult, Tx};

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::db::{Changes, Conn, Db, DbResult, Tx, sql};
 use crate::grants::{self, Grant, GrantRow};
-use crate::{args, shared, table, versions};
+use crate::{args, shared_row, table, versions};
 
 /// `resource_type` of models in the grants.
 pub const KIND: &str = "model";
@@ -38,7 +38,7 @@ table! {
     }
 }
 
-shared!(ModelRow, KIND);
+shared_row!(ModelRow, KIND);
 
 fn parsed(text: Option<&str>) -> Map<String, Value> {
     text.and_then(|text| serde_json::from_str::<Value>(text).ok())

@@ -11,7 +11,7 @@ use crate::grants::{self, GrantRow};
 use crate::groups::Membership;
 use crate::users::{self, UserRow};
 
-/// A row that has an owner and grants. Made by [`shared!`](crate::shared!).
+/// A row that has an owner and grants. Made by [`shared_row!`](crate::shared_row!).
 pub trait Shared: FromRow + Send + Sync {
     /// `resource_type` in the grants.
     const KIND: &'static str;
@@ -29,7 +29,7 @@ pub trait Shared: FromRow + Send + Sync {
 
 /// Implements [`Shared`] for a row of [`table!`](crate::table!) that has the fields `id` and `user_id`.
 #[macro_export]
-macro_rules! shared {
+macro_rules! shared_row {
     ($row:ty, $kind:expr) => {
         impl $crate::shared::Shared for $row {
             const KIND: &'static str = $kind;

@@ -5,8 +5,13 @@ use super::{Arg, DbResult, Row};
 
 /// A struct that a row can be read into.
 pub trait FromRow: Sized {
-    /// Reads the row; its columns stand in the order of the struct's fields.
-    fn from_row(row: &Row) -> DbResult<Self>;
+    /// Reads the columns from `start` on; they stand in the order of the struct's fields.
+    fn from_row_at(row: &Row, start: usize) -> DbResult<Self>;
+
+    /// Reads the row from its first column on.
+    fn from_row(row: &Row) -> DbResult<Self> {
+        Self::from_row_at(row, 0)
+    }
 }
 
 /// Columns to set in an UPDATE, in order.
@@ -63,11 +68,15 @@ impl Changes {
 /// }
 /// let row = TagRow::find(&db, "WHERE id = ?", args!["a"]).await?;
 /// ```
+///
+/// A column whose name is a word of Rust is declared as `pub kind as "type": String`.
 #[macro_export]
 macro_rules! table {
+    (@name $field:ident) => { stringify!($field) };
+    (@name $field:ident $column:literal) => { $column };
     ($(#[$meta:meta])* $vis:vis struct $name:ident in $table:literal {
-        $(#[$m0:meta])* $v0:vis $f0:ident : $t0:ty
-        $(, $(#[$m:meta])* $v:vis $f:ident : $t:ty)* $(,)?
+        $(#[$m0:meta])* $v0:vis $f0:ident $(as $c0:literal)? : $t0:ty
+        $(, $(#[$m:meta])* $v:vis $f:ident $(as $c:literal)? : $t:ty)* $(,)?
     }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq)]
@@ -77,8 +86,8 @@ macro_rules! table {
         }
 
         impl $crate::db::FromRow for $name {
-            fn from_row(row: &$crate::db::Row) -> $crate::db::DbResult<Self> {
-                let mut index = 0;
+            fn from_row_at(row: &$crate::db::Row, start: usize) -> $crate::db::DbResult<Self> {
+                let mut index = start;
                 let $f0 = row.at(index)?;
                 $(index += 1; let $f = row.at(index)?;)*
                 let _ = index;
@@ -91,13 +100,17 @@ macro_rules! table {
             /// Name of the table, quoted.
             pub const TABLE: &'static str = concat!("\"", $table, "\"");
             /// Names of the columns.
-            pub const NAMES: &'static [&'static str] = &[stringify!($f0) $(, stringify!($f))*];
+            pub const NAMES: &'static [&'static str] = &[$crate::table!(@name $f0 $($c0)?) $(, $crate::table!(@name $f $($c)?))*];
             /// The SELECT list, quoted.
             pub const COLUMNS: &'static str =
-                concat!("\"", stringify!($f0), "\"" $(, ", \"", stringify!($f), "\"")*);
+                concat!(
+                "\"", $crate::table!(@name $f0 $($c0)?), "\""
+                $(, ", \"", $crate::table!(@name $f $($c)?), "\"")*
+            );
             /// `SELECT ... FROM table`, to be followed by a WHERE clause.
             pub const SELECT: &'static str = concat!(
-                "SELECT \"", stringify!($f0), "\"" $(, ", \"", stringify!($f), "\"")*,
+                "SELECT \"", $crate::table!(@name $f0 $($c0)?), "\""
+                $(, ", \"", $crate::table!(@name $f $($c)?), "\"")*,
                 " FROM \"", $table, "\" "
             );
 

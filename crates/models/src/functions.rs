@@ -1,0 +1,84 @@
+//! Table `function`: pipes, filters and actions, which are Python source. Running them is the plugin host's
+//! business.
+
+use serde_json::{Map, Value, json};
+
+use crate::db::{Conn, DbResult};
+use crate::tools::json_object;
+use crate::{args, table};
+
+table! {
+    /// One function.
+    pub struct FunctionRow in "function" {
+        /// Row id, an identifier.
+        pub id: String,
+        /// The live version.
+        pub version_id: Option<String>,
+        /// Owner; missing on some old rows.
+        pub user_id: Option<String>,
+        /// Name shown.
+        pub name: Option<String>,
+        /// `pipe`, `filter`, `action` or `event`.
+        pub kind as "type": Option<String>,
+        /// Python source.
+        pub content: Option<String>,
+        /// JSON text: description, manifest, ...
+        pub meta: Option<String>,
+        /// JSON text: settings of the administrator.
+        pub valves: Option<String>,
+        /// Whether it is in use.
+        pub is_active: Option<bool>,
+        /// Whether it applies to all models.
+        pub is_global: Option<bool>,
+        /// Seconds.
+        pub updated_at: Option<i64>,
+        /// Seconds.
+        pub created_at: Option<i64>,
+    }
+}
+
+impl FunctionRow {
+    fn meta(&self) -> Value {
+        let mut stored = json_object(self.meta.as_deref());
+        let mut meta = Map::new();
+        meta.insert("description".into(), stored.shift_remove("description").unwrap_or_default());
+        meta.insert("manifest".into(), stored.shift_remove("manifest").unwrap_or_else(|| json!({})));
+        meta.extend(stored);
+        Value::Object(meta)
+    }
+
+    /// The function as lists send it, without its source.
+    pub fn to_json(&self) -> Map<String, Value> {
+        let mut object = Map::new();
+        for (name, value) in [
+            ("version_id", json!(self.version_id)),
+            ("id", json!(self.id)),
+            ("user_id", json!(self.user_id)),
+            ("type", json!(self.kind)),
+            ("name", json!(self.name)),
+            ("meta", self.meta()),
+            ("is_active", json!(self.is_active.unwrap_or(false))),
+            ("is_global", json!(self.is_global.unwrap_or(false))),
+            ("updated_at", json!(self.updated_at)),
+            ("created_at", json!(self.created_at)),
+        ] {
+            object.insert(name.to_owned(), value);
+        }
+        object
+    }
+}
+
+/// All functions, in the order of the table.
+pub async fn all(conn: impl Into<Conn<'_>>) -> DbResult<Vec<FunctionRow>> {
+    FunctionRow::list(conn, "", args![]).await
+}
+
+/// All functions, last changed first.
+pub async fn newest(conn: impl Into<Conn<'_>>) -> DbResult<Vec<FunctionRow>> {
+    FunctionRow::list(conn, "ORDER BY updated_at DESC", args![]).await
+}
+
+/// The function with this id.
+pub async fn by_id(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Option<FunctionRow>> {
+    FunctionRow::find(conn, "WHERE id = ?", args![id]).await
+}
