@@ -8,6 +8,8 @@ import { join } from 'node:path';
 import { BASE_URL, RECORD_FILE, SAMPLES_DIR } from './settings.mjs';
 
 const UUID = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/gi;
+/** `{user}:{session}:{request}`, the answers of a connection of the browser's own. */
+const DIRECT_ANSWER = /^[0-9a-f-]{36}:[^:]+:[^:]+$/;
 /** Ids that the tests choose themselves begin so, see `unique` in `accounts.mjs`. */
 const OWN_NAME = /e2e[-_]?\w*/gi;
 const API_RESOURCES = new Set(['xhr', 'fetch', 'eventsource', 'image', 'document']);
@@ -45,7 +47,7 @@ function frameName(payload) {
 		return undefined;
 	}
 	const [name, argument] = packet;
-	if (/^[^:]+:[^:]+:[^:]+$/.test(name) && UUID.test(name)) return '{user}:{session}:{request}';
+	if (DIRECT_ANSWER.test(name)) return '{user}:{session}:{request}';
 	const type = name.startsWith('events') ? argument?.data?.type : undefined;
 	return type ? `${name} / ${type}` : name;
 }
@@ -59,16 +61,23 @@ function sample(name, lines) {
 
 const cut = (text) => (text ?? '').slice(0, SAMPLE_SIZE);
 
-async function note(response, area) {
+/** A call counts once it is made: the page may leave before the answer is there. */
+function noteCall(request, area) {
+	const name = callName(request);
+	if (!name) return;
+	const entry = calls.get(name) ?? { statuses: new Set(), areas: new Set() };
+	calls.set(name, entry);
+	entry.areas.add(area);
+}
+
+async function noteAnswer(response) {
 	const request = response.request();
 	const name = callName(request);
 	if (!name) return;
-	const known = calls.get(name);
-	const entry = known ?? { statuses: new Set(), areas: new Set() };
-	calls.set(name, entry);
-	entry.statuses.add(response.status());
-	entry.areas.add(area);
-	if (known || !SAMPLES_DIR) return;
+	const { statuses } = calls.get(name);
+	const first = statuses.size === 0;
+	statuses.add(response.status());
+	if (!first || !SAMPLES_DIR) return;
 	const body = await response.text().catch((error) => `(${error.message})`);
 	sample(name, [
 		`${request.method()} ${request.url().slice(BASE_URL.length)}`,
@@ -98,7 +107,8 @@ function noteFrame(direction, payload, area) {
  */
 export function record(page, area) {
 	if (!RECORD_FILE) return;
-	page.on('response', (response) => note(response, area()));
+	page.on('request', (request) => noteCall(request, area()));
+	page.on('response', noteAnswer);
 	page.on('websocket', (socket) => {
 		socket.on('framesent', ({ payload }) => noteFrame('client->server', payload, area()));
 		socket.on('framereceived', ({ payload }) => noteFrame('server->client', payload, area()));

@@ -48,11 +48,15 @@ export async function openSettings(tab) {
 	return theDialog(tab);
 }
 
-/** Turns to a tab of the open dialog and waits for its heading. */
+/**
+ * Turns to a tab of the open dialog and waits until it shows the stored values: before that, what
+ * is typed into its fields may be overwritten.
+ */
 export async function turnTo(tab, section, name) {
 	const dialog = theDialog(tab);
 	await dialog.getByRole('tablist', { name: section }).getByRole('tab', { name, exact: true }).click();
 	await dialog.getByRole('heading', { level: 2, name: new RegExp(`^${name}`) }).waitFor();
+	await tab.watch.settled();
 	return dialog;
 }
 

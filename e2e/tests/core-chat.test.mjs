@@ -17,7 +17,7 @@ import {
 	send,
 	stopButton
 } from '../lib/chat.mjs';
-import { FAILURE, FOLLOW_UPS, TITLE, fixedText } from '../lib/provider.mjs';
+import { FAILURE, FOLLOW_UPS, STOCK_TEXT, TITLE, fixedText } from '../lib/provider.mjs';
 import { listedAs, newChat, row, rows } from '../lib/sidebar.mjs';
 import { scenario } from '../lib/stage.mjs';
 import { eventually } from '../lib/wait.mjs';
@@ -71,8 +71,8 @@ scenario('a chat goes on over several turns', async (stage) => {
 	await send(tab, 'Second **bold** question', 'Second bold question');
 	await replyIs(tab, 'Second bold question');
 	assert.equal(await replies(tab).last().locator('strong').innerText(), 'bold');
-	await chooseModel(tab, 'fake-model');
-	await converse(tab, 'Third question', fixedText(9));
+	await chooseModel(tab, 'usage');
+	await converse(tab, 'Third question', STOCK_TEXT);
 	const branch = await stored(account, await chatId(tab));
 	assert.deepEqual(
 		branch.map((message) => [message.role, message.content]),
@@ -82,7 +82,7 @@ scenario('a chat goes on over several turns', async (stage) => {
 			['user', 'Second **bold** question'],
 			['assistant', 'Second **bold** question'],
 			['user', 'Third question'],
-			['assistant', fixedText(9)]
+			['assistant', STOCK_TEXT]
 		]
 	);
 });
@@ -251,17 +251,17 @@ scenario('two models answer side by side', async (stage) => {
 	const { account, tab } = await begin(stage, 'echo');
 	await tab.page.locator('#model-selector-model-button').click();
 	await tab.page.getByRole('button', { name: 'Compare' }).click();
-	await tab.page.getByRole('option', { name: 'Select fake-model model' }).click();
+	await tab.page.getByRole('option', { name: 'Select usage model' }).click();
 	await tab.page.keyboard.press('Escape');
 	await send(tab, 'To both of you');
-	await replies(tab).filter({ hasText: fixedText(9) }).waitFor();
+	await replies(tab).filter({ hasText: STOCK_TEXT }).waitFor();
 	await replies(tab).filter({ hasText: 'To both of you' }).waitFor();
 	await stopButton(tab).waitFor({ state: 'detached' });
 	const { chat } = await call('GET', `/api/v1/chats/${await chatId(tab)}`, account);
 	const answers = Object.values(chat.history.messages).filter((message) => message.role === 'assistant');
 	assert.deepEqual(answers.map((message) => [message.model, message.content]).sort(), [
 		['echo', 'To both of you'],
-		['fake-model', fixedText(9)]
+		['usage', STOCK_TEXT]
 	]);
 });
 

@@ -141,6 +141,9 @@ scenario('a skill is made, changed and deleted', async (stage) => {
 	await field(tab, 'Skill Description').fill('Answers in verse');
 	await press(tab, 'Save');
 	await eventually(async () => assert.equal((await call('GET', `/api/v1/skills/id/${id}`, account)).description, 'Answers in verse'));
+	// The page asks back when it is left before it has noticed that it is saved.
+	await notice(tab, 'Skill updated successfully').waitFor();
+	await tab.watch.settled();
 
 	await tab.goto('/workspace/skills');
 	await remove(tab, await find(tab, 'Skills', name), 'Skill Menu');

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { newAccount, unique } from '../lib/accounts.mjs';
 import { call } from '../lib/api.mjs';
-import { fixedText } from '../lib/provider.mjs';
+import { STOCK_TEXT } from '../lib/provider.mjs';
 import { scenario } from '../lib/stage.mjs';
 import { eventually } from '../lib/wait.mjs';
 
@@ -47,22 +47,22 @@ scenario('an automation is made', async (stage) => {
 scenario('the playground chats with a model', async (stage) => {
 	const tab = await stage.window(await newAccount());
 	await tab.goto('/playground');
-	await tab.page.getByRole('combobox', { name: 'Model' }).selectOption('fake-model');
+	await tab.page.getByRole('combobox', { name: 'Model' }).selectOption('usage');
 	await tab.page.getByPlaceholder('Enter a user message here').fill('Anything');
 	await tab.page.getByRole('button', { name: 'Run', exact: true }).click();
 	await eventually(async () => {
 		const texts = await tab.page.locator('textarea').evaluateAll((areas) => areas.map((area) => area.value));
-		assert.ok(texts.includes(fixedText(9)), JSON.stringify(texts));
+		assert.ok(texts.includes(STOCK_TEXT), JSON.stringify(texts));
 	});
 });
 
 scenario('the completions playground continues a text', async (stage) => {
 	const tab = await stage.window(await newAccount());
 	await tab.goto('/playground/completions');
-	await tab.page.getByRole('combobox').first().selectOption('fake-model');
+	await tab.page.getByRole('combobox').first().selectOption('usage');
 	await tab.page.locator('#text-completion-textarea, textarea').first().fill('Once upon a time');
 	await tab.page.getByRole('button', { name: 'Run', exact: true }).click();
 	await eventually(async () => {
-		assert.match(await tab.page.locator('textarea').first().inputValue(), /Once upon a time.*The quick brown fox/s);
+		assert.match(await tab.page.locator('textarea').first().inputValue(), /Once upon a time.*These are seven tokens/s);
 	});
 });
