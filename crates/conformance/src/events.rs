@@ -9,7 +9,7 @@ use crate::{scenario::Events, socket::Event};
 #[must_use]
 pub fn describe(events: &[Event], spec: &Events) -> Value {
     let mut rows: Vec<(String, Value)> = Vec::new();
-    let mut floating: Vec<(String, Value)> = Vec::new();
+    let mut floating: Vec<Value> = Vec::new();
     for event in events {
         let kind = event.kind().to_owned();
         if spec.drop.contains_key(&kind) {
@@ -17,7 +17,7 @@ pub fn describe(events: &[Event], spec: &Events) -> Value {
         }
         let row = row(event);
         if spec.float.contains_key(&kind) {
-            floating.push((kind, row));
+            floating.push(row);
             continue;
         }
         if let Some((last, previous)) = rows.last_mut() {
@@ -31,17 +31,16 @@ pub fn describe(events: &[Event], spec: &Events) -> Value {
         }
         rows.push((kind, row));
     }
-    floating.sort_by(|left, right| left.0.cmp(&right.0));
     if spec.types_only {
         let mut kinds: Vec<&String> = rows.iter().map(|(kind, _)| kind).collect();
         kinds.dedup();
         return json!(kinds);
     }
-    let list = |rows: Vec<(String, Value)>| rows.into_iter().map(|(_, row)| row).collect::<Vec<_>>();
+    let rows: Vec<Value> = rows.into_iter().map(|(_, row)| row).collect();
     if floating.is_empty() {
-        return json!(list(rows));
+        return json!(rows);
     }
-    json!({ "in order": list(rows), "at any place": list(floating) })
+    json!({ "in order": rows, "at any place": floating })
 }
 
 fn row(event: &Event) -> Value {

@@ -15,7 +15,9 @@ const BODIES: &[&str] = &["json", "sse", "ndjson", "events", "requests", "acknow
 /// When a hint's path is not valid.
 pub fn apply(answer: &mut Value, hints: &Hints, blind: &dyn Fn(&Value) -> Value) -> Result<()> {
     let Some(body) = BODIES.iter().find_map(|body| answer.get_mut(*body).map(Value::take)) else { return Ok(()) };
-    let body = treated(body, hints, blind)?;
+    // A refusal is short and worth recording whole.
+    let refused = answer["status"].as_u64().is_some_and(|status| status >= 400);
+    let body = treated(body, hints, refused, blind)?;
     for name in BODIES {
         if let Some(slot) = answer.get_mut(*name) {
             *slot = body;
@@ -25,11 +27,11 @@ pub fn apply(answer: &mut Value, hints: &Hints, blind: &dyn Fn(&Value) -> Value)
     Ok(())
 }
 
-fn treated(mut body: Value, hints: &Hints, blind: &dyn Fn(&Value) -> Value) -> Result<Value> {
+fn treated(mut body: Value, hints: &Hints, whole: bool, blind: &dyn Fn(&Value) -> Value) -> Result<Value> {
     for path in hints.unordered.keys() {
         Path::parse(path)?.change(&mut body, &mut |found| {
             if let Value::Array(items) = found {
-                items.sort_by_cached_key(|item| sorted_text(&blind(item)));
+                sort(items, blind);
             }
         });
     }
@@ -39,7 +41,7 @@ fn treated(mut body: Value, hints: &Hints, blind: &dyn Fn(&Value) -> Value) -> R
     for path in hints.ignore.keys() {
         Path::parse(path)?.change(&mut body, &mut |found| *found = json!("<any>"));
     }
-    if hints.only.is_empty() {
+    if hints.only.is_empty() || whole {
         return Ok(body);
     }
     let mut kept = serde_json::Map::new();
@@ -48,6 +50,11 @@ fn treated(mut body: Value, hints: &Hints, blind: &dyn Fn(&Value) -> Value) -> R
         kept.insert(path.clone(), Value::Array(found));
     }
     Ok(Value::Object(kept))
+}
+
+/// Sorts a list by what is the same in every run.
+pub fn sort(items: &mut [Value], blind: &dyn Fn(&Value) -> Value) {
+    items.sort_by_cached_key(|item| sorted_text(&blind(item)));
 }
 
 /// The text of a value with its keys in order, so that it does not depend on who wrote it.
@@ -90,6 +97,9 @@ mod tests {
             json!({"status": 200, "json": {"n": "<float>", "x": "<any>", "list": [{"b": 1}, {"b": 2}]}})
         );
         let hints = Hints { only: vec!["$.list[*].b".to_owned()], ..Hints::default() };
+        let mut refusal = json!({"status": 404, "json": {"detail": "x"}});
+        apply(&mut refusal, &hints, &Value::clone).unwrap();
+        assert_eq!(refusal["json"], json!({"detail": "x"}));
         apply(&mut answer, &hints, &Value::clone).unwrap();
         assert_eq!(answer["json"], json!({"$.list[*].b": [1, 2]}));
     }

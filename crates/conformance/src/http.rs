@@ -65,7 +65,10 @@ pub enum Payload {
 pub fn client() -> Result<Client> {
     // A provider that is already installed is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    Client::builder().redirect(Policy::none()).timeout(TIMEOUT).no_proxy().build().context("making the HTTP client")
+    // Every request has a connection of its own: some servers drop a kept one after an error, and
+    // whether the next request meets that is a matter of luck.
+    let builder = Client::builder().pool_max_idle_per_host(0).redirect(Policy::none());
+    builder.timeout(TIMEOUT).no_proxy().build().context("making the HTTP client")
 }
 
 /// Sends a request and describes what comes back.

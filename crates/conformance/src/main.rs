@@ -1,8 +1,8 @@
 //! Command line of the conformance tool: `record`, `replay`, `coverage`, `list`.
 
-#![expect(clippy::print_stdout, reason = "reports go to the terminal")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "reports go to the terminal")]
 
-use std::{io::Read, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{io::Read, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
@@ -76,10 +76,20 @@ struct CoverageArgs {
 }
 
 #[tokio::main]
-async fn main() -> Result<ExitCode> {
-    let cli = Cli::parse();
+async fn main() -> ExitCode {
+    match run(Cli::parse()).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli) -> Result<bool> {
     let suite = Suite::load(&cli.folder)?;
-    let good = match cli.command {
+    Ok(match cli.command {
         Command::Record(args) => record_all(suite, args, &cli.folder).await?,
         Command::Replay(args) => replay_all(&suite, args).await?,
         Command::Coverage(args) => show_coverage(&suite, &args, &cli.folder)?,
@@ -89,8 +99,7 @@ async fn main() -> Result<ExitCode> {
             }
             true
         }
-    };
-    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    })
 }
 
 fn selected(suite: &Suite, only: &[String]) -> Result<Vec<Scenario>> {
@@ -109,9 +118,10 @@ async fn record_all(suite: Suite, args: Record, folder: &std::path::Path) -> Res
     let runs = stream::iter(scenarios).map(|scenario| {
         let (suite, host) = (Arc::clone(&suite), Arc::clone(&host));
         async move {
+            let start = Instant::now();
             let outcome = record_one(&suite, &host, &scenario, args.check).await;
             match &outcome {
-                Ok(text) => println!("{}: {text}", scenario.id()),
+                Ok(text) => println!("{}: {text}, {} s", scenario.id(), start.elapsed().as_secs()),
                 Err(error) => println!("{}: FAILED: {error:#}", scenario.id()),
             }
             outcome.is_ok()
@@ -131,7 +141,10 @@ async fn record_one(suite: &Suite, host: &reference::Host, scenario: &Scenario, 
     } else {
         record_to_file(suite, &server.base_url, &url, scenario).await
     };
-    let outcome = outcome.map_err(|error| if check { error } else { error.context(server.log()) });
+    let outcome = outcome.map_err(|error| {
+        let log = server.log();
+        if check { error } else { anyhow::anyhow!("{error:#}\n{log}") }
+    });
     host.stop(server).await?;
     provider.stop().await;
     outcome

@@ -26,12 +26,15 @@ static ID: LazyLock<Regex> = LazyLock::new(|| {
         r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b",
         r"|\b(?:msg|r|fc|fco|ci|cc|rs|resp)_[0-9a-f]{24,48}\b",
         r"|\bdeleg_[0-9a-f]{8}\b",
+        // Answers of the scripted provider are numbered; requests at the same time change numbers.
+        r"|\b(?:chatcmpl-|resp_|call_)\d{6}(?:_\d+)?\b",
         r"|\b[0-9a-f]{32}\b",
     ))
 });
 static ISO: LazyLock<Regex> = LazyLock::new(|| {
     pattern(r"\b(\d{4})-(\d\d)-(\d\d)(?:([T ])\d\d:\d\d(:\d\d)?(?:\.(\d+))?(Z|[+-]\d\d:?\d\d)?)?")
 });
+static DIGITS: LazyLock<Regex> = LazyLock::new(|| pattern(r"\b(?:\d{19}|\d{16}|\d{13}|\d{10})\b"));
 static HTTP_DATE: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d[ -]\w{3}[ -]\d{4} \d\d:\d\d:\d\d GMT"));
 
@@ -123,7 +126,14 @@ impl Masker {
         masked = MAX_AGE.replace_all(&masked, |found: &Captures<'_>| max_age(&found[1])).into_owned();
         masked = HTTP_DATE.replace_all(&masked, "<http-date>").into_owned();
         masked = ISO.replace_all(&masked, |found: &Captures<'_>| self.iso(found)).into_owned();
+        masked = DIGITS.replace_all(&masked, |found: &Captures<'_>| self.digits(&found[0])).into_owned();
         if masked.chars().count() > LONG_TEXT { "<long text>".to_owned() } else { masked }
+    }
+
+    /// A time that is written inside a text.
+    fn digits(&self, text: &str) -> String {
+        let time = text.parse::<i64>().ok().and_then(|whole| self.number(&Number::from(whole)));
+        time.unwrap_or_else(|| text.to_owned())
     }
 
     fn iso(&self, found: &Captures<'_>) -> String {
@@ -235,6 +245,7 @@ mod tests {
         assert_eq!(masked(&json!(NOW * 1_000_000_000)), json!("<time:ns>"));
         assert_eq!(masked(&json!(NOW + 28 * 86_400 - 3)), json!("<time:s+28d>"));
         assert_eq!(masked(&json!(NOW as f64 + 0.5)), json!("<time:s.f>"));
+        assert_eq!(masked(&json!(format!("since {}!", NOW - 86_400))), json!("since <time:s-1d>!"));
         assert_eq!(masked(&json!([1_700_000_000, 42, 0.5])), json!([1_700_000_000, 42, 0.5]));
     }
 

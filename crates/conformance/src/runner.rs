@@ -18,7 +18,7 @@ use crate::{
     path::Path,
     provider::Provider,
     scenario::{Action, Body, Call, Emit, Events, Scenario, Step},
-    socket::Socket,
+    socket::{Event, Socket},
     vars::Vars,
 };
 
@@ -141,6 +141,10 @@ impl Runner {
                 self.provider.script(&script).await?;
                 None
             }
+            Action::Pause(milliseconds) => {
+                sleep(Duration::from_millis(*milliseconds)).await;
+                None
+            }
         };
         let Some(mut answer) = answer else { return Ok(None) };
         let masker = self.masker();
@@ -214,15 +218,27 @@ impl Runner {
         socket.answer(answers);
         let came = match until {
             Some(until) => {
-                let last = |event: &crate::socket::Event| {
+                let is_last = |event: &Event| {
                     event.arguments.first().is_some_and(|payload| events::matches(&until, payload))
                         || until == json!(event.name)
                 };
-                socket.take_until(spec.count, last).await?
+                let enough = |came: &[Event]| {
+                    came.iter().filter(|event| is_last(event)).count() >= spec.count
+                        && spec.also.iter().all(|kind| came.iter().any(|event| event.kind() == kind))
+                };
+                socket.take_until(enough).await?
             }
             None => socket.take_rest(SILENCE).await,
         };
-        Ok(json!({ "events": events::describe(&came, spec) }))
+        let mut answer = json!({ "events": events::describe(&came, spec) });
+        if socket.is_closed() {
+            answer["closed"] = json!(true);
+        }
+        if let Some(Value::Array(floating)) = answer.pointer_mut("/events/at any place") {
+            let masker = self.masker();
+            hints::sort(floating, &|value| masker.blind(value, &self.names));
+        }
+        Ok(answer)
     }
 }
 

@@ -43,7 +43,7 @@ struct Written {
 }
 
 /// A step as written; one of `call`, `calls`, `connect`, `emit`, `events`, `disconnect`,
-/// `upstream` or `script` says what it does.
+/// `upstream`, `script` or `pause` says what it does.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct WrittenStep {
@@ -69,6 +69,7 @@ struct WrittenStep {
     disconnect: Option<String>,
     upstream: Option<Upstream>,
     script: Option<Value>,
+    pause: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -140,6 +141,9 @@ pub struct Events {
     /// How many events like `until` to wait for.
     #[serde(default = "once")]
     pub count: usize,
+    /// Event types that must have come as well, in any order.
+    #[serde(default)]
+    pub also: Vec<String>,
     /// Event types recorded apart, sorted, because their place depends on timing; with the reason.
     #[serde(default)]
     pub float: Table,
@@ -240,6 +244,8 @@ pub enum Action {
     Upstream(Upstream),
     /// Queues a reply of the provider, in its own script format.
     Script(Value),
+    /// Waits this many milliseconds, so that things get different times (most are in seconds).
+    Pause(u64),
 }
 
 /// One step, fully expanded.
@@ -384,6 +390,9 @@ fn other_action(written: &WrittenStep) -> Result<Option<(String, Action)>> {
     }
     if let Some(script) = written.script.clone() {
         found.push(("script the provider".to_owned(), Action::Script(script)));
+    }
+    if let Some(milliseconds) = written.pause {
+        found.push(("pause".to_owned(), Action::Pause(milliseconds)));
     }
     ensure!(found.len() <= 1, "the step does several things");
     Ok(found.pop())

@@ -150,41 +150,40 @@ impl Socket {
         self.state.lock().answers.extend(answers);
     }
 
-    /// Takes all events up to and including the `count`th that `last` accepts.
+    /// Takes the fewest events that `enough` accepts.
     ///
     /// # Errors
     /// When they do not come; the message lists what came instead.
-    pub async fn take_until(&self, count: usize, last: impl Fn(&Event) -> bool) -> Result<Vec<Event>> {
-        let waited = timeout(PATIENCE, async {
+    pub async fn take_until(&self, enough: impl Fn(&[Event]) -> bool) -> Result<Vec<Event>> {
+        let taken = timeout(PATIENCE, async {
             loop {
                 let notified = self.arrived.notified();
                 tokio::pin!(notified);
                 notified.as_mut().enable();
-                if let Some(events) = self.try_take(count, &last) {
-                    return Ok(events);
+                if let Some(events) = self.try_take(&enough) {
+                    return Some(events);
                 }
-                if self.state.lock().closed {
-                    bail!("the socket was closed");
+                if self.is_closed() {
+                    return None;
                 }
                 notified.await;
             }
         })
         .await;
-        match waited {
-            Ok(result) => result,
-            Err(_) => {
-                let state = self.state.lock();
-                let came: Vec<&str> = state.events[state.taken..].iter().map(Event::kind).collect();
-                bail!("the expected event did not come; there came {came:?}")
-            }
+        if let Ok(Some(events)) = taken {
+            return Ok(events);
         }
+        let state = self.state.lock();
+        let came: Vec<&str> = state.events[state.taken..].iter().map(Event::kind).collect();
+        let ending = if state.closed { ", then the socket was closed" } else { "" };
+        bail!("the expected event did not come; there came {came:?}{ending}")
     }
 
     /// Takes what has come, once the server has been silent for a moment.
     pub async fn take_rest(&self, silence: Duration) -> Vec<Event> {
         loop {
             let notified = self.arrived.notified();
-            if timeout(silence, notified).await.is_err() || self.state.lock().closed {
+            if timeout(silence, notified).await.is_err() || self.is_closed() {
                 break;
             }
         }
@@ -194,28 +193,18 @@ impl Socket {
         events
     }
 
-    /// Waits until the server has closed the connection.
-    pub async fn closed(&self) -> bool {
-        let closed = async {
-            loop {
-                let notified = self.arrived.notified();
-                tokio::pin!(notified);
-                notified.as_mut().enable();
-                if self.state.lock().closed {
-                    return;
-                }
-                notified.await;
-            }
-        };
-        timeout(PATIENCE, closed).await.is_ok()
+    /// Whether the server has ended the connection.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.state.lock().closed
     }
 
-    fn try_take(&self, count: usize, last: impl Fn(&Event) -> bool) -> Option<Vec<Event>> {
+    fn try_take(&self, enough: impl Fn(&[Event]) -> bool) -> Option<Vec<Event>> {
         let mut state = self.state.lock();
-        let (index, _) = state.events[state.taken..].iter().enumerate().filter(|(_, event)| last(event)).nth(count.checked_sub(1)?)?;
-        let end = state.taken + index + 1;
-        let events = state.events[state.taken..end].to_vec();
-        state.taken = end;
+        let fresh = &state.events[state.taken..];
+        let count = (1..=fresh.len()).find(|count| enough(&fresh[..*count]))?;
+        let events = fresh[..count].to_vec();
+        state.taken += count;
         Some(events)
     }
 }
