@@ -90,13 +90,16 @@ impl Authenticator {
     /// The credential of a request, wherever it stands.
     pub fn credential(&self, headers: &HeaderMap) -> Option<String> {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        let bearer = text(header::AUTHORIZATION.as_str()).and_then(bearer_token);
+        let authorization = text(header::AUTHORIZATION.as_str()).and_then(|value| value.split_once(' '));
+        let bearer = authorization.and_then(bearer_token);
         let cookie = || cookie(headers, "token").filter(|token| !token.is_empty());
+        // Behind the cookie, but before the key header, a token counts under any scheme, as in the reference.
+        let any_scheme = || authorization.map(|(_, token)| token).filter(|token| is_one_word(token));
         let custom = || {
             let name = self.settings.auth.api_key_header.as_deref()?;
             text(name).filter(|key| !key.is_empty()).map(str::to_owned)
         };
-        bearer.map(str::to_owned).or_else(cookie).or_else(custom)
+        bearer.map(str::to_owned).or_else(cookie).or_else(|| any_scheme().map(str::to_owned)).or_else(custom)
     }
 
     /// The account of a session token, for the socket server and for requests.
@@ -104,7 +107,8 @@ impl Authenticator {
         let claims = self.tokens.read(token).ok_or_else(|| ApiError::unauthorized(messages::UNAUTHORIZED))?;
         let account = users::account(&self.db, &claims.id)
             .await?
-            .ok_or_else(|| ApiError::unauthorized(messages::INVALID_TOKEN))?;
+            .filter(|account| account.active)
+            .ok_or_else(|| ApiError::unauthorized(messages::INVALID_AUTHENTICATION))?;
         if !self.is_current(&claims, &account) {
             return Err(ApiError::unauthorized(messages::TOKEN_REVOKED));
         }
@@ -217,11 +221,14 @@ fn has_second_factor(account: &Account) -> bool {
     has_secret && !reset
 }
 
-/// Token of an `Authorization: Bearer` header. The scheme is taken in any case and is not looked at further,
-/// as in the reference; a header of other than two words is no credential.
-fn bearer_token(value: &str) -> Option<&str> {
-    let (scheme, token) = value.split_once(' ')?;
-    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() && !token.contains(' ')).then_some(token)
+/// Token of an `Authorization: Bearer` header, split at the first space. The scheme is taken in any case; a
+/// header of other than two words is no credential.
+fn bearer_token<'a>((scheme, token): (&'a str, &'a str)) -> Option<&'a str> {
+    (scheme.eq_ignore_ascii_case("bearer") && is_one_word(token)).then_some(token)
+}
+
+fn is_one_word(text: &str) -> bool {
+    !text.is_empty() && !text.contains(' ')
 }
 
 /// A cookie of the request.
@@ -253,10 +260,10 @@ mod tests {
 
     #[test]
     fn credentials_are_found_where_they_stand() {
-        assert_eq!(bearer_token("Bearer abc"), Some("abc"));
-        assert_eq!(bearer_token("bearer abc"), Some("abc"));
-        assert_eq!(bearer_token("Basic abc"), None);
-        assert_eq!(bearer_token("Bearer a b"), None);
+        assert_eq!(bearer_token(("Bearer", "abc")), Some("abc"));
+        assert_eq!(bearer_token(("bearer", "abc")), Some("abc"));
+        assert_eq!(bearer_token(("Basic", "abc")), None);
+        assert_eq!(bearer_token(("Bearer", "a b")), None);
         let mut headers = HeaderMap::new();
         headers.insert(header::COOKIE, "a=1; token=xyz".parse().unwrap());
         assert_eq!(cookie(&headers, "token").as_deref(), Some("xyz"));

@@ -13,6 +13,8 @@ pub const UNAUTHORIZED: &str = "401 Unauthorized";
 /// The caller's role or grants do not reach.
 pub const ACCESS_PROHIBITED: &str =
     "You do not have permission to access this resource. Please contact your administrator for assistance.";
+/// A sign-in form that can not be read, or a token of an account that is gone or switched off.
+pub const INVALID_AUTHENTICATION: &str = "Invalid authentication request.";
 /// The action is switched off.
 pub const ACTION_PROHIBITED: &str = "The requested action has been restricted as a security measure.";
 /// Nothing there, or not for the caller.

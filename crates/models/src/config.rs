@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::args;
-use crate::db::{Db, DbResult, sql};
+use crate::db::{Db, DbResult, Tx, sql};
 
 /// All stored rows. Scalars come in any storage class on SQLite and are read all the same.
 pub async fn all(db: &Db) -> DbResult<BTreeMap<String, Value>> {
@@ -16,18 +16,24 @@ pub async fn all(db: &Db) -> DbResult<BTreeMap<String, Value>> {
 
 /// Writes rows in one transaction.
 pub async fn write<'a>(db: &Db, rows: impl IntoIterator<Item = (&'a str, &'a Value)>) -> DbResult<()> {
-    let now = db.now();
     let mut tx = db.begin().await?;
+    write_in(&mut tx, rows).await?;
+    tx.commit().await
+}
+
+/// Writes rows inside a transaction that changes more.
+pub async fn write_in<'a>(tx: &mut Tx, rows: impl IntoIterator<Item = (&'a str, &'a Value)>) -> DbResult<()> {
+    let now = tx.db().now();
     for (key, value) in rows {
         sql(
             "INSERT INTO config (\"key\", value, updated_at) VALUES (?, ?, ?) \
              ON CONFLICT (\"key\") DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at",
             args![key, value, now],
         )
-        .execute(&mut tx)
+        .execute(&mut *tx)
         .await?;
     }
-    tx.commit().await
+    Ok(())
 }
 
 /// Replaces every row, as an import does.

@@ -1,13 +1,19 @@
-//! Tables `group` and `group_member`: the groups a user is in, their ancestors included. What
-//! the groups permit is computed in the access crate.
+//! Tables `group` and `group_member`: the groups a user is in, their ancestors included. Lists are in [`list`],
+//! changes in [`edit`]. What the groups permit is computed in the access crate.
+
+pub mod edit;
+pub mod list;
 
 use std::sync::Arc;
 
-use oui_core::ids;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::db::{Conn, Db, DbResult, FromRow, sql};
 use crate::{args, table};
+
+pub use edit::{
+    GroupChange, GroupRefusal, NewGroup, add_members, insert, remove, remove_members, set_by_names, update,
+};
 
 table! {
     /// One group.
@@ -48,6 +54,29 @@ table! {
         pub created_at: Option<i64>,
         /// Seconds.
         pub updated_at: Option<i64>,
+    }
+}
+
+impl GroupRow {
+    /// The group as routes send it, without the number of members.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "parent_group_id": self.parent_group_id,
+            "id": self.id,
+            "user_id": self.user_id,
+            "name": self.name,
+            "description": self.description,
+            "data": self.data,
+            "meta": self.meta,
+            "permissions": self.permissions,
+            "created_at": self.created_at,
+            "updated_at": self.updated_at,
+        })
+    }
+
+    /// Name and id, as other resources show their groups.
+    pub fn reference_json(&self) -> Value {
+        json!({ "id": self.id, "name": self.name })
     }
 }
 
@@ -110,23 +139,4 @@ pub async fn of_user(conn: impl Into<Conn<'_>>, user_id: &str, inherited: bool) 
 /// The group with this id.
 pub async fn by_id(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Option<GroupRow>> {
     GroupRow::find(conn, "WHERE id = ?", args![id]).await
-}
-
-/// Puts users into a group; those already there stay.
-pub async fn add_members(db: &Db, group_id: &str, user_ids: &[String]) -> DbResult<()> {
-    let now = db.now();
-    let mut tx = db.begin().await?;
-    for user_id in user_ids {
-        let row = GroupMemberRow {
-            id: ids::uuid(),
-            group_id: group_id.to_owned(),
-            user_id: user_id.clone(),
-            created_at: Some(now),
-            updated_at: Some(now),
-        };
-        row.insert_or(&mut tx, "ON CONFLICT (group_id, user_id) DO NOTHING").await?;
-    }
-    tx.commit().await?;
-    changed(db);
-    Ok(())
 }

@@ -33,6 +33,7 @@ pub mod knowledge;
 pub mod memories;
 pub mod models;
 pub mod notes;
+pub mod oauth_sessions;
 pub mod prompts;
 pub mod shared;
 pub mod shared_chats;

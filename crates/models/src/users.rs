@@ -1,4 +1,11 @@
-//! Table `user`: rows, look-ups and changes. Credentials are in [`auths`](crate::auths).
+//! Table `user`: rows, look-ups and changes. Lists are in [`list`], what administrators change in [`edit`], what
+//! users keep about themselves in [`own`], what they can reach in [`preview`], what they have used in [`usage`]. Credentials are in [`auths`](crate::auths).
+
+pub mod edit;
+pub mod list;
+pub mod own;
+pub mod preview;
+pub mod usage;
 
 use std::sync::Arc;
 
@@ -89,6 +96,9 @@ pub struct NewUser {
     pub role: String,
 }
 
+/// Seconds after the last request in which a user counts as active.
+const ACTIVE_SECONDS: i64 = 180;
+
 /// Stored JSON that is null counts as absent.
 pub(crate) fn present(value: Option<&Value>) -> Option<&Value> {
     value.filter(|value| !value.is_null())
@@ -116,15 +126,40 @@ impl UserRow {
         })
     }
 
+    /// What accounts may see of each other. Lists do not tell who is active.
+    pub fn info_json(&self) -> Value {
+        json!({
+            "id": self.id,
+            "name": self.name,
+            "email": self.email,
+            "role": self.role,
+            "bio": self.bio,
+            "last_active_at": self.last_active_at,
+            "timezone": self.timezone,
+            "status_emoji": self.status_emoji,
+            "status_message": self.status_message,
+            "status_expires_at": self.status_expires_at,
+            "groups": [],
+            "is_active": false,
+        })
+    }
+
+    /// Whether the user did anything in the last minutes; `now` in seconds.
+    pub fn is_active(&self, now: i64) -> bool {
+        self.last_active_at.is_some_and(|at| at != 0 && at >= now - ACTIVE_SECONDS)
+    }
+
+    /// `settings` as routes send them: `None` while nothing was stored.
+    pub fn settings_json(&self) -> Option<Value> {
+        let mut settings = present(self.settings.as_ref())?.clone();
+        if let Some(object) = settings.as_object_mut() {
+            object.entry("ui").or_insert_with(|| json!({}));
+        }
+        Some(settings)
+    }
+
     /// The whole model as admin routes send it.
     pub fn to_json(&self) -> Value {
-        let settings = present(self.settings.as_ref()).map(|settings| {
-            let mut settings = settings.clone();
-            if let Some(object) = settings.as_object_mut() {
-                object.entry("ui").or_insert_with(|| json!({}));
-            }
-            settings
-        });
         json!({
             "id": self.id,
             "email": self.email,
@@ -142,7 +177,7 @@ impl UserRow {
             "status_message": self.status_message,
             "status_expires_at": self.status_expires_at,
             "info": self.info,
-            "settings": settings,
+            "settings": self.settings_json(),
             "oauth": self.oauth,
             "scim": self.scim,
             "last_active_at": self.last_active_at,
@@ -208,9 +243,11 @@ pub async fn any(conn: impl Into<Conn<'_>>) -> DbResult<bool> {
     Ok(sql("SELECT 1 FROM \"user\" LIMIT 1", args![]).first(conn).await?.is_some())
 }
 
-/// The oldest account: the one that owns a fresh installation.
+/// The oldest account: the one that owns a fresh installation. Of those made in the same second an
+/// administrator counts as the older.
 pub async fn first(conn: impl Into<Conn<'_>>) -> DbResult<Option<UserRow>> {
-    UserRow::find(conn, "ORDER BY created_at LIMIT 1", args![]).await
+    let order = "ORDER BY created_at, CASE WHEN role = 'admin' THEN 0 ELSE 1 END, id LIMIT 1";
+    UserRow::find(conn, order, args![]).await
 }
 
 /// The oldest administrator.
@@ -271,14 +308,15 @@ pub async fn create(db: &Db, new: NewUser, first_is_admin: bool) -> DbResult<Use
     Ok(user)
 }
 
-/// Sets columns of a user and stamps `updated_at`; answers the new row.
+/// Sets columns of a user; answers the new row. `updated_at` stays, as at the reference, which stamps it for
+/// provisioned accounts only.
 pub async fn update(db: &Db, id: &str, changes: Changes) -> DbResult<Option<UserRow>> {
-    UserRow::update(db, changes.set("updated_at", db.now()), "WHERE id = ?", args![id]).await?;
+    UserRow::update(db, changes, "WHERE id = ?", args![id]).await?;
     changed(db, id);
     by_id(db, id).await
 }
 
-/// Sets the role, ends every session of the user when it really changes, and answers the new row.
+/// Sets the role and answers the new row. Sessions stay; sockets know the old role and must be closed.
 pub async fn set_role(db: &Db, id: &str, role: &str) -> DbResult<Option<UserRow>> {
     update(db, id, Changes::new().set("role", role)).await
 }

@@ -1,15 +1,20 @@
 //! HTTP areas about people: sign-in and accounts, users, groups.
 
+mod auths;
+mod groups;
+mod image;
+mod settings;
+mod users;
+
 use oui_core::ApiResult;
-use oui_web::{App, Area};
+use oui_web::{App, Area, Caller, Public};
 
 /// The tables of this crate.
 pub fn areas() -> Vec<Area> {
-    Vec::new()
+    vec![auths::area(), users::area(), groups::area()]
 }
 
 /// Makes the administrator named by `WEBUI_ADMIN_EMAIL` and `WEBUI_ADMIN_PASSWORD` while there is no account.
 pub async fn first_admin(app: &App) -> ApiResult<()> {
-    let _ = app;
-    Ok(())
+    auths::accounts::first_admin(&Caller::<Public>::system(app)).await
 }

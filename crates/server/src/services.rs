@@ -211,4 +211,9 @@ impl Live for LiveSockets {
     fn sessions_of(&self, user_id: &str) -> Vec<String> {
         self.0.sessions_of(user_id)
     }
+
+    fn refresh_chat_access(&self, chat_id: &str) {
+        let (socket, chat_id) = (self.0.clone(), chat_id.to_owned());
+        tokio::spawn(async move { socket.refresh_chat_access(Some(&chat_id)).await });
+    }
 }

@@ -7,10 +7,13 @@ use oui_config::{Config, Settings};
 use oui_core::{ApiResult, Clock, Emitter};
 use oui_models::Db;
 
+use crate::memo::Memo;
+
 /// The application. Cheap to clone. Its database is reached through a caller only.
 #[derive(Clone)]
 pub struct App {
     services: Arc<Services>,
+    memo: Arc<Memo>,
     db: Db,
 }
 
@@ -43,16 +46,24 @@ pub trait Live: Send + Sync {
 
     /// Ids of the sockets of a user.
     fn sessions_of(&self, user_id: &str) -> Vec<String>;
+
+    /// Lets those who have a chat open know that the rules about it changed, and puts those out who may no longer look.
+    fn refresh_chat_access(&self, chat_id: &str);
 }
 
 impl App {
     /// Puts the application together.
     pub fn new(services: Services, db: Db) -> Self {
-        Self { services: Arc::new(services), db }
+        Self { services: Arc::new(services), memo: Arc::default(), db }
     }
 
     pub(crate) fn db(&self) -> &Db {
         &self.db
+    }
+
+    /// What a router crate remembers for this application: one value per type, made at the first use.
+    pub fn memo<T: Default + Send + Sync + 'static>(&self) -> Arc<T> {
+        self.memo.get()
     }
 
     /// The effective permissions of a user.
@@ -69,6 +80,23 @@ impl App {
         self.config.apply(&changes);
         self.chat.catalogue.invalidate();
         Ok(())
+    }
+
+    /// Writes rules of sign-in and ends every session, both or neither. Answers whose sessions ended.
+    pub async fn save_config_and_revoke(
+        &self,
+        changes: std::collections::BTreeMap<String, serde_json::Value>,
+    ) -> ApiResult<Vec<String>> {
+        let mut tx = self.db.begin().await?;
+        oui_models::config::write_in(&mut tx, self.config.rows_to_write(&changes)).await?;
+        let ended = oui_models::auths::revoke_all(&mut tx).await?;
+        tx.commit().await?;
+        for id in &ended {
+            oui_models::users::changed(&self.db, id);
+        }
+        self.config.apply(&changes);
+        self.chat.catalogue.invalidate();
+        Ok(ended)
     }
 }
 

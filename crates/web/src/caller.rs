@@ -96,6 +96,13 @@ impl<R: Role<Who = Identity>> Caller<R> {
     }
 }
 
+impl Caller<Public> {
+    /// The server itself, for work at start that nobody calls for.
+    pub fn system(app: &App) -> Self {
+        Self { app: app.clone(), who: (), role: PhantomData }
+    }
+}
+
 impl Caller<Optional> {
     /// The account, when there is one.
     pub fn user(&self) -> Option<&UserRow> {

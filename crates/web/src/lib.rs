@@ -8,6 +8,8 @@ pub mod body;
 pub mod caller;
 pub mod endpoint;
 pub mod loaded;
+mod memo;
+pub mod pages;
 
 pub use app::{App, Services};
 pub use body::{Body, Query};

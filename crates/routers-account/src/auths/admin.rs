@@ -1,0 +1,286 @@
+//! The general page of the administration: who may sign up, what accounts may do, which features are on.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::LazyLock;
+
+use axum::Json;
+use oui_config::{Literal, auth, channels, features, ui, users as user_keys};
+use oui_core::form::Issues;
+use oui_core::{ApiError, ApiResult, Field, messages};
+use oui_models::users;
+use oui_web::body::AnyJson;
+use oui_web::{Admin, Authenticated, Caller};
+use regex::Regex;
+use serde_json::{Map, Value, json};
+
+use crate::settings::{self, Setting};
+
+/// What users read when MFA is switched on: nobody could sign in any more.
+const MFA_MISSING: &str = "Unable to update MFA policy. This version can not check a second factor yet.";
+const MFA_NEEDS_PERSON: &str = "A human administrator session is required to change MFA settings.";
+
+static PAGE: &[Setting] = &[
+    Setting::read_by("ENABLE_MFA", auth::ENABLE_MFA.meta(), strict_switch).kept(),
+    Setting::read_by("MFA_ALLOW_OAUTH_BYPASS", auth::MFA_ALLOW_OAUTH_BYPASS.meta(), strict_switch).kept(),
+    Setting::read_by(
+        "MFA_ALLOW_TRUSTED_HEADER_BYPASS",
+        auth::MFA_ALLOW_TRUSTED_HEADER_BYPASS.meta(),
+        strict_switch,
+    )
+    .kept(),
+    Setting::of::<bool>("SHOW_ADMIN_DETAILS", auth::SHOW_ADMIN_DETAILS.meta()),
+    Setting::of::<Option<String>>("ADMIN_EMAIL", auth::ADMIN_EMAIL.meta()).or(Literal::Null),
+    Setting::of::<String>("WEBUI_URL", ui::WEBUI_URL.meta()),
+    Setting::of::<bool>("ENABLE_LOGIN_FORM", ui::ENABLE_LOGIN_FORM.meta()).kept(),
+    Setting::of::<bool>("ENABLE_SIGNUP", ui::ENABLE_SIGNUP.meta()),
+    Setting::of::<bool>("ENABLE_API_KEYS", auth::ENABLE_API_KEYS.meta()),
+    Setting::of::<bool>(
+        "ENABLE_API_KEYS_ENDPOINT_RESTRICTIONS",
+        auth::ENABLE_API_KEYS_ENDPOINT_RESTRICTIONS.meta(),
+    ),
+    Setting::of::<String>("API_KEYS_ALLOWED_ENDPOINTS", auth::API_KEYS_ALLOWED_ENDPOINTS.meta()),
+    Setting::of::<String>("DEFAULT_USER_ROLE", ui::DEFAULT_USER_ROLE.meta()),
+    Setting::of::<String>("DEFAULT_GROUP_ID", ui::DEFAULT_GROUP_ID.meta()),
+    Setting::read_by("DEFAULT_INTERFACE_SETTINGS", ui::DEFAULT_INTERFACE_SETTINGS.meta(), object)
+        .or(Literal::Object),
+    Setting::read_by("I18N", ui::I18N.meta(), translations).kept(),
+    Setting::of::<String>("JWT_EXPIRES_IN", auth::JWT_EXPIRES_IN.meta()),
+    Setting::of::<bool>("ENABLE_COMMUNITY_SHARING", ui::ENABLE_COMMUNITY_SHARING.meta()),
+    Setting::of::<bool>("ENABLE_MESSAGE_RATING", ui::ENABLE_MESSAGE_RATING.meta()),
+    Setting::of::<bool>("ENABLE_FOLDERS", features::ENABLE_FOLDERS.meta()),
+    Setting::read_by("FOLDER_MAX_FILE_COUNT", features::FOLDER_MAX_FILE_COUNT.meta(), limit)
+        .or(Literal::Text("")),
+    Setting::read_by("AUTOMATION_MAX_COUNT", features::AUTOMATION_MAX_COUNT.meta(), limit).or(Literal::Text("")),
+    Setting::read_by("AUTOMATION_MIN_INTERVAL", features::AUTOMATION_MIN_INTERVAL.meta(), limit)
+        .or(Literal::Text("")),
+    Setting::of::<bool>("ENABLE_AUTOMATIONS", features::ENABLE_AUTOMATIONS.meta()),
+    Setting::of::<bool>("ENABLE_CHANNELS", channels::ENABLE_CHANNELS.meta()),
+    Setting::of::<bool>("ENABLE_ENCRYPTED_CHANNELS", channels::ENABLE_ENCRYPTED_CHANNELS.meta()).kept(),
+    Setting::of::<bool>("ENABLE_APPS", channels::ENABLE_APPS.meta()).kept(),
+    Setting::of::<String>("CHANNEL_MODEL_RESPONSE_MODE", channels::CHANNEL_MODEL_RESPONSE_MODE.meta())
+        .or(Literal::Text("thread")),
+    Setting::of::<bool>("ENABLE_CALENDAR", features::ENABLE_CALENDAR.meta()),
+    Setting::of::<bool>("ENABLE_MEMORIES", features::ENABLE_MEMORIES.meta()),
+    Setting::of::<bool>("ENABLE_MEMORY_SYSTEM_CONTEXT", features::ENABLE_MEMORY_SYSTEM_CONTEXT.meta()),
+    Setting::of::<bool>("ENABLE_SKILL_LAZY_LOADING", features::ENABLE_SKILL_LAZY_LOADING.meta()).kept(),
+    Setting::read_by("SKILL_CONTENT_MAX_CHARS", features::SKILL_CONTENT_MAX_CHARS.meta(), positive).kept(),
+    Setting::read_by("SKILL_PREVIEW_MAX_CHARS", features::SKILL_PREVIEW_MAX_CHARS.meta(), positive).kept(),
+    Setting::of::<bool>("ENABLE_NOTES", features::ENABLE_NOTES.meta()),
+    Setting::of::<bool>("ENABLE_USER_WEBHOOKS", ui::ENABLE_USER_WEBHOOKS.meta()),
+    Setting::of::<bool>("ENABLE_USER_STATUS", user_keys::ENABLE_USER_STATUS.meta()),
+    Setting::of::<Option<String>>("PENDING_USER_OVERLAY_TITLE", ui::PENDING_USER_OVERLAY_TITLE.meta())
+        .or(Literal::Null),
+    Setting::of::<Option<String>>("PENDING_USER_OVERLAY_CONTENT", ui::PENDING_USER_OVERLAY_CONTENT.meta())
+        .or(Literal::Null),
+    Setting::of::<Option<String>>("RESPONSE_WATERMARK", ui::RESPONSE_WATERMARK.meta()).or(Literal::Null),
+];
+
+/// Values that are passed over, and the old ones kept, when they are none of these.
+fn is_unknown(path: &str, value: &Value) -> bool {
+    let text = value.as_str().unwrap_or_default();
+    if path == ui::DEFAULT_USER_ROLE.path() {
+        !["pending", "user", "admin"].contains(&text)
+    } else if path == channels::CHANNEL_MODEL_RESPONSE_MODE.path() {
+        !["thread", "channel"].contains(&text)
+    } else if path == auth::JWT_EXPIRES_IN.path() {
+        !is_duration(text)
+    } else {
+        false
+    }
+}
+
+/// Whether the text is one number with a unit, or means no end.
+fn is_duration(text: &str) -> bool {
+    if text == "-1" || text == "0" {
+        return true;
+    }
+    let unit = ["ms", "s", "m", "h", "d", "w"].into_iter().find_map(|unit| text.strip_suffix(unit));
+    unit.is_some_and(|number| {
+        let number = number.strip_prefix('-').unwrap_or(number);
+        let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        match number.split_once('.') {
+            Some((whole, rest)) => digits(whole) && digits(rest),
+            None => digits(number),
+        }
+    })
+}
+
+fn strict_switch(input: &Value, issues: &mut Issues) -> Option<Value> {
+    if !input.is_boolean() {
+        issues.push("bool_type", "Input should be a valid boolean", input);
+        return None;
+    }
+    Some(input.clone())
+}
+
+fn object(input: &Value, issues: &mut Issues) -> Option<Value> {
+    Some(Value::Object(Option::<Map<String, Value>>::parse(input, issues)?.unwrap_or_default()))
+}
+
+/// A limit: a number, as text too; nothing and zero mean none, which is stored as empty text.
+fn limit(input: &Value, issues: &mut Issues) -> Option<Value> {
+    let none = input.is_null() || input.as_str() == Some("");
+    let number = if none { 0 } else { i64::parse(input, issues)? };
+    Some(if number == 0 { json!("") } else { json!(number) })
+}
+
+fn positive(input: &Value, issues: &mut Issues) -> Option<Value> {
+    match input.as_i64() {
+        Some(number) if number > 0 => Some(json!(number)),
+        None if input.is_null() => Some(Value::Null),
+        Some(_) => {
+            issues.push_ctx("greater_than", "Input should be greater than 0", input, json!({ "gt": 0 }));
+            None
+        }
+        None => {
+            issues.push("int_type", "Input should be a valid integer", input);
+            None
+        }
+    }
+}
+
+/// Names that a script must not set on an object.
+const UNSAFE: &[&str] = &["__proto__", "prototype", "constructor"];
+
+/// Own texts by language and original text. Empty ones are dropped; the others must fill in the same values.
+fn translations(input: &Value, issues: &mut Issues) -> Option<Value> {
+    match cleaned(input) {
+        Ok(texts) => Some(Value::Object(texts)),
+        Err(problem) => {
+            issues.push_ctx("value_error", format!("Value error, {problem}"), input, json!({ "error": {} }));
+            None
+        }
+    }
+}
+
+fn cleaned(input: &Value) -> Result<Map<String, Value>, String> {
+    let languages = input.as_object().ok_or("I18N must be a dictionary")?;
+    let bad = |name: &str| name.trim().is_empty() || UNSAFE.contains(&name);
+    let mut all = Map::new();
+    for (language, texts) in languages {
+        if bad(language) {
+            return Err(format!("Invalid language: {language}"));
+        }
+        let texts = texts.as_object().ok_or_else(|| format!("Invalid language: {language}"))?;
+        let mut kept = Map::new();
+        for (key, text) in texts {
+            let Some(text) = text.as_str().filter(|_| !bad(key)) else {
+                return Err(format!("Invalid translation key: {key}"));
+            };
+            if text.trim().is_empty() {
+                continue;
+            }
+            if placeholders(key) != placeholders(text) {
+                return Err(format!("Interpolation placeholders do not match: {language}: {key}"));
+            }
+            kept.insert(key.clone(), text.into());
+        }
+        if !kept.is_empty() {
+            all.insert(language.clone(), Value::Object(kept));
+        }
+    }
+    Ok(all)
+}
+
+/// Names filled in by `{{name}}`, `{{- name}}` and `{{name, format}}`.
+fn placeholders(text: &str) -> HashSet<String> {
+    #[expect(clippy::expect_used, reason = "the pattern is a constant; a test compiles it")]
+    static PATTERN: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"\{\{\s*-?\s*([^},]+)(?:,[^}]+)?\s*\}\}").expect("a pattern")
+    });
+    PATTERN.captures_iter(text).map(|found| found[1].trim().to_owned()).collect()
+}
+
+pub(super) async fn show(caller: Caller<Admin>) -> Json<Map<String, Value>> {
+    Json(settings::show(&caller.app().config, PAGE))
+}
+
+pub(super) async fn save(
+    caller: Caller<Admin>,
+    AnyJson(body): AnyJson,
+) -> ApiResult<Json<Map<String, Value>>> {
+    let mut changes = settings::read(PAGE, &body)?;
+    changes.retain(|path, value| !is_unknown(path, value));
+    let revoked = changes_second_factor(&caller, &changes)?;
+    let app = caller.app();
+    if revoked {
+        for user in app.save_config_and_revoke(changes).await? {
+            app.emitter.disconnect_user(&user, false).await;
+        }
+    } else {
+        app.save_config(changes).await?;
+    }
+    let mut page = settings::show(&app.config, PAGE);
+    page.insert("sessions_revoked".into(), Value::Bool(revoked));
+    Ok(Json(page))
+}
+
+/// Whether the rules of the second factor change, which ends every session. Only a person may do that, and only
+/// towards what this server can enforce.
+fn changes_second_factor(caller: &Caller<Admin>, changes: &BTreeMap<String, Value>) -> ApiResult<bool> {
+    let keys = [&auth::ENABLE_MFA, &auth::MFA_ALLOW_OAUTH_BYPASS, &auth::MFA_ALLOW_TRUSTED_HEADER_BYPASS];
+    let sent: Vec<_> = keys
+        .into_iter()
+        .filter_map(|key| Some((key, changes.get(key.path())?.as_bool()?)))
+        .collect();
+    if !sent.is_empty() && !caller.identity().is_human() {
+        return Err(ApiError::forbidden(MFA_NEEDS_PERSON));
+    }
+    let config = &caller.app().config;
+    if changes.get(auth::ENABLE_MFA.path()) == Some(&Value::Bool(true)) && !config.get(&auth::ENABLE_MFA) {
+        return Err(ApiError::conflict(MFA_MISSING));
+    }
+    Ok(sent.into_iter().any(|(key, value)| config.get(key) != value))
+}
+
+/// Whom waiting users may ask.
+pub(super) async fn details(caller: Caller<Authenticated>) -> ApiResult<Json<Value>> {
+    let config = &caller.app().config;
+    if !config.get(&auth::SHOW_ADMIN_DETAILS) {
+        return Err(ApiError::bad_request(messages::ACTION_PROHIBITED));
+    }
+    let chosen = config.get(&auth::ADMIN_EMAIL).filter(|email| !email.is_empty());
+    let admin = match &chosen {
+        Some(email) => users::by_email(caller.db(), email).await?,
+        None => users::first(caller.db()).await?,
+    };
+    let (name, email) = admin.map(|user| (user.name, user.email)).unzip();
+    Ok(Json(json!({ "name": name, "email": chosen.or(email) })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        for good in ["4w", "-1", "0", "1.5h", "-3d", "10ms"] {
+            assert!(is_duration(good), "{good}");
+        }
+        for bad in ["forever", "", "w", "1h30m", "1.h", "4"] {
+            assert!(!is_duration(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn translations_must_fill_in_the_same_values() {
+        let good = json!({"de": {"Hi {{name}}": "Hallo {{ name }}", "Empty": " "}, "fr": {"A": ""}});
+        assert_eq!(cleaned(&good).unwrap(), *json!({"de": {"Hi {{name}}": "Hallo {{ name }}"}}).as_object().unwrap());
+        let odd = cleaned(&json!({"de": {"Hi {{name}}": "Hallo"}})).unwrap_err();
+        assert_eq!(odd, "Interpolation placeholders do not match: de: Hi {{name}}");
+        assert!(cleaned(&json!({"__proto__": {}})).is_err());
+        assert!(cleaned(&json!({"de": {"a": 1}})).is_err());
+        assert!(cleaned(&Value::Null).is_err());
+        assert_eq!(placeholders("{{count, number}} {{- raw }}"), HashSet::from(["count".into(), "raw".into()]));
+    }
+
+    #[test]
+    fn limits() {
+        let mut issues = Issues::at("body");
+        let mut read = |input: Value| limit(&input, &mut issues);
+        assert_eq!(read(json!("60")), Some(json!(60)));
+        assert_eq!(read(json!(0)), Some(json!("")));
+        assert_eq!(read(Value::Null), Some(json!("")));
+        assert_eq!(read(json!("many")), None);
+    }
+}
