@@ -47,7 +47,8 @@ export async function send(tab, text, shown = text) {
 
 /** The messages of the open chat, those of both sides. */
 export function messages(tab) {
-	return tab.page.getByRole('log').getByRole('listitem');
+	// Not by role: the items of a list inside a message have the same one.
+	return tab.page.locator('[role=log] [role=listitem]');
 }
 
 /** The replies of the open chat. */

@@ -13,7 +13,7 @@ const DIRECT_ANSWER = /^[0-9a-f-]{36}:[^:]+:[^:]+$/;
 /** Ids that the tests choose themselves begin so, see `unique` in `accounts.mjs`. */
 const OWN_NAME = /e2e[-_]?\w*/gi;
 const API_RESOURCES = new Set(['xhr', 'fetch', 'eventsource', 'image', 'document']);
-const STATIC = /^\/(_app|static|assets|themes|favicon|manifest|opensearch|pyodide|wasm)/;
+const STATIC = /^\/(_app|static|assets|themes|favicon|manifest|opensearch|pyodide|wasm|user\.png)/;
 const SAMPLE_SIZE = 2048;
 
 /** @type {Map<string, { statuses: Set<number>, areas: Set<string> }>} */

@@ -39,7 +39,7 @@ export async function newChat(tab) {
 export async function openFromSidebar(tab, id) {
 	await row(tab, id).locator('a').click();
 	await tab.page.waitForURL(new RegExp(`/c/${id}`));
-	await tab.page.getByRole('log').getByRole('listitem').first().waitFor();
+	await tab.page.locator('[role=log] [role=listitem]').first().waitFor();
 }
 
 /** Opens the menu of the signed-in user and chooses an entry. */

@@ -7,8 +7,8 @@ const PAGES = {
 	'/admin': 'Add User',
 	'/admin/users/overview': 'Add User',
 	'/admin/users/groups': 'Default permissions',
-	'/admin/evaluations': 'The evaluation leaderboard is based on',
-	'/admin/evaluations/leaderboard': 'The evaluation leaderboard is based on',
+	'/admin/evaluations': 'fake-model',
+	'/admin/evaluations/leaderboard': 'fake-model',
 	'/admin/evaluations/feedback': 'Feedback',
 	'/admin/functions': 'No functions found',
 	'/admin/functions/create': 'Warning: Functions can execute arbitrary code.'

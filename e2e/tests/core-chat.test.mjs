@@ -18,30 +18,13 @@ import {
 	stopButton
 } from '../lib/chat.mjs';
 import { FAILURE, FOLLOW_UPS, STOCK_TEXT, TITLE, fixedText } from '../lib/provider.mjs';
+import { beginChat, branchOf } from '../lib/stored-chats.mjs';
 import { listedAs, newChat, row, rows } from '../lib/sidebar.mjs';
 import { scenario } from '../lib/stage.mjs';
 import { eventually } from '../lib/wait.mjs';
 
-async function begin(stage, model, account) {
-	account ??= await newAccount();
-	const tab = await stage.window(account);
-	await openApp(tab);
-	await chooseModel(tab, model);
-	return { account, tab };
-}
-
-/** The message texts of a stored chat along its current branch. */
-async function stored(account, id) {
-	const { chat } = await call('GET', `/api/v1/chats/${id}`, account);
-	const branch = [];
-	for (let at = chat.history.currentId; at; at = chat.history.messages[at].parentId) {
-		branch.unshift(chat.history.messages[at]);
-	}
-	return branch;
-}
-
 scenario('a reply streams in, is titled, and is there after a reload', async (stage) => {
-	const { account, tab } = await begin(stage, 'slow');
+	const { account, tab } = await beginChat(stage, 'slow');
 	await send(tab, 'Please use 15 chunks');
 	await replyContains(tab, 'The quick');
 	assert.ok((await replyText(tab)).length < fixedText(15).length, 'part of the text is shown while the rest is missing');
@@ -58,7 +41,7 @@ scenario('a reply streams in, is titled, and is there after a reload', async (st
 	await messages(tab).filter({ hasText: 'Please use 15 chunks' }).waitFor();
 	await replyIs(tab, fixedText(15));
 	await listedAs(tab, id, TITLE);
-	const [question, reply] = await stored(account, id);
+	const [question, reply] = await branchOf(account, id);
 	assert.equal(question.content, 'Please use 15 chunks');
 	assert.equal(reply.content, fixedText(15));
 	assert.equal(reply.done, true);
@@ -66,14 +49,14 @@ scenario('a reply streams in, is titled, and is there after a reload', async (st
 });
 
 scenario('a chat goes on over several turns', async (stage) => {
-	const { account, tab } = await begin(stage, 'echo');
+	const { account, tab } = await beginChat(stage, 'echo');
 	await converse(tab, 'First question');
 	await send(tab, 'Second **bold** question', 'Second bold question');
 	await replyIs(tab, 'Second bold question');
 	assert.equal(await replies(tab).last().locator('strong').innerText(), 'bold');
 	await chooseModel(tab, 'usage');
 	await converse(tab, 'Third question', STOCK_TEXT);
-	const branch = await stored(account, await chatId(tab));
+	const branch = await branchOf(account, await chatId(tab));
 	assert.deepEqual(
 		branch.map((message) => [message.role, message.content]),
 		[
@@ -88,7 +71,7 @@ scenario('a chat goes on over several turns', async (stage) => {
 });
 
 scenario('a reload in mid-stream loses nothing', async (stage) => {
-	const { account, tab } = await begin(stage, 'slow');
+	const { account, tab } = await beginChat(stage, 'slow');
 	await send(tab, 'Please use 30 chunks');
 	await replyContains(tab, 'The quick');
 	await tab.page.reload();
@@ -98,19 +81,19 @@ scenario('a reload in mid-stream loses nothing', async (stage) => {
 	await replyIs(tab, fixedText(30));
 	await tab.page.reload();
 	await replyIs(tab, fixedText(30));
-	const branch = await stored(account, await chatId(tab));
+	const branch = await branchOf(account, await chatId(tab));
 	assert.equal(branch.at(-1).content, fixedText(30));
 	assert.equal(branch.at(-1).done, true);
 });
 
 scenario('a reply goes on while its window is closed', async (stage) => {
-	const { account, tab } = await begin(stage, 'slow');
+	const { account, tab } = await beginChat(stage, 'slow');
 	await send(tab, 'Please use 12 chunks');
 	await replyContains(tab, 'The quick');
 	const id = await chatId(tab);
 	await tab.page.close();
 	await eventually(async () => {
-		const branch = await stored(account, id);
+		const branch = await branchOf(account, id);
 		assert.equal(branch.at(-1).content, fixedText(12));
 	});
 	const again = await stage.window(account);
@@ -119,7 +102,7 @@ scenario('a reply goes on while its window is closed', async (stage) => {
 });
 
 scenario('a stopped reply keeps what it had', async (stage) => {
-	const { account, tab } = await begin(stage, 'slow');
+	const { account, tab } = await beginChat(stage, 'slow');
 	await send(tab, 'Please use 60 chunks');
 	await replyContains(tab, 'The quick brown');
 	await stopButton(tab).click();
@@ -131,13 +114,13 @@ scenario('a stopped reply keeps what it had', async (stage) => {
 	await tab.page.reload();
 	await replyFinished(tab);
 	assert.equal(await replyText(tab), partial);
-	const reply = (await stored(account, await chatId(tab))).at(-1);
+	const reply = (await branchOf(account, await chatId(tab))).at(-1);
 	assert.equal(reply.content, partial);
 	assert.equal(reply.done, true);
 });
 
 scenario('a regenerated reply stands beside the first', async (stage) => {
-	const { tab } = await begin(stage, 'echo');
+	const { tab } = await beginChat(stage, 'echo');
 	await converse(tab, 'Say it twice');
 	await messages(tab).last().getByRole('button', { name: 'Regenerate' }).click();
 	await tab.page.getByRole('button', { name: 'Try Again' }).click();
@@ -152,7 +135,7 @@ scenario('a regenerated reply stands beside the first', async (stage) => {
 });
 
 scenario('an edited message is answered anew and keeps the old branch', async (stage) => {
-	const { account, tab } = await begin(stage, 'echo');
+	const { account, tab } = await beginChat(stage, 'echo');
 	await converse(tab, 'Old words');
 	const question = messages(tab).first();
 	await question.hover();
@@ -173,7 +156,7 @@ scenario('an edited message is answered anew and keeps the old branch', async (s
 });
 
 scenario('an edited reply is saved', async (stage) => {
-	const { account, tab } = await begin(stage, 'echo');
+	const { account, tab } = await beginChat(stage, 'echo');
 	await converse(tab, 'Original');
 	const reply = messages(tab).last();
 	await reply.getByRole('button', { name: 'Edit' }).click();
@@ -182,11 +165,11 @@ scenario('an edited reply is saved', async (stage) => {
 	await replyIs(tab, 'Corrected by hand');
 	await tab.page.reload();
 	await replyIs(tab, 'Corrected by hand');
-	assert.equal((await stored(account, await chatId(tab))).at(-1).content, 'Corrected by hand');
+	assert.equal((await branchOf(account, await chatId(tab))).at(-1).content, 'Corrected by hand');
 });
 
 scenario('a deleted pair of messages is gone', async (stage) => {
-	const { account, tab } = await begin(stage, 'echo');
+	const { account, tab } = await beginChat(stage, 'echo');
 	await converse(tab, 'Stays here');
 	await converse(tab, 'Goes away');
 	const question = messages(tab).filter({ hasText: 'Goes away' }).first();
@@ -196,11 +179,11 @@ scenario('a deleted pair of messages is gone', async (stage) => {
 	await eventually(async () => assert.equal(await messages(tab).filter({ hasText: 'Goes away' }).count(), 0));
 	await tab.page.reload();
 	await replyIs(tab, 'Stays here');
-	assert.equal((await stored(account, await chatId(tab))).length, 2);
+	assert.equal((await branchOf(account, await chatId(tab))).length, 2);
 });
 
 scenario('reasoning is folded away above the answer', async (stage) => {
-	const { tab } = await begin(stage, 'reasoner');
+	const { tab } = await beginChat(stage, 'reasoner');
 	await send(tab, 'Think first');
 	await replyFinished(tab);
 	await replyContains(tab, 'The answer is 42.');
@@ -212,19 +195,19 @@ scenario('reasoning is folded away above the answer', async (stage) => {
 });
 
 scenario('a failing provider is reported in the chat', async (stage) => {
-	const { account, tab } = await begin(stage, 'error-500');
+	const { account, tab } = await beginChat(stage, 'error-500');
 	await send(tab, 'This goes wrong');
 	await notice(tab, FAILURE).waitFor();
 	await messages(tab).last().getByText(FAILURE).waitFor();
 	await replyFinished(tab);
 	await tab.page.reload();
 	await messages(tab).last().getByText(FAILURE).waitFor();
-	const reply = (await stored(account, await chatId(tab))).at(-1);
+	const reply = (await branchOf(account, await chatId(tab))).at(-1);
 	assert.equal(reply.error.content, FAILURE);
 });
 
 scenario('a temporary chat leaves nothing', async (stage) => {
-	const { account, tab } = await begin(stage, 'echo');
+	const { account, tab } = await beginChat(stage, 'echo');
 	await tab.page.getByRole('button', { name: 'Temporary Chat' }).click();
 	await converse(tab, 'Not to be kept');
 	await tab.watch.settled();
@@ -236,7 +219,7 @@ scenario('a temporary chat leaves nothing', async (stage) => {
 });
 
 scenario('a temporary chat can be saved', async (stage) => {
-	const { account, tab } = await begin(stage, 'echo');
+	const { account, tab } = await beginChat(stage, 'echo');
 	await tab.page.getByRole('button', { name: 'Temporary Chat' }).click();
 	await converse(tab, 'Keep it after all');
 	await tab.page.getByRole('button', { name: 'Save Chat' }).click();
@@ -244,11 +227,11 @@ scenario('a temporary chat can be saved', async (stage) => {
 	await row(tab, id).waitFor();
 	await tab.page.reload();
 	await replyIs(tab, 'Keep it after all');
-	assert.equal((await stored(account, id)).length, 2);
+	assert.equal((await branchOf(account, id)).length, 2);
 });
 
 scenario('two models answer side by side', async (stage) => {
-	const { account, tab } = await begin(stage, 'echo');
+	const { account, tab } = await beginChat(stage, 'echo');
 	await tab.page.locator('#model-selector-model-button').click();
 	await tab.page.getByRole('button', { name: 'Compare' }).click();
 	await tab.page.getByRole('option', { name: 'Select usage model' }).click();
@@ -267,15 +250,15 @@ scenario('two models answer side by side', async (stage) => {
 
 scenario('a person of role user chats with a published model', async (stage) => {
 	await publishModels(['echo']);
-	const { account, tab } = await begin(stage, 'echo', await newAccount({ role: 'user', name: 'Uwe User' }));
+	const { account, tab } = await beginChat(stage, 'echo', await newAccount({ role: 'user', name: 'Uwe User' }));
 	await converse(tab, 'Hello from a user');
 	const id = await chatId(tab);
 	await listedAs(tab, id, TITLE);
-	assert.equal((await stored(account, id)).length, 2);
+	assert.equal((await branchOf(account, id)).length, 2);
 });
 
 scenario('chats of another person are out of reach', async (stage) => {
-	const { account, tab } = await begin(stage, 'echo');
+	const { account, tab } = await beginChat(stage, 'echo');
 	await converse(tab, 'Nobody else reads this');
 	const id = await chatId(tab);
 	const stranger = await stage.window(await newAccount({ role: 'user', name: 'Stan Stranger' }));
@@ -284,11 +267,11 @@ scenario('chats of another person are out of reach', async (stage) => {
 	await stranger.page.waitForURL(/\/$/);
 	await stranger.page.getByRole('heading', { name: 'New Chat' }).waitFor();
 	assert.equal(await rows(stranger).count(), 0);
-	assert.equal((await stored(account, id)).length, 2);
+	assert.equal((await branchOf(account, id)).length, 2);
 });
 
 scenario('several chats are kept apart', async (stage) => {
-	const { account, tab } = await begin(stage, 'echo');
+	const { account, tab } = await beginChat(stage, 'echo');
 	await converse(tab, 'Chat number one');
 	const first = await chatId(tab);
 	await newChat(tab);
