@@ -32,6 +32,8 @@ pub struct NewChat {
     pub pinned: bool,
     /// Whether it is in the archive.
     pub archived: bool,
+    /// Leaf shown; the document's when absent.
+    pub current_message_id: Option<String>,
 }
 
 /// Inserts a chat with the rows of its messages.
@@ -62,7 +64,7 @@ pub async fn create_in(tx: &mut Tx, new: NewChat) -> DbResult<ChatRow> {
         tasks: None,
         summary: None,
         last_read_at: Some(now),
-        current_message_id: history::current_id(&object),
+        current_message_id: new.current_message_id.or_else(|| history::current_id(&object)),
         variables: Some(Value::Object(new.variables)),
         timer_at: None,
         chat: Some(document),

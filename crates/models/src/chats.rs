@@ -170,6 +170,16 @@ impl ChatRow {
         self.user_id.as_deref() == Some(user_id)
     }
 
+    /// Mends the links and the current leaf of the document's history, for readers; see
+    /// [`history::repair`](crate::history::repair).
+    #[must_use]
+    pub fn repaired(mut self) -> Self {
+        if let Some(Value::Object(document)) = &mut self.chat {
+            crate::history::repair(document);
+        }
+        self
+    }
+
     /// The chat as routes send it. Nothing is copied: the document may be large.
     pub fn into_json(self) -> Value {
         let object_or_empty =
@@ -208,6 +218,12 @@ pub async fn owned(conn: impl Into<Conn<'_>>, id: &str, user_id: &str) -> DbResu
 /// The chat with this id, without its document.
 pub async fn head(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Option<ChatHead>> {
     ChatHead::find(conn, "WHERE id = ?", args![id]).await
+}
+
+/// The archived chats of a user, without their documents.
+pub async fn archived_heads(conn: impl Into<Conn<'_>>, user_id: &str) -> DbResult<Vec<ChatHead>> {
+    let condition = format!("WHERE user_id = ? AND archived = ? AND {}", crate::chat_lists::NOT_INTERNAL);
+    ChatHead::list(conn, &condition, args![user_id, true]).await
 }
 
 /// Owner of a chat, without reading its document.

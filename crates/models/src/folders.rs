@@ -259,7 +259,8 @@ pub async fn change(db: &Db, id: &str, change: FolderChange) -> DbResult<Option<
     Ok(row)
 }
 
-async fn change_in(tx: &mut Tx, id: &str, change: FolderChange) -> DbResult<Option<FolderRow>> {
+/// [`change`] inside a transaction of the caller's.
+pub async fn change_in(tx: &mut Tx, id: &str, change: FolderChange) -> DbResult<Option<FolderRow>> {
     let Some(mut row) = by_id(&mut *tx, id).await? else {
         return Ok(None);
     };

@@ -23,6 +23,7 @@ pub mod chats;
 pub mod config;
 pub mod db;
 pub mod feedbacks;
+pub mod folder_files;
 pub mod folder_shares;
 pub mod folders;
 pub mod functions;
