@@ -153,9 +153,20 @@ pub async fn runs_between(db: &Db, user_id: &str, start: i64, end: i64) -> DbRes
     let columns: Vec<String> = RunRow::NAMES.iter().map(|name| format!("x.\"{name}\"")).collect();
     let text = format!(
         "SELECT {}, a.name FROM automation_run x JOIN automation a ON a.id = x.automation_id \
-         WHERE a.user_id = ? AND x.created_at >= ? AND x.created_at < ? ORDER BY x.created_at DESC",
+         WHERE a.user_id = ? AND x.created_at >= ? AND x.created_at < ? ORDER BY x.created_at DESC LIMIT 500",
         columns.join(", ")
     );
     let rows = sql(text, args![user_id, start, end]).all(db).await?;
     rows.iter().map(|row| Ok((RunRow::from_row(row)?, row.at(RunRow::NAMES.len())?))).collect()
+}
+
+/// The owner of an automation.
+pub async fn owner(db: &Db, id: &str) -> DbResult<Option<String>> {
+    sql("SELECT user_id FROM automation WHERE id = ?", args![id]).scalar(db).await
+}
+
+/// Runs of an automation, newest first.
+pub async fn runs(db: &Db, id: &str, window: (i64, i64)) -> DbResult<Vec<RunRow>> {
+    let rest = "WHERE automation_id = ? ORDER BY created_at DESC LIMIT ? OFFSET ?";
+    RunRow::list(db, rest, args![id, window.1, window.0]).await
 }

@@ -154,6 +154,13 @@ pub async fn replace(conn: &mut crate::Tx, kind: &str, id: &str, grants: &[Grant
     Ok(())
 }
 
+/// Replaces the grants on a resource that is not written itself.
+pub async fn set(db: &crate::Db, kind: &str, id: &str, grants: &[Grant]) -> DbResult<()> {
+    let mut tx = db.begin().await?;
+    replace(&mut tx, kind, id, grants).await?;
+    tx.commit().await
+}
+
 /// Removes all grants on a resource.
 pub async fn remove(conn: impl Into<Conn<'_>>, kind: &str, id: &str) -> DbResult<()> {
     GrantRow::delete(conn, "WHERE resource_type = ? AND resource_id = ?", args![kind, id]).await?;

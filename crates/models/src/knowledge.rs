@@ -262,3 +262,24 @@ pub async fn pending_files(db: &Db, id: &str) -> DbResult<Vec<(FileItem, Value)>
     let data = |row: &crate::db::Row| row.at::<Option<Value>>(FileItem::NAMES.len()).map(Option::unwrap_or_default);
     rows.iter().map(|row| Ok((FileItem::from_row(row)?, data(row)?))).collect()
 }
+
+/// The file with this id.
+pub async fn file(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Option<FileItem>> {
+    FileItem::find(conn, "WHERE id = ?", args![id]).await
+}
+
+/// The file with this id, when the reader may read it: their own, one in a collection that they may read, or any
+/// when `all` is on.
+pub async fn readable_file(db: &Db, id: &str, all: bool, reader: Reader<'_>) -> DbResult<Option<FileItem>> {
+    let Some(file) = file(db, id).await? else { return Ok(None) };
+    if all || file.user_id.as_deref() == Some(reader.user_id) {
+        return Ok(Some(file));
+    }
+    let (condition, more) = readable(reader);
+    let text = format!(
+        "SELECT 1 FROM knowledge_file k JOIN knowledge r ON r.id = k.knowledge_id WHERE k.file_id = ? AND {condition}"
+    );
+    let mut args = args![id];
+    args.extend(more);
+    Ok(sql(text, args).first(db).await?.map(|_| file))
+}

@@ -213,13 +213,6 @@ pub async fn update(db: &Db, id: &str, change: NoteChange) -> DbResult<()> {
     tx.commit().await
 }
 
-/// Replaces the grants on a note.
-pub async fn set_grants(db: &Db, id: &str, grants: &[Grant]) -> DbResult<()> {
-    let mut tx = db.begin().await?;
-    grants::replace(&mut tx, KIND, id, grants).await?;
-    tx.commit().await
-}
-
 /// Pins the note for a user, or takes the pin away. Answers whether it is pinned now.
 pub async fn toggle_pin(db: &Db, id: &str, user_id: &str) -> DbResult<bool> {
     let mut tx = db.begin().await?;

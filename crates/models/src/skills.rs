@@ -3,8 +3,9 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::grants::GrantRow;
-use crate::{shared, shared_row, table};
+use crate::db::{Db, DbResult, sql};
+use crate::grants::{self, GrantRow};
+use crate::{args, shared, shared_row, table, versions};
 
 /// `resource_type` of skills in the grants.
 pub const KIND: &str = "skill";
@@ -60,4 +61,21 @@ impl SkillRow {
         }
         object
     }
+}
+
+/// Offers the skill or stops offering it.
+pub async fn toggle(db: &Db, id: &str) -> DbResult<()> {
+    sql("UPDATE skill SET is_active = NOT is_active, updated_at = ? WHERE id = ?", args![db.now(), id])
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Deletes a skill with its grants and versions.
+pub async fn delete(db: &Db, id: &str) -> DbResult<()> {
+    let mut tx = db.begin().await?;
+    versions::SKILLS.remove_all(&mut tx, &[id.to_owned()]).await?;
+    grants::remove(&mut tx, KIND, id).await?;
+    SkillRow::delete(&mut tx, "WHERE id = ?", args![id]).await?;
+    tx.commit().await
 }

@@ -3,8 +3,9 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::grants::GrantRow;
-use crate::{shared, shared_row, table};
+use crate::db::{Conn, Db, DbResult, sql};
+use crate::grants::{self, GrantRow};
+use crate::{args, shared, shared_row, table, versions};
 
 /// `resource_type` of tools in the grants.
 pub const KIND: &str = "tool";
@@ -127,4 +128,27 @@ impl ToolItem {
     pub fn has_user_valves(&self) -> bool {
         json_object(self.meta.as_deref()).get("has_user_valves").and_then(Value::as_bool).unwrap_or(false)
     }
+}
+
+/// Deletes a tool with its grants and versions.
+pub async fn delete(db: &Db, id: &str) -> DbResult<()> {
+    let mut tx = db.begin().await?;
+    versions::TOOLS.remove_all(&mut tx, &[id.to_owned()]).await?;
+    grants::remove(&mut tx, KIND, id).await?;
+    ToolRow::delete(&mut tx, "WHERE id = ?", args![id]).await?;
+    tx.commit().await
+}
+
+/// Removes a version and lets its followers come from its parent. `false` when there is none.
+pub async fn remove_version(db: &Db, id: &str, version_id: &str) -> DbResult<bool> {
+    let mut tx = db.begin().await?;
+    let removed = versions::TOOLS.remove(&mut tx, id, version_id).await?;
+    tx.commit().await?;
+    Ok(removed)
+}
+
+/// Whether a user has a session at a provider of tools.
+pub async fn has_session(conn: impl Into<Conn<'_>>, user_id: &str, provider: &str) -> DbResult<bool> {
+    let text = "SELECT 1 FROM oauth_session WHERE user_id = ? AND provider = ? LIMIT 1";
+    Ok(sql(text, args![user_id, provider]).first(conn).await?.is_some())
 }

@@ -1,0 +1,322 @@
+//! Collections of files that models answer from: `/api/v1/knowledge`. Here they are listed, shown and shared;
+//! making and filling them needs the retrieval.
+
+use axum::Json;
+use axum::extract::Path;
+use oui_config::connections;
+use oui_core::{ApiError, ApiResult, form, messages};
+use oui_models::knowledge::{self, FileFilter, KnowledgeRow, Linked};
+use oui_models::shared::{self, Entry, Filter};
+use oui_models::grants;
+use oui_web::{Admin, Area, Body, Caller, Query, Verified, endpoints};
+use serde_json::{Map, Value, json};
+
+use crate::common::{GrantsForm, ORDERS, PAGE, Reading, demanded_grants, given};
+
+/// The table of this area.
+pub(crate) fn area() -> Area {
+    endpoints! { "knowledge" at "/api/v1/knowledge";
+        GET  "/"                     Verified => all,
+        GET  "/search"               Verified => search,
+        GET  "/search/files"         Verified => search_files,
+        GET  "/external/connections" Admin    => external_connections,
+        GET  "/{id}"                 Verified => get,
+        POST "/{id}/access/update"   Verified => set_access,
+        GET  "/{id}/files"           Verified => files,
+        GET  "/{id}/files/pending"   Verified => pending,
+    }
+}
+
+form! {
+    /// Which collections.
+    struct SearchQuery {
+        /// Text to look for.
+        query: Option<String>,
+        /// `created` or `shared`.
+        view_option: Option<String>,
+        /// `local` or `external`.
+        source: Option<String>,
+        /// From 1.
+        page: i64 = 1,
+        /// Name of a column.
+        order_by: Option<String>,
+        /// `asc` or `desc`.
+        direction: Option<String>,
+    }
+}
+
+form! {
+    /// Which files of all collections.
+    struct FilesSearchQuery {
+        /// Text in the name.
+        query: Option<String>,
+        /// Looks into the text too.
+        include_content: bool = false,
+        /// From 1.
+        page: i64 = 1,
+    }
+}
+
+form! {
+    /// Which files of a collection.
+    struct FilesQuery {
+        /// Text in the name.
+        query: Option<String>,
+        /// Looks into the text too.
+        include_content: bool = false,
+        /// `created` or `shared`.
+        view_option: Option<String>,
+        /// Name of a column.
+        order_by: Option<String>,
+        /// `asc` or `desc`.
+        direction: Option<String>,
+        /// Folder; empty for the top, absent for all.
+        directory_id: Option<String>,
+        /// From 1.
+        page: i64 = 1,
+        /// Files of a page; for administrators.
+        limit: Option<i64>,
+    }
+}
+
+type Knowledge = Entry<KnowledgeRow>;
+
+/// A page of collections with owners and file counts.
+async fn page(caller: &Caller<Verified>, reading: &Reading, filter: &Filter<'_>) -> ApiResult<Json<Value>> {
+    let page = shared::search::<KnowledgeRow>(caller.db(), filter).await?;
+    let ids: Vec<String> = page.entries.iter().map(|entry| entry.row.id.clone()).collect();
+    let counts = knowledge::file_counts(caller.db(), &ids).await?;
+    let item = |entry: &Knowledge| {
+        let mut item = entry.row.to_json(&entry.grants);
+        item.insert("user".into(), entry.user_json());
+        item.insert("file_count".into(), json!(counts.get(&entry.row.id).copied().unwrap_or(0)));
+        item.insert("write_access".into(), json!(reading.may(entry, "write")));
+        Value::Object(item)
+    };
+    let items: Vec<Value> = page.entries.iter().map(item).collect();
+    Ok(Json(json!({ "items": items, "total": page.total })))
+}
+
+/// Collections changed last come first.
+const NEWEST: &str = "r.updated_at DESC";
+
+form! {
+    /// Which page.
+    struct PageQuery {
+        /// From 1.
+        page: i64 = 1,
+    }
+}
+
+async fn all(caller: Caller<Verified>, Query(query): Query<PageQuery>) -> ApiResult<Json<Value>> {
+    let reading = Reading::of(&caller).await?;
+    let filter = Filter::readable(reading.reader(), format!("{NEWEST}, r.id")).page(query.page, PAGE);
+    page(&caller, &reading, &filter).await
+}
+
+async fn search(caller: Caller<Verified>, Query(query): Query<SearchQuery>) -> ApiResult<Json<Value>> {
+    let reading = Reading::of(&caller).await?;
+    let order = shared::order(ORDERS, given(&query.order_by), given(&query.direction), NEWEST);
+    let mut filter = Filter::readable(reading.reader(), format!("{order}, r.id")).page(query.page, PAGE);
+    filter.view = given(&query.view_option);
+    if let Some(text) = given(&query.query) {
+        filter = filter.and(shared::contains(&["r.name", "r.description", "u.name", "u.email", "u.username"], text));
+    }
+    match given(&query.source) {
+        Some("external") => filter = filter.and(knowledge::source(caller.db().dialect(), true)),
+        Some("local") => filter = filter.and(knowledge::source(caller.db().dialect(), false)),
+        _ => {}
+    }
+    page(&caller, &reading, &filter).await
+}
+
+fn file_json(linked: &Linked) -> Map<String, Value> {
+    let mut json = linked.file.to_json();
+    json.insert("directory_id".into(), Value::Null);
+    json.insert("directory_path".into(), json!(""));
+    json.insert("has_original".into(), json!(true));
+    json.insert("user".into(), linked.user.as_ref().map_or(Value::Null, shared::user_json));
+    json
+}
+
+async fn search_files(caller: Caller<Verified>, Query(query): Query<FilesSearchQuery>) -> ApiResult<Json<Value>> {
+    let reading = Reading::of(&caller).await?;
+    let mut conditions = vec![knowledge::readable(reading.as_user())];
+    if let Some(text) = given(&query.query) {
+        conditions.push(mentions(&caller, text, query.include_content));
+    }
+    let window = ((query.page.max(1) - 1).saturating_mul(PAGE), PAGE);
+    let filter = FileFilter { conditions, order: "f.updated_at DESC, f.id".into(), window };
+    let (files, total) = knowledge::files(caller.db(), &filter).await?;
+    let mut items = Vec::new();
+    for linked in &files {
+        let mut item = file_json(linked);
+        let collection = shared::get::<KnowledgeRow>(caller.db(), &linked.knowledge_id).await?;
+        let collection = collection.map_or(Value::Null, |entry| Value::Object(entry.row.to_json(&entry.grants)));
+        item.insert("collection".into(), collection);
+        items.push(Value::Object(item));
+    }
+    Ok(Json(json!({ "items": items, "directories": [], "breadcrumbs": [], "total": total })))
+}
+
+fn mentions(caller: &Caller<Verified>, text: &str, content: bool) -> shared::Condition {
+    let searched = content.then_some(caller.app().settings.engines.file_search_chars);
+    knowledge::file_mentions(caller.db().dialect(), text, searched)
+}
+
+/// Connections to collections that lie elsewhere, without their secrets.
+async fn external_connections(caller: Caller<Admin>) -> ApiResult<Json<Value>> {
+    let configured = caller.app().config.get(&connections::EXTERNAL_KNOWLEDGE_CONNECTIONS);
+    let items: Vec<Value> = configured
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_object)
+        .map(|connection| {
+            let mut shown = connection.clone();
+            let auth = shown.shift_remove("auth_config");
+            let known = auth.is_some_and(|auth| auth.as_object().is_some_and(|auth| !auth.is_empty()));
+            shown.insert("auth_configured".into(), json!(known));
+            Value::Object(shown)
+        })
+        .collect();
+    Ok(Json(json!({ "items": items, "total": items.len() })))
+}
+
+/// The collection, when the caller may read it.
+async fn readable(caller: &Caller<Verified>, id: &str, missing: ApiError, denied: ApiError) -> ApiResult<Knowledge> {
+    let entry = shared::get::<KnowledgeRow>(caller.db(), id).await?.ok_or(missing)?;
+    if Reading::of(caller).await?.may_or_admin(&entry, "read") { Ok(entry) } else { Err(denied) }
+}
+
+async fn get(caller: Caller<Verified>, Path(id): Path<String>) -> ApiResult<Json<Value>> {
+    let missing = ApiError::not_found(messages::NOT_FOUND);
+    let entry = readable(&caller, &id, missing, ApiError::unauthorized(messages::ACCESS_PROHIBITED)).await?;
+    let mut json = entry.row.to_json(&entry.grants);
+    json.insert("files".into(), Value::Null);
+    json.insert("write_access".into(), json!(Reading::of(&caller).await?.may(&entry, "write")));
+    Ok(Json(Value::Object(json)))
+}
+
+async fn set_access(
+    caller: Caller<Verified>,
+    Path(id): Path<String>,
+    body: Body<GrantsForm>,
+) -> ApiResult<Json<Value>> {
+    let entry = shared::get::<KnowledgeRow>(caller.db(), &id).await?;
+    let entry = entry.ok_or_else(|| ApiError::bad_request(messages::NOT_FOUND))?;
+    if !Reading::of(&caller).await?.may_or_admin(&entry, "write") {
+        return Err(ApiError::bad_request(messages::ACCESS_PROHIBITED));
+    }
+    let wanted = demanded_grants(&caller, knowledge::KIND, body.form.access_grants).await?;
+    grants::set(caller.db(), knowledge::KIND, &id, &wanted).await?;
+    let Some(entry) = shared::get::<KnowledgeRow>(caller.db(), &id).await? else { return Ok(Json(Value::Null)) };
+    let files = knowledge::files(
+        caller.db(),
+        &FileFilter {
+            conditions: vec![("k.knowledge_id = ?".into(), vec![id.as_str().into()])],
+            order: "f.id".into(),
+            window: (0, i64::MAX),
+        },
+    )
+    .await?
+    .0;
+    let meta = |linked: &Linked| {
+        let file = &linked.file;
+        json!({
+            "id": file.id, "hash": file.hash, "meta": file.meta, "created_at": file.created_at,
+            "updated_at": file.updated_at,
+        })
+    };
+    let mut json = entry.row.to_json(&entry.grants);
+    json.insert("files".into(), files.iter().map(meta).collect());
+    json.insert("write_access".into(), json!(false));
+    Ok(Json(Value::Object(json)))
+}
+
+async fn files(
+    caller: Caller<Verified>,
+    Path(id): Path<String>,
+    Query(query): Query<FilesQuery>,
+) -> ApiResult<Json<Value>> {
+    let missing = ApiError::bad_request(messages::NOT_FOUND);
+    readable(&caller, &id, missing, ApiError::bad_request(messages::ACCESS_PROHIBITED)).await?;
+    let mut conditions: Vec<shared::Condition> = vec![("k.knowledge_id = ?".into(), vec![id.as_str().into()])];
+    let folder = given(&query.directory_id);
+    match (folder, &query.directory_id) {
+        (Some(folder), _) => conditions.push(("k.directory_id = ?".into(), vec![folder.into()])),
+        (None, Some(_)) => conditions.push(("k.directory_id IS NULL".into(), Vec::new())),
+        (None, None) => {}
+    }
+    if let Some(text) = given(&query.query) {
+        conditions.push(mentions(&caller, text, query.include_content));
+    }
+    match given(&query.view_option) {
+        Some("created") => conditions.push(("k.user_id = ?".into(), vec![caller.id().into()])),
+        Some("shared") => conditions.push(("k.user_id <> ?".into(), vec![caller.id().into()])),
+        _ => {}
+    }
+    let columns = [("name", "f.filename"), ("created_at", "f.created_at"), ("updated_at", "f.updated_at")];
+    let order = shared::order(&columns, given(&query.order_by), given(&query.direction), "f.updated_at DESC");
+    let size = query.limit.filter(|_| caller.is_admin()).map_or(PAGE, |limit| limit.max(1));
+    let window = ((query.page.max(1) - 1).saturating_mul(size), size);
+    let filter = FileFilter { conditions, order: format!("{order}, f.id"), window };
+    let (files, total) = knowledge::files(caller.db(), &filter).await?;
+    let tree = Tree(knowledge::directories(caller.db(), &id).await?);
+    let item = |linked: &Linked| {
+        let mut item = file_json(linked);
+        item.insert("directory_id".into(), json!(linked.directory_id));
+        item.insert("directory_path".into(), json!(tree.path(linked.directory_id.as_deref())));
+        item.insert("has_original".into(), json!(linked.file.path.as_deref().is_some_and(|path| !path.is_empty())));
+        Value::Object(item)
+    };
+    Ok(Json(json!({
+        "items": files.iter().map(item).collect::<Vec<_>>(),
+        "directories": tree.inside(folder),
+        "breadcrumbs": tree.line(folder).iter().map(|folder| folder.to_json()).collect::<Vec<_>>(),
+        "total": total,
+    })))
+}
+
+/// The folders of a collection.
+struct Tree(Vec<knowledge::DirectoryRow>);
+
+impl Tree {
+    /// A folder and those that it lies in, outermost first. Stops at cycles.
+    fn line(&self, id: Option<&str>) -> Vec<&knowledge::DirectoryRow> {
+        let mut line: Vec<&knowledge::DirectoryRow> = Vec::new();
+        let mut next = id;
+        while let Some(folder) = next.and_then(|id| self.0.iter().find(|folder| folder.id == id)) {
+            if line.iter().any(|seen| seen.id == folder.id) {
+                break;
+            }
+            line.push(folder);
+            next = folder.parent_id.as_deref();
+        }
+        line.reverse();
+        line
+    }
+
+    fn path(&self, id: Option<&str>) -> String {
+        let names: Vec<&str> = self.line(id).iter().map(|folder| folder.name.as_str()).collect();
+        names.join("/")
+    }
+
+    fn inside(&self, id: Option<&str>) -> Value {
+        self.0.iter().filter(|folder| folder.parent_id.as_deref() == id).map(|folder| folder.to_json()).collect()
+    }
+}
+
+/// Files that are still being read.
+async fn pending(caller: Caller<Verified>, Path(id): Path<String>) -> ApiResult<Json<Value>> {
+    let missing = ApiError::not_found(messages::NOT_FOUND);
+    readable(&caller, &id, missing, ApiError::bad_request(messages::ACCESS_PROHIBITED)).await?;
+    let files = knowledge::pending_files(caller.db(), &id).await?;
+    let item = |(file, data): &(knowledge::FileItem, Value)| {
+        let mut item = file.to_json();
+        item.insert("data".into(), data.clone());
+        item.insert("path".into(), json!(file.path));
+        Value::Object(item)
+    };
+    Ok(Json(files.iter().map(item).collect()))
+}
