@@ -3,7 +3,6 @@
 mod auths;
 mod groups;
 mod image;
-mod settings;
 mod users;
 
 use oui_core::ApiResult;

@@ -2,8 +2,11 @@
 
 mod completions;
 mod models_list;
+mod ollama;
+mod openai;
 mod request;
 mod running;
+mod task_jobs;
 
 use oui_web::Area;
 
@@ -11,6 +14,6 @@ use oui_web::Area;
 pub fn areas() -> Vec<Area> {
     let mut areas = completions::areas();
     areas.extend(models_list::areas());
-    areas.push(running::area());
+    areas.extend([running::area(), task_jobs::area(), openai::area(), ollama::area()]);
     areas
 }

@@ -8,6 +8,7 @@ pub mod body;
 pub mod caller;
 pub mod endpoint;
 pub mod loaded;
+pub mod settings;
 mod memo;
 pub mod pages;
 

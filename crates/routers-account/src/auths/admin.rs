@@ -13,7 +13,7 @@ use oui_web::{Admin, Authenticated, Caller};
 use regex::Regex;
 use serde_json::{Map, Value, json};
 
-use crate::settings::{self, Setting};
+use oui_web::settings::{self, Setting};
 
 /// What users read when MFA is switched on: nobody could sign in any more.
 const MFA_MISSING: &str = "Unable to update MFA policy. This version can not check a second factor yet.";

@@ -9,7 +9,7 @@ use oui_web::body::AnyJson;
 use oui_web::{Admin, Body, Caller};
 use serde_json::{Map, Value, json};
 
-use crate::settings::{self, Setting};
+use oui_web::settings::{self, Setting};
 
 static SERVER: &[Setting] = &[
     Setting::of::<String>("label", ldap::LDAP_SERVER_LABEL.meta()),

@@ -11,7 +11,7 @@ use oui_web::body::AnyJson;
 use oui_web::{Admin, Caller, Verified};
 use serde_json::{Map, Value, json};
 
-use crate::settings::{self, Setting};
+use oui_web::settings::{self, Setting};
 
 macro_rules! page {
     ($($kind:ident $($name:literal as $key:ident),+;)+) => {

@@ -22,7 +22,7 @@ enum Absent {
 }
 
 /// One field of a page.
-pub(crate) struct Setting {
+pub struct Setting {
     name: &'static str,
     key: &'static Meta,
     read: Read,
@@ -35,30 +35,30 @@ fn read_as<T: Field + Into<Value>>(input: &Value, issues: &mut Issues) -> Option
 
 impl Setting {
     /// A required field of type `T`.
-    pub(crate) const fn of<T: Field + Into<Value>>(name: &'static str, key: &'static Meta) -> Self {
+    pub const fn of<T: Field + Into<Value>>(name: &'static str, key: &'static Meta) -> Self {
         Self::read_by(name, key, read_as::<T>)
     }
 
     /// A required field with a rule of its own.
-    pub(crate) const fn read_by(name: &'static str, key: &'static Meta, read: Read) -> Self {
+    pub const fn read_by(name: &'static str, key: &'static Meta, read: Read) -> Self {
         Self { name, key, read, absent: Absent::Refuse }
     }
 
     /// The field may be left out; the stored value stays then.
-    pub(crate) const fn kept(mut self) -> Self {
+    pub const fn kept(mut self) -> Self {
         self.absent = Absent::Keep;
         self
     }
 
     /// The field may be left out; `value` is stored then.
-    pub(crate) const fn or(mut self, value: Literal) -> Self {
+    pub const fn or(mut self, value: Literal) -> Self {
         self.absent = Absent::Set(value);
         self
     }
 }
 
 /// The page as it stands. Keys without a value are left out.
-pub(crate) fn show(config: &Config, page: &[Setting]) -> Map<String, Value> {
+pub fn show(config: &Config, page: &[Setting]) -> Map<String, Value> {
     let snapshot = config.snapshot();
     page.iter()
         .filter_map(|setting| Some((setting.name.to_owned(), snapshot.value(setting.key.path())?.clone())))
@@ -66,7 +66,7 @@ pub(crate) fn show(config: &Config, page: &[Setting]) -> Map<String, Value> {
 }
 
 /// Reads a filled-in page: values to store, by stored key.
-pub(crate) fn read(page: &[Setting], body: &Value) -> ApiResult<BTreeMap<String, Value>> {
+pub fn read(page: &[Setting], body: &Value) -> ApiResult<BTreeMap<String, Value>> {
     let mut issues = Issues::at("body");
     let mut changes = BTreeMap::new();
     if let Some(object) = body.as_object() {
