@@ -68,7 +68,13 @@ impl Authenticator {
     /// An authenticator over the database.
     pub fn new(db: Db, config: Arc<Config>, settings: Arc<Settings>, secret: &str) -> Self {
         let tokens = Tokens::new(secret, db.clock().clone());
-        Self { db, config, settings, tokens, touched: Mutex::default() }
+        Self {
+            db,
+            config,
+            settings,
+            tokens,
+            touched: Mutex::default(),
+        }
     }
 
     /// The caller of a request to `path`.
@@ -94,17 +100,28 @@ impl Authenticator {
         let bearer = authorization.and_then(bearer_token);
         let cookie = || cookie(headers, "token").filter(|token| !token.is_empty());
         // Behind the cookie, but before the key header, a token counts under any scheme, as in the reference.
-        let any_scheme = || authorization.map(|(_, token)| token).filter(|token| is_one_word(token));
+        let any_scheme = || {
+            authorization
+                .map(|(_, token)| token)
+                .filter(|token| is_one_word(token))
+        };
         let custom = || {
             let name = self.settings.auth.api_key_header.as_deref()?;
             text(name).filter(|key| !key.is_empty()).map(str::to_owned)
         };
-        bearer.map(str::to_owned).or_else(cookie).or_else(|| any_scheme().map(str::to_owned)).or_else(custom)
+        bearer
+            .map(str::to_owned)
+            .or_else(cookie)
+            .or_else(|| any_scheme().map(str::to_owned))
+            .or_else(custom)
     }
 
     /// The account of a session token, for the socket server and for requests.
     pub async fn by_token(&self, token: &str) -> ApiResult<Identity> {
-        let claims = self.tokens.read(token).ok_or_else(|| ApiError::unauthorized(messages::UNAUTHORIZED))?;
+        let claims = self
+            .tokens
+            .read(token)
+            .ok_or_else(|| ApiError::unauthorized(messages::UNAUTHORIZED))?;
         let account = users::account(&self.db, &claims.id)
             .await?
             .filter(|account| account.active)
@@ -112,7 +129,13 @@ impl Authenticator {
         if !self.is_current(&claims, &account) {
             return Err(ApiError::unauthorized(messages::TOKEN_REVOKED));
         }
-        Ok(Identity { account, credential: Credential::Token { token: token.to_owned(), claims } })
+        Ok(Identity {
+            account,
+            credential: Credential::Token {
+                token: token.to_owned(),
+                claims,
+            },
+        })
     }
 
     fn is_current(&self, claims: &Claims, account: &Account) -> bool {
@@ -151,12 +174,20 @@ impl Authenticator {
                 return Err(ApiError::forbidden(messages::ACCESS_PROHIBITED));
             }
         }
-        Ok(Identity { account, credential: Credential::ApiKey })
+        Ok(Identity {
+            account,
+            credential: Credential::ApiKey,
+        })
     }
 
     fn check_trusted_header(&self, headers: &HeaderMap, identity: &Identity) -> ApiResult<()> {
-        let Some(name) = &self.settings.auth.trusted_email_header else { return Ok(()) };
-        let email = headers.get(name.as_str()).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let Some(name) = &self.settings.auth.trusted_email_header else {
+            return Ok(());
+        };
+        let email = headers
+            .get(name.as_str())
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
         if email.is_empty() || email.to_lowercase() == identity.account.user.email {
             return Ok(());
         }
@@ -180,7 +211,10 @@ impl Authenticator {
             jti: None,
             iat: None,
         };
-        Ok((self.tokens.sign(claims, lifetime)?, lifetime.map(|seconds| now + seconds)))
+        Ok((
+            self.tokens.sign(claims, lifetime)?,
+            lifetime.map(|seconds| now + seconds),
+        ))
     }
 
     /// The effective permissions of a user.
@@ -216,8 +250,14 @@ impl Authenticator {
 
 fn has_second_factor(account: &Account) -> bool {
     let mfa = account.mfa.as_ref();
-    let has_secret = mfa.and_then(|mfa| mfa.get("secret")).and_then(|secret| secret.as_str()).is_some();
-    let reset = mfa.and_then(|mfa| mfa.get("reset_required")).and_then(|flag| flag.as_bool()).unwrap_or(false);
+    let has_secret = mfa
+        .and_then(|mfa| mfa.get("secret"))
+        .and_then(|secret| secret.as_str())
+        .is_some();
+    let reset = mfa
+        .and_then(|mfa| mfa.get("reset_required"))
+        .and_then(|flag| flag.as_bool())
+        .unwrap_or(false);
     has_secret && !reset
 }
 
@@ -244,9 +284,11 @@ pub fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
 }
 
 fn path_is_allowed(allowed: &str, path: &str) -> bool {
-    allowed.split(',').map(str::trim).filter(|entry| !entry.is_empty()).any(|entry| {
-        path == entry || path.strip_prefix(entry).is_some_and(|rest| rest.starts_with('/'))
-    })
+    allowed
+        .split(',')
+        .map(str::trim)
+        .filter(|entry| !entry.is_empty())
+        .any(|entry| path == entry || path.strip_prefix(entry).is_some_and(|rest| rest.starts_with('/')))
 }
 
 /// Whether the account may use the application.

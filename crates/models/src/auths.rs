@@ -39,8 +39,12 @@ pub async fn by_email(conn: impl Into<Conn<'_>>, email: &str) -> DbResult<Option
 /// The second factor without what was begun but not finished (challenges, reset tickets), which must not
 /// outlive a new stamp; `None` when there is nothing to take away.
 pub(crate) async fn mfa_without_challenges(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Option<Value>> {
-    let Some(auth) = by_id(conn, id).await? else { return Ok(None) };
-    let Some(Value::Object(mut mfa)) = auth.mfa else { return Ok(None) };
+    let Some(auth) = by_id(conn, id).await? else {
+        return Ok(None);
+    };
+    let Some(Value::Object(mut mfa)) = auth.mfa else {
+        return Ok(None);
+    };
     for name in ["login_challenge", "manage_challenge", "reset_ticket"] {
         mfa.insert(name.to_owned(), Value::Null);
     }
@@ -57,7 +61,9 @@ pub async fn set_password(db: &Db, id: &str, hash: &str, expected: Option<&str>)
         .set("session_stamp", ids::uuid())
         .set_some("mfa", mfa_without_challenges(&mut tx, id).await?);
     let touched = match expected {
-        Some(old) => AuthRow::update(&mut tx, changes, "WHERE id = ? AND password = ?", args![id, old]).await?,
+        Some(old) => {
+            AuthRow::update(&mut tx, changes, "WHERE id = ? AND password = ?", args![id, old]).await?
+        }
         None => AuthRow::update(&mut tx, changes, "WHERE id = ?", args![id]).await?,
     };
     tx.commit().await?;
@@ -67,7 +73,13 @@ pub async fn set_password(db: &Db, id: &str, hash: &str, expected: Option<&str>)
 
 /// Replaces the hash of an unchanged password (another algorithm or cost); sessions stay.
 pub async fn rehash(db: &Db, id: &str, hash: &str) -> DbResult<()> {
-    AuthRow::update(db, Changes::new().set("password", hash), "WHERE id = ?", args![id]).await?;
+    AuthRow::update(
+        db,
+        Changes::new().set("password", hash),
+        "WHERE id = ?",
+        args![id],
+    )
+    .await?;
     Ok(())
 }
 
@@ -87,7 +99,13 @@ pub async fn revoke_sessions(db: &Db, id: &str) -> DbResult<bool> {
 /// [`users::changed`] must be called for each after the commit.
 pub async fn revoke_all(tx: &mut Tx) -> DbResult<Vec<String>> {
     // Tokens are signed and name their user, so that all may get the same new stamp.
-    AuthRow::update(&mut *tx, Changes::new().set("session_stamp", ids::uuid()), "", args![]).await?;
+    AuthRow::update(
+        &mut *tx,
+        Changes::new().set("session_stamp", ids::uuid()),
+        "",
+        args![],
+    )
+    .await?;
     let rows = sql("SELECT id, mfa FROM auth", args![]).all(&mut *tx).await?;
     let mut ids = Vec::with_capacity(rows.len());
     for row in &rows {
@@ -95,7 +113,13 @@ pub async fn revoke_all(tx: &mut Tx) -> DbResult<Vec<String>> {
         if mfa.is_some_and(|mfa| mfa.is_object())
             && let Some(mfa) = mfa_without_challenges(&mut *tx, &id).await?
         {
-            AuthRow::update(&mut *tx, Changes::new().set("mfa", mfa), "WHERE id = ?", args![&id]).await?;
+            AuthRow::update(
+                &mut *tx,
+                Changes::new().set("mfa", mfa),
+                "WHERE id = ?",
+                args![&id],
+            )
+            .await?;
         }
         ids.push(id);
     }
@@ -106,8 +130,20 @@ pub async fn revoke_all(tx: &mut Tx) -> DbResult<Vec<String>> {
 pub async fn set_email(db: &Db, id: &str, email: &str) -> DbResult<()> {
     let email = email.to_lowercase();
     let mut tx = db.begin().await?;
-    AuthRow::update(&mut tx, Changes::new().set("email", email.as_str()), "WHERE id = ?", args![id]).await?;
-    UserRow::update(&mut tx, Changes::new().set("email", email), "WHERE id = ?", args![id]).await?;
+    AuthRow::update(
+        &mut tx,
+        Changes::new().set("email", email.as_str()),
+        "WHERE id = ?",
+        args![id],
+    )
+    .await?;
+    UserRow::update(
+        &mut tx,
+        Changes::new().set("email", email),
+        "WHERE id = ?",
+        args![id],
+    )
+    .await?;
     tx.commit().await?;
     users::changed(db, id);
     Ok(())
@@ -125,7 +161,9 @@ mod tests {
         for db in databases().await {
             let ada = user(&db, "Ada").await.id;
             let mfa = json!({"secret": "s", "login_challenge": {"token_hash": "x"}, "revision": "r"});
-            AuthRow::update(&db, Changes::new().set("mfa", mfa), "WHERE id = ?", args![&ada]).await.unwrap();
+            AuthRow::update(&db, Changes::new().set("mfa", mfa), "WHERE id = ?", args![&ada])
+                .await
+                .unwrap();
             let before = by_id(&db, &ada).await.unwrap().unwrap();
             assert!(!set_password(&db, &ada, "new", Some("other")).await.unwrap());
             assert_eq!(by_id(&db, &ada).await.unwrap().unwrap(), before);
@@ -134,7 +172,10 @@ mod tests {
             assert_eq!(after.password.as_deref(), Some("new"));
             assert_ne!(after.session_stamp, before.session_stamp);
             let mfa = after.mfa.unwrap();
-            assert_eq!((&mfa["secret"], &mfa["login_challenge"]), (&json!("s"), &Value::Null));
+            assert_eq!(
+                (&mfa["secret"], &mfa["login_challenge"]),
+                (&json!("s"), &Value::Null)
+            );
             assert_ne!(mfa["revision"], "r");
         }
     }

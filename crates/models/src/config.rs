@@ -42,9 +42,12 @@ pub async fn replace_all(db: &Db, rows: &BTreeMap<String, Value>) -> DbResult<()
     let mut tx = db.begin().await?;
     sql("DELETE FROM config", args![]).execute(&mut tx).await?;
     for (key, value) in rows {
-        sql("INSERT INTO config (\"key\", value, updated_at) VALUES (?, ?, ?)", args![key, value, now])
-            .execute(&mut tx)
-            .await?;
+        sql(
+            "INSERT INTO config (\"key\", value, updated_at) VALUES (?, ?, ?)",
+            args![key, value, now],
+        )
+        .execute(&mut tx)
+        .await?;
     }
     tx.commit().await
 }

@@ -116,7 +116,10 @@ pub fn changed(db: &Db) {
 
 /// The groups of a user, with their ancestors when `inherited`. UNION stops at cycles.
 pub async fn of_user(conn: impl Into<Conn<'_>>, user_id: &str, inherited: bool) -> DbResult<Vec<GroupRow>> {
-    let columns: Vec<String> = GroupRow::NAMES.iter().map(|name| format!("g.\"{name}\"")).collect();
+    let columns: Vec<String> = GroupRow::NAMES
+        .iter()
+        .map(|name| format!("g.\"{name}\""))
+        .collect();
     let columns = columns.join(", ");
     let text = if inherited {
         format!(

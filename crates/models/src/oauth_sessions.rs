@@ -48,7 +48,12 @@ pub async fn of_user(conn: impl Into<Conn<'_>>, user_id: &str) -> DbResult<Vec<O
 
 /// Forgets the sessions of a user at one service; `false` when there was none.
 pub async fn remove(conn: impl Into<Conn<'_>>, user_id: &str, provider: &str) -> DbResult<bool> {
-    let gone = OAuthSessionRow::delete(conn, "WHERE user_id = ? AND provider = ?", args![user_id, provider]).await?;
+    let gone = OAuthSessionRow::delete(
+        conn,
+        "WHERE user_id = ? AND provider = ?",
+        args![user_id, provider],
+    )
+    .await?;
     Ok(gone > 0)
 }
 

@@ -19,7 +19,7 @@ pub(crate) struct TestDb {
 
 enum Keep {
     Sqlite { _file: SqliteDatabase },
-    Postgres { _database: PostgresDatabase },
+    Postgres { _database: Box<PostgresDatabase> },
 }
 
 impl Deref for TestDb {
@@ -39,23 +39,33 @@ impl<'a> From<&'a TestDb> for crate::Conn<'a> {
 /// A prepared database of each dialect; PostgreSQL is left out where no server is named. Time stands still.
 pub(crate) async fn databases() -> Vec<TestDb> {
     let file = SqliteDatabase::prepared().await;
-    let mut all = vec![TestDb { db: open(file.target()).await, _keep: Keep::Sqlite { _file: file } }];
+    let mut all = vec![TestDb {
+        db: open(file.target()).await,
+        _keep: Keep::Sqlite { _file: file },
+    }];
     if let Some(server) = PostgresServer::from_env() {
         let database = server.prepared_database().await;
         let db = open(database.target()).await;
-        all.push(TestDb { db, _keep: Keep::Postgres { _database: database } });
+        all.push(TestDb {
+            db,
+            _keep: Keep::Postgres {
+                _database: Box::new(database),
+            },
+        });
     }
     all
 }
 
 async fn open(target: Target) -> Db {
     let connect = match target {
-        Target::Sqlite { path, pragmas } => {
-            Connect::Sqlite { options: Box::new(pragmas.connect_options(&path)), readers: 2 }
-        }
-        Target::Postgres { options, schema } => {
-            Connect::Postgres { options: Box::new(postgres_options(*options, schema.as_deref())), size: 3 }
-        }
+        Target::Sqlite { path, pragmas } => Connect::Sqlite {
+            options: Box::new(pragmas.connect_options(&path)),
+            readers: 2,
+        },
+        Target::Postgres { options, schema } => Connect::Postgres {
+            options: Box::new(postgres_options(*options, schema.as_deref())),
+            size: 3,
+        },
     };
     Db::connect(connect, Clock::fixed(PREPARED_AT)).await.unwrap()
 }
@@ -74,6 +84,27 @@ pub(crate) async fn user(db: &Db, name: &str) -> UserRow {
 
 /// An empty group; answers its id.
 pub(crate) async fn group(db: &Db, name: &str) -> String {
-    let new = NewGroup { name: name.to_owned(), ..NewGroup::default() };
+    let new = NewGroup {
+        name: name.to_owned(),
+        ..NewGroup::default()
+    };
     groups::insert(db, "nobody", new).await.unwrap().unwrap().id
+}
+
+/// A chat with one question of its owner, one second after the last one.
+pub(crate) async fn chat(db: &Db, owner: &UserRow, title: &str, question: &str) -> crate::chats::ChatRow {
+    db.clock().advance(1);
+    let document = serde_json::json!({
+        "title": title,
+        "history": {"currentId": "q", "messages": {
+            "q": {"id": "q", "role": "user", "parentId": null, "childrenIds": [], "content": question},
+        }},
+    });
+    let new = crate::chat_edits::NewChat {
+        id: oui_core::ids::uuid(),
+        user_id: owner.id.clone(),
+        document: document.as_object().cloned().unwrap_or_default(),
+        ..Default::default()
+    };
+    crate::chat_edits::create(db, new).await.unwrap()
 }

@@ -115,7 +115,11 @@ impl UserRow {
 
     /// `settings` as an object.
     pub fn settings_object(&self) -> Map<String, Value> {
-        self.settings.as_ref().and_then(Value::as_object).cloned().unwrap_or_default()
+        self.settings
+            .as_ref()
+            .and_then(Value::as_object)
+            .cloned()
+            .unwrap_or_default()
     }
 
     /// `{id, name, role, email, profile_image_url}`.
@@ -146,7 +150,8 @@ impl UserRow {
 
     /// Whether the user did anything in the last minutes; `now` in seconds.
     pub fn is_active(&self, now: i64) -> bool {
-        self.last_active_at.is_some_and(|at| at != 0 && at >= now - ACTIVE_SECONDS)
+        self.last_active_at
+            .is_some_and(|at| at != 0 && at >= now - ACTIVE_SECONDS)
     }
 
     /// `settings` as routes send them: `None` while nothing was stored.
@@ -194,12 +199,17 @@ pub async fn account(db: &Db, id: &str) -> DbResult<Option<Arc<Account>>> {
 }
 
 async fn load_account(db: &Db, id: &str) -> DbResult<Option<Arc<Account>>> {
-    let columns: Vec<String> = UserRow::NAMES.iter().map(|name| format!("u.\"{name}\"")).collect();
+    let columns: Vec<String> = UserRow::NAMES
+        .iter()
+        .map(|name| format!("u.\"{name}\""))
+        .collect();
     let text = format!(
         "SELECT {}, a.session_stamp, a.mfa, a.active FROM \"user\" u JOIN auth a ON a.id = u.id WHERE u.id = ?",
         columns.join(", ")
     );
-    let Some(row) = sql(text, args![id]).first(db).await? else { return Ok(None) };
+    let Some(row) = sql(text, args![id]).first(db).await? else {
+        return Ok(None);
+    };
     let next = UserRow::NAMES.len();
     Ok(Some(Arc::new(Account {
         user: UserRow::from_row(&row)?,
@@ -225,7 +235,12 @@ pub async fn by_ids(conn: impl Into<Conn<'_>>, ids: &[String]) -> DbResult<Vec<U
         return Ok(Vec::new());
     }
     let list = crate::db::placeholders(ids.len());
-    UserRow::list(conn, &format!("WHERE id IN ({list})"), ids.iter().map(Into::into).collect()).await
+    UserRow::list(
+        conn,
+        &format!("WHERE id IN ({list})"),
+        ids.iter().map(Into::into).collect(),
+    )
+    .await
 }
 
 /// The row with this address, in any case.
@@ -240,7 +255,10 @@ pub async fn count(conn: impl Into<Conn<'_>>) -> DbResult<i64> {
 
 /// Whether there is any account.
 pub async fn any(conn: impl Into<Conn<'_>>) -> DbResult<bool> {
-    Ok(sql("SELECT 1 FROM \"user\" LIMIT 1", args![]).first(conn).await?.is_some())
+    Ok(sql("SELECT 1 FROM \"user\" LIMIT 1", args![])
+        .first(conn)
+        .await?
+        .is_some())
 }
 
 /// The oldest account: the one that owns a fresh installation. Of those made in the same second an
@@ -264,9 +282,15 @@ pub async fn create(db: &Db, new: NewUser, first_is_admin: bool) -> DbResult<Use
     let mut tx = db.begin().await?;
     if db.dialect() == crate::db::Dialect::Postgres {
         // SQLite's write transaction is exclusive already.
-        sql("LOCK TABLE \"user\" IN SHARE ROW EXCLUSIVE MODE", args![]).execute(&mut tx).await?;
+        sql("LOCK TABLE \"user\" IN SHARE ROW EXCLUSIVE MODE", args![])
+            .execute(&mut tx)
+            .await?;
     }
-    let role = if first_is_admin && count(&mut tx).await? == 0 { "admin".to_owned() } else { new.role };
+    let role = if first_is_admin && count(&mut tx).await? == 0 {
+        "admin".to_owned()
+    } else {
+        new.role
+    };
     let auth = AuthRow {
         id: id.clone(),
         email: Some(email.clone()),
@@ -323,7 +347,12 @@ pub async fn set_role(db: &Db, id: &str, role: &str) -> DbResult<Option<UserRow>
 
 /// Notes that the user is here. Callers throttle.
 pub async fn touch(db: &Db, id: &str) -> DbResult<()> {
-    sql("UPDATE \"user\" SET last_active_at = ? WHERE id = ?", args![db.now(), id]).execute(db).await?;
+    sql(
+        "UPDATE \"user\" SET last_active_at = ? WHERE id = ?",
+        args![db.now(), id],
+    )
+    .execute(db)
+    .await?;
     Ok(())
 }
 

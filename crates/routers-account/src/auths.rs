@@ -51,6 +51,8 @@ fn discreet(mut response: Response) -> Response {
         response =
             ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, messages::INVALID_AUTHENTICATION).into_response();
     }
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

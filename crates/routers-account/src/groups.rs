@@ -59,7 +59,12 @@ impl Field for GroupData {
         if let Some(config) = data.get_mut("config")
             && let Err(problem) = trim_default_models(config)
         {
-            issues.push_ctx("value_error", format!("Value error, {problem}"), input, json!({ "error": {} }));
+            issues.push_ctx(
+                "value_error",
+                format!("Value error, {problem}"),
+                input,
+                json!({ "error": {} }),
+            );
             return None;
         }
         Some(Self(data))
@@ -73,10 +78,16 @@ impl Field for GroupData {
 fn trim_default_models(config: &mut Value) -> Result<(), &'static str> {
     const BAD: &str = "Default models must be a list of non-empty model IDs.";
     let config = config.as_object_mut().ok_or("Group config must be an object.")?;
-    let Some(models) = config.get("default_models").filter(|models| !models.is_null()) else { return Ok(()) };
+    let Some(models) = config.get("default_models").filter(|models| !models.is_null()) else {
+        return Ok(());
+    };
     let mut kept: Vec<Value> = Vec::new();
     for model in models.as_array().ok_or(BAD)? {
-        let model = model.as_str().map(str::trim).filter(|model| !model.is_empty()).ok_or(BAD)?;
+        let model = model
+            .as_str()
+            .map(str::trim)
+            .filter(|model| !model.is_empty())
+            .ok_or(BAD)?;
         if !kept.iter().any(|other| other == model) {
             kept.push(model.into());
         }
@@ -104,7 +115,9 @@ async fn refresh(caller: &Caller<Admin>, user_ids: &[String]) {
 }
 
 async fn found<R: oui_web::Role>(caller: &Caller<R>, id: &str) -> ApiResult<Counted> {
-    one(caller.db(), id).await?.ok_or_else(|| ApiError::not_found(messages::NOT_FOUND))
+    one(caller.db(), id)
+        .await?
+        .ok_or_else(|| ApiError::not_found(messages::NOT_FOUND))
 }
 
 /// All groups for administrators; for others their own, or those they may (or may not) share with.
@@ -115,7 +128,13 @@ async fn index(caller: Caller<Verified>, Query(query): Query<IndexQuery>) -> Api
         Some(true) => Scope::ShareableBy(caller.id()),
         Some(false) => Scope::ClosedToSharing,
     };
-    Ok(Json(list(caller.db(), scope).await?.iter().map(Counted::to_json).collect()))
+    Ok(Json(
+        list(caller.db(), scope)
+            .await?
+            .iter()
+            .map(Counted::to_json)
+            .collect(),
+    ))
 }
 
 async fn create(caller: Caller<Admin>, Body { form, .. }: Body<GroupForm>) -> ApiResult<Json<Value>> {
@@ -132,7 +151,9 @@ async fn create(caller: Caller<Admin>, Body { form, .. }: Body<GroupForm>) -> Ap
         permissions: form.permissions.map(Value::Object),
         parent_group_id: form.parent_group_id,
     };
-    let group = groups::insert(caller.db(), caller.id(), new).await?.map_err(refused)?;
+    let group = groups::insert(caller.db(), caller.id(), new)
+        .await?
+        .map_err(refused)?;
     Ok(Json(Counted { group, members: 0 }.to_json()))
 }
 
@@ -184,7 +205,9 @@ async fn add_members(
     Body { form, .. }: Body<UserIdsForm>,
 ) -> ApiResult<Json<Value>> {
     let ids = form.user_ids.unwrap_or_default();
-    let new = groups::add_members(caller.db(), &id, &ids).await?.map_err(refused)?;
+    let new = groups::add_members(caller.db(), &id, &ids)
+        .await?
+        .map_err(refused)?;
     refresh(&caller, &new).await;
     Ok(Json(found(&caller, &id).await?.to_json()))
 }
@@ -195,7 +218,9 @@ async fn remove_members(
     Body { form, .. }: Body<UserIdsForm>,
 ) -> ApiResult<Json<Value>> {
     let ids = form.user_ids.unwrap_or_default();
-    let gone = groups::remove_members(caller.db(), &id, &ids).await?.map_err(refused)?;
+    let gone = groups::remove_members(caller.db(), &id, &ids)
+        .await?
+        .map_err(refused)?;
     refresh(&caller, &gone).await;
     Ok(Json(found(&caller, &id).await?.to_json()))
 }
@@ -218,9 +243,15 @@ mod tests {
             read(json!({"config": {"default_models": [" a ", "b", "a"], "x": 1}})),
             Some(json!({"config": {"default_models": ["a", "b"], "x": 1}}))
         );
-        assert_eq!(read(json!({"config": {"default_models": null}})), Some(json!({"config": {"default_models": null}})));
+        assert_eq!(
+            read(json!({"config": {"default_models": null}})),
+            Some(json!({"config": {"default_models": null}}))
+        );
         assert_eq!(read(json!({"config": {"default_models": [""]}})), None);
         assert_eq!(read(json!({"config": []})), None);
-        assert_eq!(issues.into_found()[1]["msg"], "Value error, Group config must be an object.");
+        assert_eq!(
+            issues.into_found()[1]["msg"],
+            "Value error, Group config must be an object."
+        );
     }
 }

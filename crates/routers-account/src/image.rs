@@ -20,10 +20,15 @@ pub(crate) struct ImageUrl(String);
 impl ImageUrl {
     /// Checks a data URI against the operator's limits; anything else passes.
     pub(crate) fn admit(self, access: &Access) -> ApiResult<String> {
-        let Some(rest) = strip_prefix(&self.0, "data:image/") else { return Ok(self.0) };
+        let Some(rest) = strip_prefix(&self.0, "data:image/") else {
+            return Ok(self.0);
+        };
         let kind = rest.split(';').next().unwrap_or_default();
         let known = access.profile_image_types.iter().any(|allowed| {
-            allowed.rsplit('/').next().is_some_and(|suffix| suffix.eq_ignore_ascii_case(kind))
+            allowed
+                .rsplit('/')
+                .next()
+                .is_some_and(|suffix| suffix.eq_ignore_ascii_case(kind))
         });
         if !known {
             return Err(refusal(UNKNOWN, &self.0));
@@ -40,12 +45,19 @@ impl ImageUrl {
 
 fn refusal(text: &str, url: &str) -> ApiError {
     let mut issues = Issues::at("body");
-    issues.inside("profile_image_url", |issues| value_error(text, &Value::from(url), issues));
+    issues.inside("profile_image_url", |issues| {
+        value_error(text, &Value::from(url), issues)
+    });
     ApiError::unprocessable(issues.into_found())
 }
 
 fn value_error(text: &str, input: &Value, issues: &mut Issues) {
-    issues.push_ctx("value_error", format!("Value error, {text}"), input, json!({ "error": {} }));
+    issues.push_ctx(
+        "value_error",
+        format!("Value error, {text}"),
+        input,
+        json!({ "error": {} }),
+    );
 }
 
 fn strip_prefix<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
@@ -62,7 +74,8 @@ fn problem(url: &str) -> Option<&'static str> {
         return (!has_host(rest)).then_some(NO_HOST);
     }
     let is_data = strip_prefix(url, "data:image/").is_some_and(|rest| {
-        rest.split_once(';').is_some_and(|(_, rest)| strip_prefix(rest, "base64,").is_some())
+        rest.split_once(';')
+            .is_some_and(|(_, rest)| strip_prefix(rest, "base64,").is_some())
     });
     (!is_data).then_some(UNKNOWN)
 }
@@ -75,7 +88,9 @@ fn is_picture_route(url: &str) -> bool {
 
 /// Whether something stands between `//` and the port or path; `rest` follows the scheme.
 fn has_host(rest: &str) -> bool {
-    let Some(authority) = rest.strip_prefix("//") else { return false };
+    let Some(authority) = rest.strip_prefix("//") else {
+        return false;
+    };
     let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
     let host = authority.rsplit('@').next().unwrap_or_default();
     !host.is_empty() && !host.starts_with(':')
@@ -158,7 +173,10 @@ mod tests {
         ]);
         let access = oui_config::Settings::load(&environment).unwrap().access;
         let admit = |url: &str| ImageUrl(url.to_owned()).admit(&access);
-        assert_eq!(admit("data:image/PNG;base64,AA").unwrap(), "data:image/PNG;base64,AA");
+        assert_eq!(
+            admit("data:image/PNG;base64,AA").unwrap(),
+            "data:image/PNG;base64,AA"
+        );
         assert_eq!(admit("https://example.com/a").unwrap(), "https://example.com/a");
         assert!(admit("data:image/gif;base64,AA").is_err());
         let long = admit("data:image/png;base64,AAAAAAAAAAAAAAAA").unwrap_err();

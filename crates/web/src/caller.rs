@@ -99,7 +99,11 @@ impl<R: Role<Who = Identity>> Caller<R> {
 impl Caller<Public> {
     /// The server itself, for work at start that nobody calls for.
     pub fn system(app: &App) -> Self {
-        Self { app: app.clone(), who: (), role: PhantomData }
+        Self {
+            app: app.clone(),
+            who: (),
+            role: PhantomData,
+        }
     }
 }
 
@@ -167,7 +171,11 @@ impl<R: Role> FromRequestParts<App> for Caller<R> {
         } else {
             app.auth.identify(&parts.headers, parts.uri.path()).await
         };
-        Ok(Self { app: app.clone(), who: R::admit(identity)?, role: PhantomData })
+        Ok(Self {
+            app: app.clone(),
+            who: R::admit(identity)?,
+            role: PhantomData,
+        })
     }
 }
 

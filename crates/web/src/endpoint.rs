@@ -65,7 +65,13 @@ where
     T: StartsWith<P::Arg> + 'static,
 {
     let filter = MethodFilter::try_from(method.clone()).unwrap_or(MethodFilter::GET);
-    Endpoint { method, path, policy: P::NAME, handler: name, route: on(filter, handler) }
+    Endpoint {
+        method,
+        path,
+        policy: P::NAME,
+        handler: name,
+        route: on(filter, handler),
+    }
 }
 
 /// Declares the table of an area.
@@ -98,9 +104,14 @@ impl Area {
     /// Every row as `(method, full path, policy, handler)`.
     pub fn rows(&self) -> impl Iterator<Item = (&Method, String, &'static str, &'static str)> {
         self.prefixes.iter().flat_map(move |prefix| {
-            self.endpoints
-                .iter()
-                .map(move |row| (&row.method, format!("{prefix}{}", row.path), row.policy, row.handler))
+            self.endpoints.iter().map(move |row| {
+                (
+                    &row.method,
+                    format!("{prefix}{}", row.path),
+                    row.policy,
+                    row.handler,
+                )
+            })
         })
     }
 

@@ -61,12 +61,21 @@ const HIERARCHY_LOCK: i64 = 731_947_205;
 async fn begin(db: &Db) -> DbResult<Tx> {
     let mut tx = db.begin().await?;
     if db.dialect() == crate::db::Dialect::Postgres {
-        sql("SELECT 1 FROM (SELECT pg_advisory_xact_lock(?)) AS waited", args![HIERARCHY_LOCK]).all(&mut tx).await?;
+        sql(
+            "SELECT 1 FROM (SELECT pg_advisory_xact_lock(?)) AS waited",
+            args![HIERARCHY_LOCK],
+        )
+        .all(&mut tx)
+        .await?;
     }
     Ok(tx)
 }
 
-async fn check_parent(tx: &mut Tx, group: Option<&str>, parent: Option<&str>) -> DbResult<Result<(), GroupRefusal>> {
+async fn check_parent(
+    tx: &mut Tx,
+    group: Option<&str>,
+    parent: Option<&str>,
+) -> DbResult<Result<(), GroupRefusal>> {
     let Some(parent) = parent else { return Ok(Ok(())) };
     if parent.is_empty() {
         return Ok(Err(GroupRefusal::ParentEmpty));
@@ -111,18 +120,31 @@ pub async fn insert(db: &Db, user_id: &str, new: NewGroup) -> DbResult<Result<Gr
 /// Changes a group. Answers the users whose access may have changed.
 pub async fn update(db: &Db, id: &str, change: GroupChange) -> DbResult<Result<Vec<String>, GroupRefusal>> {
     let mut tx = begin(db).await?;
-    let Some(before) = by_id(&mut tx, id).await? else { return Ok(Err(GroupRefusal::Missing)) };
+    let Some(before) = by_id(&mut tx, id).await? else {
+        return Ok(Err(GroupRefusal::Missing));
+    };
     if let Some(parent) = &change.parent_group_id
         && let Err(refusal) = check_parent(&mut tx, Some(id), parent.as_deref()).await?
     {
         return Ok(Err(refusal));
     }
     let data = change.data.map(|data| merged_data(before.data.as_ref(), data));
-    let moved = change.parent_group_id.as_ref().is_some_and(|parent| *parent != before.parent_group_id);
-    let permits = change.permissions.as_ref().is_some_and(|tree| Some(tree) != before.permissions.as_ref());
-    let defaults = data.as_ref().is_some_and(|data| default_models(Some(data)) != default_models(before.data.as_ref()));
-    let affected =
-        if moved || permits || defaults { effective_member_ids(&mut tx, id).await? } else { Vec::new() };
+    let moved = change
+        .parent_group_id
+        .as_ref()
+        .is_some_and(|parent| *parent != before.parent_group_id);
+    let permits = change
+        .permissions
+        .as_ref()
+        .is_some_and(|tree| Some(tree) != before.permissions.as_ref());
+    let defaults = data
+        .as_ref()
+        .is_some_and(|data| default_models(Some(data)) != default_models(before.data.as_ref()));
+    let affected = if moved || permits || defaults {
+        effective_member_ids(&mut tx, id).await?
+    } else {
+        Vec::new()
+    };
     let mut changes = Changes::new()
         .set_some("name", change.name)
         .set_some("description", change.description)
@@ -153,21 +175,32 @@ fn merged_data(before: Option<&Value>, change: Map<String, Value>) -> Value {
 
 /// The group's default models, where it has any.
 fn default_models(data: Option<&Value>) -> Option<&Vec<Value>> {
-    data?.get("config")?.get("default_models")?.as_array().filter(|models| !models.is_empty())
+    data?
+        .get("config")?
+        .get("default_models")?
+        .as_array()
+        .filter(|models| !models.is_empty())
 }
 
 /// Removes a group with its memberships and the grants to it; groups below it move up. Answers the users
 /// whose access changed.
 pub async fn remove(db: &Db, id: &str) -> DbResult<Result<Vec<String>, GroupRefusal>> {
     let mut tx = begin(db).await?;
-    let Some(group) = by_id(&mut tx, id).await? else { return Ok(Err(GroupRefusal::Missing)) };
+    let Some(group) = by_id(&mut tx, id).await? else {
+        return Ok(Err(GroupRefusal::Missing));
+    };
     let affected = effective_member_ids(&mut tx, id).await?;
-    let up = Changes::new().set("parent_group_id", group.parent_group_id).set("updated_at", db.now());
+    let up = Changes::new()
+        .set("parent_group_id", group.parent_group_id)
+        .set("updated_at", db.now());
     GroupRow::update(&mut tx, up, "WHERE parent_group_id = ?", args![id]).await?;
     GroupMemberRow::delete(&mut tx, "WHERE group_id = ?", args![id]).await?;
-    sql("DELETE FROM access_grant WHERE principal_type = 'group' AND principal_id = ?", args![id])
-        .execute(&mut tx)
-        .await?;
+    sql(
+        "DELETE FROM access_grant WHERE principal_type = 'group' AND principal_id = ?",
+        args![id],
+    )
+    .execute(&mut tx)
+    .await?;
     GroupRow::delete(&mut tx, "WHERE id = ?", args![id]).await?;
     tx.commit().await?;
     changed(db);
@@ -176,12 +209,20 @@ pub async fn remove(db: &Db, id: &str) -> DbResult<Result<Vec<String>, GroupRefu
 }
 
 /// Puts users into a group; those already there stay, ids of nobody are left out. Answers who is new.
-pub async fn add_members(db: &Db, group_id: &str, user_ids: &[String]) -> DbResult<Result<Vec<String>, GroupRefusal>> {
+pub async fn add_members(
+    db: &Db,
+    group_id: &str,
+    user_ids: &[String],
+) -> DbResult<Result<Vec<String>, GroupRefusal>> {
     let mut tx = begin(db).await?;
     if by_id(&mut tx, group_id).await?.is_none() {
         return Ok(Err(GroupRefusal::Missing));
     }
-    let known: Vec<String> = users::by_ids(&mut tx, user_ids).await?.into_iter().map(|user| user.id).collect();
+    let known: Vec<String> = users::by_ids(&mut tx, user_ids)
+        .await?
+        .into_iter()
+        .map(|user| user.id)
+        .collect();
     let present = member_ids(&mut tx, group_id).await?;
     let new: Vec<String> = known.into_iter().filter(|id| !present.contains(id)).collect();
     for user_id in &new {
@@ -203,10 +244,18 @@ pub async fn remove_members(
     if by_id(&mut tx, group_id).await?.is_none() {
         return Ok(Err(GroupRefusal::Missing));
     }
-    let gone: Vec<String> =
-        member_ids(&mut tx, group_id).await?.into_iter().filter(|id| user_ids.contains(id)).collect();
+    let gone: Vec<String> = member_ids(&mut tx, group_id)
+        .await?
+        .into_iter()
+        .filter(|id| user_ids.contains(id))
+        .collect();
     for user_id in &gone {
-        GroupMemberRow::delete(&mut tx, "WHERE group_id = ? AND user_id = ?", args![group_id, user_id]).await?;
+        GroupMemberRow::delete(
+            &mut tx,
+            "WHERE group_id = ? AND user_id = ?",
+            args![group_id, user_id],
+        )
+        .await?;
     }
     stamp(&mut tx, db, &[group_id.to_owned()]).await?;
     tx.commit().await?;
@@ -221,17 +270,29 @@ pub async fn set_by_names(db: &Db, user_id: &str, names: &[String]) -> DbResult<
     let target = if names.is_empty() {
         Vec::new()
     } else {
-        let text = format!("SELECT id FROM \"group\" WHERE name IN ({})", placeholders(names.len()));
+        let text = format!(
+            "SELECT id FROM \"group\" WHERE name IN ({})",
+            placeholders(names.len())
+        );
         texts(&mut tx, text, names.iter().map(Arg::from).collect()).await?
     };
-    let before =
-        texts(&mut tx, "SELECT group_id FROM group_member WHERE user_id = ?".into(), args![user_id]).await?;
+    let before = texts(
+        &mut tx,
+        "SELECT group_id FROM group_member WHERE user_id = ?".into(),
+        args![user_id],
+    )
+    .await?;
     let (left, joined): (Vec<_>, Vec<_>) = (
         before.iter().filter(|id| !target.contains(id)).cloned().collect(),
         target.iter().filter(|id| !before.contains(id)).cloned().collect(),
     );
     for group in &left {
-        GroupMemberRow::delete(&mut tx, "WHERE group_id = ? AND user_id = ?", args![group, user_id]).await?;
+        GroupMemberRow::delete(
+            &mut tx,
+            "WHERE group_id = ? AND user_id = ?",
+            args![group, user_id],
+        )
+        .await?;
     }
     for group in &joined {
         member(db, group, user_id).insert(&mut tx).await?;
@@ -256,13 +317,24 @@ fn member(db: &Db, group_id: &str, user_id: &str) -> GroupMemberRow {
 
 async fn stamp(tx: &mut Tx, db: &Db, groups: &[String]) -> DbResult<()> {
     for group in groups {
-        GroupRow::update(&mut *tx, Changes::new().set("updated_at", db.now()), "WHERE id = ?", args![group]).await?;
+        GroupRow::update(
+            &mut *tx,
+            Changes::new().set("updated_at", db.now()),
+            "WHERE id = ?",
+            args![group],
+        )
+        .await?;
     }
     Ok(())
 }
 
 async fn texts(conn: impl Into<Conn<'_>>, text: String, args: Vec<Arg>) -> DbResult<Vec<String>> {
-    sql(text, args).all(conn).await?.iter().map(|row| row.at(0)).collect()
+    sql(text, args)
+        .all(conn)
+        .await?
+        .iter()
+        .map(|row| row.at(0))
+        .collect()
 }
 
 #[cfg(test)]
@@ -277,12 +349,27 @@ mod tests {
     async fn the_hierarchy_has_no_cycles() {
         for db in databases().await {
             let (top, low) = (group(&db, "top").await, group(&db, "low").await);
-            let under = |parent: &str| GroupChange { parent_group_id: Some(Some(parent.into())), ..GroupChange::default() };
+            let under = |parent: &str| GroupChange {
+                parent_group_id: Some(Some(parent.into())),
+                ..GroupChange::default()
+            };
             assert_eq!(update(&db, &low, under(&top)).await.unwrap(), Ok(vec![]));
-            assert_eq!(update(&db, &top, under(&low)).await.unwrap(), Err(GroupRefusal::Cycle));
-            assert_eq!(update(&db, &top, under(&top)).await.unwrap(), Err(GroupRefusal::Cycle));
-            assert_eq!(update(&db, &top, under("none")).await.unwrap(), Err(GroupRefusal::ParentMissing));
-            assert_eq!(update(&db, "none", under(&low)).await.unwrap(), Err(GroupRefusal::Missing));
+            assert_eq!(
+                update(&db, &top, under(&low)).await.unwrap(),
+                Err(GroupRefusal::Cycle)
+            );
+            assert_eq!(
+                update(&db, &top, under(&top)).await.unwrap(),
+                Err(GroupRefusal::Cycle)
+            );
+            assert_eq!(
+                update(&db, &top, under("none")).await.unwrap(),
+                Err(GroupRefusal::ParentMissing)
+            );
+            assert_eq!(
+                update(&db, "none", under(&low)).await.unwrap(),
+                Err(GroupRefusal::Missing)
+            );
         }
     }
 
@@ -290,21 +377,43 @@ mod tests {
     async fn members_come_and_go_and_a_removed_group_lifts_those_below() {
         for db in databases().await {
             let ada = user(&db, "Ada").await.id;
-            let (top, middle, low) = (group(&db, "top").await, group(&db, "middle").await, group(&db, "low").await);
+            let (top, middle, low) = (
+                group(&db, "top").await,
+                group(&db, "middle").await,
+                group(&db, "low").await,
+            );
             for (child, parent) in [(&middle, &top), (&low, &middle)] {
-                let change = GroupChange { parent_group_id: Some(Some(parent.clone())), ..GroupChange::default() };
+                let change = GroupChange {
+                    parent_group_id: Some(Some(parent.clone())),
+                    ..GroupChange::default()
+                };
                 update(&db, child, change).await.unwrap().unwrap();
             }
             let asked = [ada.clone(), "nobody".to_owned()];
-            assert_eq!(add_members(&db, &low, &asked).await.unwrap(), Ok(vec![ada.clone()]));
+            assert_eq!(
+                add_members(&db, &low, &asked).await.unwrap(),
+                Ok(vec![ada.clone()])
+            );
             assert_eq!(add_members(&db, &low, &asked).await.unwrap(), Ok(vec![]));
-            assert_eq!(add_members(&db, "none", &asked).await.unwrap(), Err(GroupRefusal::Missing));
-            let permit = GroupChange { permissions: Some(json!({"chat": {}})), ..GroupChange::default() };
+            assert_eq!(
+                add_members(&db, "none", &asked).await.unwrap(),
+                Err(GroupRefusal::Missing)
+            );
+            let permit = GroupChange {
+                permissions: Some(json!({"chat": {}})),
+                ..GroupChange::default()
+            };
             assert_eq!(update(&db, &top, permit).await.unwrap(), Ok(vec![ada.clone()]));
             assert_eq!(of_user(&db, &ada, true).await.unwrap().len(), 3);
             assert_eq!(remove(&db, &middle).await.unwrap(), Ok(vec![ada.clone()]));
-            assert_eq!(by_id(&db, &low).await.unwrap().unwrap().parent_group_id, Some(top.clone()));
-            assert_eq!(remove_members(&db, &low, &asked).await.unwrap(), Ok(vec![ada.clone()]));
+            assert_eq!(
+                by_id(&db, &low).await.unwrap().unwrap().parent_group_id,
+                Some(top.clone())
+            );
+            assert_eq!(
+                remove_members(&db, &low, &asked).await.unwrap(),
+                Ok(vec![ada.clone()])
+            );
             assert!(of_user(&db, &ada, true).await.unwrap().is_empty());
         }
     }
@@ -314,9 +423,21 @@ mod tests {
         for db in databases().await {
             let ada = user(&db, "Ada").await.id;
             let (one, two) = (group(&db, "one").await, group(&db, "two").await);
-            add_members(&db, &one, std::slice::from_ref(&ada)).await.unwrap().unwrap();
-            assert!(set_by_names(&db, &ada, &["two".into(), "unknown".into()]).await.unwrap());
-            let now: Vec<String> = of_user(&db, &ada, false).await.unwrap().into_iter().map(|group| group.id).collect();
+            add_members(&db, &one, std::slice::from_ref(&ada))
+                .await
+                .unwrap()
+                .unwrap();
+            assert!(
+                set_by_names(&db, &ada, &["two".into(), "unknown".into()])
+                    .await
+                    .unwrap()
+            );
+            let now: Vec<String> = of_user(&db, &ada, false)
+                .await
+                .unwrap()
+                .into_iter()
+                .map(|group| group.id)
+                .collect();
             assert_eq!(now, [two]);
             assert!(!set_by_names(&db, &ada, &["two".into()]).await.unwrap());
         }
@@ -327,6 +448,9 @@ mod tests {
         let before = json!({"a": 1, "config": {"share": true, "x": 1}});
         let change = json!({"b": 2, "config": {"share": false}});
         let merged = merged_data(Some(&before), change.as_object().cloned().unwrap());
-        assert_eq!(merged, json!({"a": 1, "b": 2, "config": {"share": false, "x": 1}}));
+        assert_eq!(
+            merged,
+            json!({"a": 1, "b": 2, "config": {"share": false, "x": 1}})
+        );
     }
 }

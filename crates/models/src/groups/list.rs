@@ -49,19 +49,29 @@ impl Counted {
 }
 
 fn columns() -> String {
-    let columns: Vec<String> = GroupRow::NAMES.iter().map(|name| format!("g.\"{name}\"")).collect();
+    let columns: Vec<String> = GroupRow::NAMES
+        .iter()
+        .map(|name| format!("g.\"{name}\""))
+        .collect();
     columns.join(", ")
 }
 
 fn counted(row: &Row) -> DbResult<Counted> {
-    Ok(Counted { group: GroupRow::from_row(row)?, members: row.at(GroupRow::NAMES.len())? })
+    Ok(Counted {
+        group: GroupRow::from_row(row)?,
+        members: row.at(GroupRow::NAMES.len())?,
+    })
 }
 
 /// Lists groups, the one changed last first.
 pub async fn list(conn: impl Into<Conn<'_>>, scope: Scope<'_>) -> DbResult<Vec<Counted>> {
     let (with, condition, args) = match scope {
         Scope::All => ("", String::new(), args![]),
-        Scope::Of(user) => (MINE, "WHERE g.id IN (SELECT id FROM mine)".to_owned(), args![user]),
+        Scope::Of(user) => (
+            MINE,
+            "WHERE g.id IN (SELECT id FROM mine)".to_owned(),
+            args![user],
+        ),
         Scope::ShareableBy(user) => {
             let open = format!("{SHARE} IS NULL OR {SHARE} IN ('true', '1')");
             let member = format!("{SHARE} = 'members' AND g.id IN (SELECT id FROM mine)");
@@ -83,7 +93,12 @@ pub async fn one(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Option<Counted
         "SELECT {}, (SELECT COUNT(*) FROM group_member m WHERE m.group_id = g.id) FROM \"group\" g WHERE g.id = ?",
         columns()
     );
-    sql(text, args![id]).first(conn).await?.as_ref().map(counted).transpose()
+    sql(text, args![id])
+        .first(conn)
+        .await?
+        .as_ref()
+        .map(counted)
+        .transpose()
 }
 
 /// Ids of the groups that each of the users is in directly.
@@ -97,7 +112,10 @@ pub async fn ids_by_user(db: &Db, user_ids: &[String]) -> DbResult<HashMap<Strin
          WHERE m.user_id IN ({}) ORDER BY g.updated_at DESC, g.id",
         placeholders(user_ids.len())
     );
-    for row in sql(text, user_ids.iter().map(Arg::from).collect()).all(db).await? {
+    for row in sql(text, user_ids.iter().map(Arg::from).collect())
+        .all(db)
+        .await?
+    {
         by_user.entry(row.at(0)?).or_default().push(row.at(1)?);
     }
     Ok(by_user)
@@ -105,9 +123,12 @@ pub async fn ids_by_user(db: &Db, user_ids: &[String]) -> DbResult<HashMap<Strin
 
 /// Ids of the direct members.
 pub async fn member_ids(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Vec<String>> {
-    let rows = sql("SELECT user_id FROM group_member WHERE group_id = ? ORDER BY created_at, user_id", args![id])
-        .all(conn)
-        .await?;
+    let rows = sql(
+        "SELECT user_id FROM group_member WHERE group_id = ? ORDER BY created_at, user_id",
+        args![id],
+    )
+    .all(conn)
+    .await?;
     rows.iter().map(|row| row.at(0)).collect()
 }
 
@@ -116,7 +137,12 @@ pub async fn effective_member_ids(conn: impl Into<Conn<'_>>, id: &str) -> DbResu
     let text = "WITH RECURSIVE below(id) AS (\
                   SELECT CAST(? AS TEXT) UNION SELECT g.id FROM \"group\" g JOIN below ON g.parent_group_id = below.id) \
                 SELECT DISTINCT user_id FROM group_member WHERE group_id IN (SELECT id FROM below)";
-    sql(text, args![id]).all(conn).await?.iter().map(|row| row.at(0)).collect()
+    sql(text, args![id])
+        .all(conn)
+        .await?
+        .iter()
+        .map(|row| row.at(0))
+        .collect()
 }
 
 #[cfg(test)]
@@ -132,15 +158,31 @@ mod tests {
         for db in databases().await {
             let (ada, bob) = (user(&db, "Ada").await, user(&db, "Bob").await);
             let mut ids = Vec::new();
-            for (name, share) in [("open", json!(true)), ("closed", json!(false)), ("members", json!("members"))] {
+            for (name, share) in [
+                ("open", json!(true)),
+                ("closed", json!(false)),
+                ("members", json!("members")),
+            ] {
                 let data = Some(json!({"config": {"share": share}}));
-                let new = NewGroup { name: name.into(), data, parent_group_id: ids.first().cloned(), ..NewGroup::default() };
+                let new = NewGroup {
+                    name: name.into(),
+                    data,
+                    parent_group_id: ids.first().cloned(),
+                    ..NewGroup::default()
+                };
                 ids.push(insert(&db, &ada.id, new).await.unwrap().unwrap().id);
             }
-            add_members(&db, &ids[2], std::slice::from_ref(&bob.id)).await.unwrap().unwrap();
+            add_members(&db, &ids[2], std::slice::from_ref(&bob.id))
+                .await
+                .unwrap()
+                .unwrap();
             let names = async |scope| {
-                let mut names: Vec<_> =
-                    list(&db, scope).await.unwrap().into_iter().map(|counted| counted.group.name.unwrap()).collect();
+                let mut names: Vec<_> = list(&db, scope)
+                    .await
+                    .unwrap()
+                    .into_iter()
+                    .map(|counted| counted.group.name.unwrap())
+                    .collect();
                 names.sort();
                 names
             };
@@ -151,9 +193,15 @@ mod tests {
             assert_eq!(names(Scope::ClosedToSharing).await, ["closed"]);
             assert_eq!(one(&db, &ids[2]).await.unwrap().unwrap().members, 1);
             assert_eq!(one(&db, &ids[0]).await.unwrap().unwrap().members, 0);
-            assert_eq!(effective_member_ids(&db, &ids[0]).await.unwrap(), std::slice::from_ref(&bob.id));
+            assert_eq!(
+                effective_member_ids(&db, &ids[0]).await.unwrap(),
+                std::slice::from_ref(&bob.id)
+            );
             let by_user = ids_by_user(&db, &[ada.id.clone(), bob.id.clone()]).await.unwrap();
-            assert_eq!((by_user.get(&ada.id), by_user.get(&bob.id)), (None, Some(&vec![ids[2].clone()])));
+            assert_eq!(
+                (by_user.get(&ada.id), by_user.get(&bob.id)),
+                (None, Some(&vec![ids[2].clone()]))
+            );
         }
     }
 }

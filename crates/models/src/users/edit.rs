@@ -96,11 +96,17 @@ mod tests {
                 ..AccountEdit::default()
             };
             let row = edit(&db, &ada.id, change).await.unwrap().unwrap();
-            assert_eq!((row.email.as_str(), row.role.as_str(), row.name.as_str()), ("new@example.com", "admin", "Ada"));
+            assert_eq!(
+                (row.email.as_str(), row.role.as_str(), row.name.as_str()),
+                ("new@example.com", "admin", "Ada")
+            );
             let after = auths::by_id(&db, &ada.id).await.unwrap().unwrap();
             assert_eq!(after.email.as_deref(), Some("new@example.com"));
             assert_eq!(after.session_stamp, before.session_stamp);
-            let change = AccountEdit { password_hash: Some("hash".into()), ..AccountEdit::default() };
+            let change = AccountEdit {
+                password_hash: Some("hash".into()),
+                ..AccountEdit::default()
+            };
             edit(&db, &ada.id, change).await.unwrap();
             let after = auths::by_id(&db, &ada.id).await.unwrap().unwrap();
             assert_eq!(after.password.as_deref(), Some("hash"));
@@ -113,7 +119,10 @@ mod tests {
         for db in databases().await {
             let (ada, bob) = (user(&db, "Ada").await, user(&db, "Bob").await);
             let writers = group(&db, "Writers").await;
-            groups::add_members(&db, &writers, &[ada.id.clone(), bob.id.clone()]).await.unwrap().unwrap();
+            groups::add_members(&db, &writers, &[ada.id.clone(), bob.id.clone()])
+                .await
+                .unwrap()
+                .unwrap();
             let key = api_keys::replace(&db, &ada.id).await.unwrap();
             for owner in [&ada.id, &bob.id] {
                 let chat = format!("chat-of-{owner}");

@@ -19,7 +19,14 @@ pub struct Listing<'a> {
 }
 
 /// Columns that clients may sort by; anything else gives the newest first.
-const ORDERS: &[&str] = &["name", "email", "created_at", "last_active_at", "updated_at", "role"];
+const ORDERS: &[&str] = &[
+    "name",
+    "email",
+    "created_at",
+    "last_active_at",
+    "updated_at",
+    "role",
+];
 
 /// One page of accounts and the number of all that match.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,20 +49,30 @@ pub async fn list(db: &Db, listing: &Listing<'_>) -> DbResult<UserPage> {
         args.extend(args![limit, skip]);
     }
     let rows = sql(text, args).all(db).await?;
-    Ok(UserPage { users: rows.iter().map(UserRow::from_row).collect::<DbResult<_>>()?, total })
+    Ok(UserPage {
+        users: rows.iter().map(UserRow::from_row).collect::<DbResult<_>>()?,
+        total,
+    })
 }
 
 fn condition(query: Option<&str>) -> (String, Vec<Arg>) {
-    let Some(query) = query.filter(|query| !query.is_empty()) else { return (String::new(), args![]) };
+    let Some(query) = query.filter(|query| !query.is_empty()) else {
+        return (String::new(), args![]);
+    };
     let pattern = format!("%{query}%");
-    ("WHERE (lower(name) LIKE lower(?) OR lower(email) LIKE lower(?))".to_owned(), args![&pattern, &pattern])
+    (
+        "WHERE (lower(name) LIKE lower(?) OR lower(email) LIKE lower(?))".to_owned(),
+        args![&pattern, &pattern],
+    )
 }
 
 /// The ORDER BY list. Ties are broken by age and address, so that pages do not overlap.
 fn order(listing: &Listing<'_>) -> (String, Vec<Arg>) {
     let direction = if listing.ascending { "ASC" } else { "DESC" };
     match listing.order_by {
-        Some(order) if ORDERS.contains(&order) => (format!("\"{order}\" {direction}, created_at, email"), args![]),
+        Some(order) if ORDERS.contains(&order) => {
+            (format!("\"{order}\" {direction}, created_at, email"), args![])
+        }
         Some(order) if order.starts_with("group_id:") => {
             let group = order.trim_start_matches("group_id:");
             let member = "CASE WHEN EXISTS (SELECT 1 FROM group_member m \
@@ -77,23 +94,64 @@ mod tests {
             for name in ["Cleo", "Ada", "Bert"] {
                 user(&db, name).await;
             }
-            let names = |page: &UserPage| page.users.iter().map(|user| user.name.clone()).collect::<Vec<_>>();
-            let by_name = Listing { order_by: Some("name"), ascending: true, ..Listing::default() };
+            let names = |page: &UserPage| {
+                page.users
+                    .iter()
+                    .map(|user| user.name.clone())
+                    .collect::<Vec<_>>()
+            };
+            let by_name = Listing {
+                order_by: Some("name"),
+                ascending: true,
+                ..Listing::default()
+            };
             let all = list(&db, &by_name).await.unwrap();
-            assert_eq!((names(&all), all.total), (vec!["Ada".into(), "Bert".into(), "Cleo".into()], 3));
-            let second = list(&db, &Listing { page: Some((2, 2)), ..by_name.clone() }).await.unwrap();
+            assert_eq!(
+                (names(&all), all.total),
+                (vec!["Ada".into(), "Bert".into(), "Cleo".into()], 3)
+            );
+            let second = list(
+                &db,
+                &Listing {
+                    page: Some((2, 2)),
+                    ..by_name.clone()
+                },
+            )
+            .await
+            .unwrap();
             assert_eq!((names(&second), second.total), (vec!["Cleo".to_owned()], 3));
-            let found = list(&db, &Listing { query: Some("BER"), ..Listing::default() }).await.unwrap();
+            let found = list(
+                &db,
+                &Listing {
+                    query: Some("BER"),
+                    ..Listing::default()
+                },
+            )
+            .await
+            .unwrap();
             assert_eq!((names(&found), found.total), (vec!["Bert".to_owned()], 1));
             // Unknown columns never reach the statement.
-            let odd = Listing { order_by: Some("password; DROP"), ..Listing::default() };
+            let odd = Listing {
+                order_by: Some("password; DROP"),
+                ..Listing::default()
+            };
             assert_eq!(list(&db, &odd).await.unwrap().total, 3);
             let bert = found.users[0].id.clone();
             let group = crate::testing::group(&db, "Writers").await;
-            crate::groups::add_members(&db, &group, &[bert]).await.unwrap().unwrap();
+            crate::groups::add_members(&db, &group, &[bert])
+                .await
+                .unwrap()
+                .unwrap();
             let order = format!("group_id:{group}");
-            let members = Listing { order_by: Some(&order), ascending: false, ..Listing::default() };
-            assert_eq!(names(&list(&db, &members).await.unwrap()), ["Bert", "Ada", "Cleo"]);
+            let members = Listing {
+                order_by: Some(&order),
+                ascending: false,
+                ..Listing::default()
+            };
+            assert_eq!(
+                names(&list(&db, &members).await.unwrap()),
+                ["Bert", "Ada", "Cleo"]
+            );
         }
     }
 }

@@ -10,7 +10,11 @@ use super::{UserRow, by_id, changed};
 
 async fn locked(tx: &mut Tx, id: &str) -> DbResult<Option<UserRow>> {
     // SQLite's write transaction is exclusive already.
-    let lock = if tx.db().dialect() == Dialect::Postgres { "WHERE id = ? FOR UPDATE" } else { "WHERE id = ?" };
+    let lock = if tx.db().dialect() == Dialect::Postgres {
+        "WHERE id = ? FOR UPDATE"
+    } else {
+        "WHERE id = ?"
+    };
     UserRow::find(&mut *tx, lock, args![id]).await
 }
 
@@ -21,7 +25,9 @@ async fn rewrite(
     change: impl FnOnce(&UserRow) -> Map<String, Value>,
 ) -> DbResult<Option<UserRow>> {
     let mut tx = db.begin().await?;
-    let Some(row) = locked(&mut tx, id).await? else { return Ok(None) };
+    let Some(row) = locked(&mut tx, id).await? else {
+        return Ok(None);
+    };
     let changes = Changes::new().set(column, Value::Object(change(&row)));
     UserRow::update(&mut tx, changes, "WHERE id = ?", args![id]).await?;
     tx.commit().await?;
@@ -39,7 +45,11 @@ fn patched(mut settings: Map<String, Value>, mut patch: Map<String, Value>) -> M
     let ui = patch.shift_remove("ui");
     settings.extend(patch);
     if let Some(Value::Object(changes)) = ui {
-        let mut ui = settings.get("ui").and_then(Value::as_object).cloned().unwrap_or_default();
+        let mut ui = settings
+            .get("ui")
+            .and_then(Value::as_object)
+            .cloned()
+            .unwrap_or_default();
         for (name, value) in changes {
             if value.is_null() {
                 ui.shift_remove(&name);
@@ -55,7 +65,12 @@ fn patched(mut settings: Map<String, Value>, mut patch: Map<String, Value>) -> M
 /// Adds fields to the free object `info`, replacing those of the same name.
 pub async fn merge_info(db: &Db, id: &str, fields: Map<String, Value>) -> DbResult<Option<UserRow>> {
     rewrite(db, id, "info", |row| {
-        let mut info = row.info.as_ref().and_then(Value::as_object).cloned().unwrap_or_default();
+        let mut info = row
+            .info
+            .as_ref()
+            .and_then(Value::as_object)
+            .cloned()
+            .unwrap_or_default();
         info.extend(fields);
         info
     })
@@ -77,13 +92,27 @@ mod tests {
     async fn settings_and_info_are_changed_field_by_field() {
         for db in databases().await {
             let ada = user(&db, "Ada").await.id;
-            patch_settings(&db, &ada, object(json!({"ui": {"a": 1, "b": 2}, "x": 1}))).await.unwrap();
-            let row = patch_settings(&db, &ada, object(json!({"ui": {"a": null, "c": 3}}))).await.unwrap().unwrap();
+            patch_settings(&db, &ada, object(json!({"ui": {"a": 1, "b": 2}, "x": 1})))
+                .await
+                .unwrap();
+            let row = patch_settings(&db, &ada, object(json!({"ui": {"a": null, "c": 3}})))
+                .await
+                .unwrap()
+                .unwrap();
             assert_eq!(row.settings_json(), Some(json!({"x": 1, "ui": {"b": 2, "c": 3}})));
-            let row = patch_settings(&db, &ada, object(json!({"ui": null, "x": null}))).await.unwrap().unwrap();
-            assert_eq!(row.settings_json(), Some(json!({"x": null, "ui": {"b": 2, "c": 3}})));
+            let row = patch_settings(&db, &ada, object(json!({"ui": null, "x": null})))
+                .await
+                .unwrap()
+                .unwrap();
+            assert_eq!(
+                row.settings_json(),
+                Some(json!({"x": null, "ui": {"b": 2, "c": 3}}))
+            );
             merge_info(&db, &ada, object(json!({"a": 1}))).await.unwrap();
-            let row = merge_info(&db, &ada, object(json!({"b": 2}))).await.unwrap().unwrap();
+            let row = merge_info(&db, &ada, object(json!({"b": 2})))
+                .await
+                .unwrap()
+                .unwrap();
             assert_eq!(row.info, Some(json!({"a": 1, "b": 2})));
             assert_eq!(merge_info(&db, "nobody", Map::new()).await.unwrap(), None);
         }

@@ -16,11 +16,23 @@ pub struct Kind {
 }
 
 /// Models that are switched on.
-pub const MODELS: Kind = Kind { resource: "model", table: "\"model\"", condition: "WHERE is_active" };
+pub const MODELS: Kind = Kind {
+    resource: "model",
+    table: "\"model\"",
+    condition: "WHERE is_active",
+};
 /// Knowledge bases.
-pub const KNOWLEDGE: Kind = Kind { resource: "knowledge", table: "\"knowledge\"", condition: "" };
+pub const KNOWLEDGE: Kind = Kind {
+    resource: "knowledge",
+    table: "\"knowledge\"",
+    condition: "",
+};
 /// Tools.
-pub const TOOLS: Kind = Kind { resource: "tool", table: "\"tool\"", condition: "" };
+pub const TOOLS: Kind = Kind {
+    resource: "tool",
+    table: "\"tool\"",
+    condition: "",
+};
 
 /// Id and name of an item.
 pub type Item = (String, Option<String>);
@@ -43,7 +55,8 @@ pub async fn reachable(
         .collect();
     let mut items = Vec::new();
     for row in &rows {
-        let (id, name, owner): (String, Option<String>, Option<String>) = (row.at(0)?, row.at(1)?, row.at(2)?);
+        let (id, name, owner): (String, Option<String>, Option<String>) =
+            (row.at(0)?, row.at(1)?, row.at(2)?);
         if owner.as_deref() == Some(user_id) || granted.contains(&id) {
             items.push((id, name));
         }
@@ -61,9 +74,12 @@ mod tests {
     async fn own_and_granted_items() {
         for db in databases().await {
             let ada = user(&db, "Ada").await.id;
-            for (id, owner, active) in
-                [("own", ada.as_str(), true), ("public", "x", true), ("private", "x", true), ("off", ada.as_str(), false)]
-            {
+            for (id, owner, active) in [
+                ("own", ada.as_str(), true),
+                ("public", "x", true),
+                ("private", "x", true),
+                ("off", ada.as_str(), false),
+            ] {
                 sql(
                     "INSERT INTO model (id, user_id, name, is_active, updated_at, params, meta) \
                      VALUES (?, ?, ?, ?, 1, '{}', '{}')",
@@ -74,13 +90,20 @@ mod tests {
                 .unwrap();
             }
             let mut tx = db.begin().await.unwrap();
-            grants::replace(&mut tx, "model", "public", &[Grant::public_read()]).await.unwrap();
+            grants::replace(&mut tx, "model", "public", &[Grant::public_read()])
+                .await
+                .unwrap();
             tx.commit().await.unwrap();
-            let (items, total) = reachable(&db, MODELS, &ada, &Membership::default()).await.unwrap();
+            let (items, total) = reachable(&db, MODELS, &ada, &Membership::default())
+                .await
+                .unwrap();
             let ids: Vec<&str> = items.iter().map(|(id, _)| id.as_str()).collect();
             assert_eq!((ids, total), (vec!["own", "public"], 3));
             for kind in [KNOWLEDGE, TOOLS] {
-                assert_eq!(reachable(&db, kind, &ada, &Membership::default()).await.unwrap(), (vec![], 0));
+                assert_eq!(
+                    reachable(&db, kind, &ada, &Membership::default()).await.unwrap(),
+                    (vec![], 0)
+                );
             }
         }
     }

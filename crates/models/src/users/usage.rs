@@ -72,8 +72,14 @@ pub async fn lifetime(db: &Db, user_id: &str) -> DbResult<Lifetime> {
         input(),
         output()
     );
-    let Some(row) = sql(text, args![user_id]).first(db).await? else { return Ok(Lifetime::default()) };
-    Ok(Lifetime { input_tokens: row.at(0)?, output_tokens: row.at(1)?, models_used: row.at(2)? })
+    let Some(row) = sql(text, args![user_id]).first(db).await? else {
+        return Ok(Lifetime::default());
+    };
+    Ok(Lifetime {
+        input_tokens: row.at(0)?,
+        output_tokens: row.at(1)?,
+        models_used: row.at(2)?,
+    })
 }
 
 /// Messages between two times (seconds, ends included).
@@ -103,8 +109,9 @@ pub async fn messages(db: &Db, user_id: &str, start: i64, end: i64) -> DbResult<
 pub async fn chats(db: &Db, user_id: &str) -> DbResult<ChatNumbers> {
     // `internal` is 1 on SQLite and `true` on PostgreSQL.
     let own = "c.user_id = ? AND COALESCE(CAST(c.meta->>'internal' AS TEXT), '') NOT IN ('1', 'true')";
-    let total: Option<i64> =
-        sql(format!("SELECT COUNT(*) FROM chat c WHERE {own}"), args![user_id]).scalar(db).await?;
+    let total: Option<i64> = sql(format!("SELECT COUNT(*) FROM chat c WHERE {own}"), args![user_id])
+        .scalar(db)
+        .await?;
     let text = format!(
         "SELECT CAST(COALESCE(MAX(active), 0) AS BIGINT) FROM (\
            SELECT SUM(gap) AS active FROM (\
@@ -117,15 +124,16 @@ pub async fn chats(db: &Db, user_id: &str) -> DbResult<ChatNumbers> {
          ) AS chats"
     );
     let longest: Option<i64> = sql(text, args![user_id]).scalar(db).await?;
-    Ok(ChatNumbers { total: total.unwrap_or(0), longest_seconds: longest.unwrap_or(0) })
+    Ok(ChatNumbers {
+        total: total.unwrap_or(0),
+        longest_seconds: longest.unwrap_or(0),
+    })
 }
 
 /// Output items and marks of the messages between two times that may name tools.
 pub async fn tool_traces(db: &Db, user_id: &str, start: i64, end: i64) -> DbResult<Vec<Value>> {
     let mentions = |column: &str| {
-        format!(
-            "CAST({column} AS TEXT) LIKE '%tool%' OR CAST({column} AS TEXT) LIKE '%function_call%'"
-        )
+        format!("CAST({column} AS TEXT) LIKE '%tool%' OR CAST({column} AS TEXT) LIKE '%function_call%'")
     };
     let text = format!(
         "SELECT output, meta FROM chat_message WHERE user_id = ? AND created_at >= ? AND created_at <= ? \
@@ -170,16 +178,52 @@ mod tests {
             }
             let call = json!([{"type": "function_call", "name": "clock"}]);
             message(&db, &ada, "a", 1_000, "user", Value::Null, Value::Null).await;
-            message(&db, &ada, "a", 1_060, "assistant", json!({"input_tokens": 3, "output_tokens": 4.0}), call.clone())
-                .await;
-            message(&db, &ada, "a", 9_000, "assistant", json!({"prompt_tokens": 5}), json!([])).await;
+            message(
+                &db,
+                &ada,
+                "a",
+                1_060,
+                "assistant",
+                json!({"input_tokens": 3, "output_tokens": 4.0}),
+                call.clone(),
+            )
+            .await;
+            message(
+                &db,
+                &ada,
+                "a",
+                9_000,
+                "assistant",
+                json!({"prompt_tokens": 5}),
+                json!([]),
+            )
+            .await;
             message(&db, &ada, "b", 1_000, "user", Value::Null, Value::Null).await;
             let all = lifetime(&db, &ada).await.unwrap();
-            assert_eq!(all, Lifetime { input_tokens: 8, output_tokens: 4, models_used: 1 });
-            assert_eq!(chats(&db, &ada).await.unwrap(), ChatNumbers { total: 1, longest_seconds: 60 });
+            assert_eq!(
+                all,
+                Lifetime {
+                    input_tokens: 8,
+                    output_tokens: 4,
+                    models_used: 1
+                }
+            );
+            assert_eq!(
+                chats(&db, &ada).await.unwrap(),
+                ChatNumbers {
+                    total: 1,
+                    longest_seconds: 60
+                }
+            );
             let some = messages(&db, &ada, 1_001, 2_000).await.unwrap();
-            assert_eq!((some.len(), some[0].input_tokens, some[0].output_tokens), (1, 3, 4));
-            assert_eq!(tool_traces(&db, &ada, 0, 10_000).await.unwrap().first(), Some(&call));
+            assert_eq!(
+                (some.len(), some[0].input_tokens, some[0].output_tokens),
+                (1, 3, 4)
+            );
+            assert_eq!(
+                tool_traces(&db, &ada, 0, 10_000).await.unwrap().first(),
+                Some(&call)
+            );
             assert_eq!(lifetime(&db, "nobody").await.unwrap(), Lifetime::default());
         }
     }

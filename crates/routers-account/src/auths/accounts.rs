@@ -57,7 +57,12 @@ pub(super) struct Newcomer {
 impl Newcomer {
     /// Without a picture.
     pub(super) fn new(name: &str, email: &str, password: &str) -> Self {
-        Self { name: name.into(), email: email.into(), password: password.into(), image: DEFAULT_IMAGE.into() }
+        Self {
+            name: name.into(),
+            email: email.into(),
+            password: password.into(),
+            image: DEFAULT_IMAGE.into(),
+        }
     }
 }
 
@@ -75,7 +80,12 @@ pub(super) async fn sign_up(
         // Better no account than one that can not sign in.
         refuse_second_factor(&caller, "password")?;
     }
-    let newcomer = Newcomer { name: form.name, email: form.email, password: form.password, image };
+    let newcomer = Newcomer {
+        name: form.name,
+        email: form.email,
+        password: form.password,
+        image,
+    };
     let user = create(&caller, newcomer).await?;
     open(&caller, &user, "password", None).await
 }
@@ -90,7 +100,11 @@ async fn refuse_closed(caller: &Caller<Public>) -> ApiResult<()> {
         (true, false) => form_shown || settings.initial_admin_signup,
         (false, any) => !any,
     };
-    if open { Ok(()) } else { Err(ApiError::forbidden(messages::ACCESS_PROHIBITED)) }
+    if open {
+        Ok(())
+    } else {
+        Err(ApiError::forbidden(messages::ACCESS_PROHIBITED))
+    }
 }
 
 async fn refuse_address<R: Role>(caller: &Caller<R>, email: &str) -> ApiResult<()> {
@@ -107,12 +121,14 @@ async fn refuse_address<R: Role>(caller: &Caller<R>, email: &str) -> ApiResult<(
 /// Whether the text begins like an address: something, `@`, and a domain with a dot inside.
 fn is_address(email: &str) -> bool {
     let dotted = |domain: &str| {
-        domain.char_indices().any(|(at, ch)| ch == '.' && at > 0 && at + 1 < domain.len())
+        domain
+            .char_indices()
+            .any(|(at, ch)| ch == '.' && at > 0 && at + 1 < domain.len())
     };
     email.ends_with("@localhost")
-        || email.split_once('@').is_some_and(|(name, rest)| {
-            !name.is_empty() && rest.split('@').next().is_some_and(dotted)
-        })
+        || email
+            .split_once('@')
+            .is_some_and(|(name, rest)| !name.is_empty() && rest.split('@').next().is_some_and(dotted))
 }
 
 fn picture<R: Role>(caller: &Caller<R>, image: Option<ImageUrl>) -> ApiResult<String> {
@@ -124,7 +140,11 @@ fn picture<R: Role>(caller: &Caller<R>, image: Option<ImageUrl>) -> ApiResult<St
 
 fn taken(error: DbError) -> ApiError {
     // Somebody else took the address since it was looked up.
-    if error.is_unique_violation() { ApiError::bad_request(messages::EMAIL_TAKEN) } else { error.into() }
+    if error.is_unique_violation() {
+        ApiError::bad_request(messages::EMAIL_TAKEN)
+    } else {
+        error.into()
+    }
 }
 
 /// Makes an account with the usual role and group; the very first one becomes administrator and closes sign-up.
@@ -155,7 +175,10 @@ async fn join_default_group<R: Role>(caller: &Caller<R>, user_id: &str) -> ApiRe
     if group.is_empty() {
         return Ok(());
     }
-    if groups::add_members(caller.db(), &group, &[user_id.to_owned()]).await?.is_err() {
+    if groups::add_members(caller.db(), &group, &[user_id.to_owned()])
+        .await?
+        .is_err()
+    {
         tracing::error!(%group, "DEFAULT_GROUP_ID names no group; choose another in the administration");
     }
     Ok(())
@@ -166,9 +189,9 @@ pub(super) async fn add(caller: Caller<Admin>, Body { form, .. }: Body<AddForm>)
     let app = caller.app();
     app.passwords.check(&form.password)?;
     let image = picture(&caller, form.profile_image_url)?;
-    let role = form.role.ok_or_else(|| {
-        ApiError::new(http::StatusCode::INTERNAL_SERVER_ERROR, ADD_FAILED)
-    })?;
+    let role = form
+        .role
+        .ok_or_else(|| ApiError::new(http::StatusCode::INTERNAL_SERVER_ERROR, ADD_FAILED))?;
     let new = NewUser {
         name: form.name,
         email: form.email,
@@ -191,9 +214,13 @@ pub(super) async fn add(caller: Caller<Admin>, Body { form, .. }: Body<AddForm>)
 /// A session for the new account, which the administrator may hand on. It does not say how it was opened.
 async fn token_for(caller: &Caller<Admin>, user_id: &str) -> ApiResult<String> {
     let app = caller.app();
-    let stamp = auths::by_id(caller.db(), user_id).await?.and_then(|auth| auth.session_stamp);
-    let lifetime = oui_access::tokens::parse_duration(&app.config.get(&keys::JWT_EXPIRES_IN))
-        .ok_or_else(|| ApiError::internal("JWT_EXPIRES_IN is no duration; use a text such as 4w, 12h or -1"))?;
+    let stamp = auths::by_id(caller.db(), user_id)
+        .await?
+        .and_then(|auth| auth.session_stamp);
+    let lifetime =
+        oui_access::tokens::parse_duration(&app.config.get(&keys::JWT_EXPIRES_IN)).ok_or_else(|| {
+            ApiError::internal("JWT_EXPIRES_IN is no duration; use a text such as 4w, 12h or -1")
+        })?;
     let claims = Claims {
         id: user_id.to_owned(),
         typ: Some("session".into()),

@@ -21,7 +21,12 @@ const MFA_NEEDS_PERSON: &str = "A human administrator session is required to cha
 
 static PAGE: &[Setting] = &[
     Setting::read_by("ENABLE_MFA", auth::ENABLE_MFA.meta(), strict_switch).kept(),
-    Setting::read_by("MFA_ALLOW_OAUTH_BYPASS", auth::MFA_ALLOW_OAUTH_BYPASS.meta(), strict_switch).kept(),
+    Setting::read_by(
+        "MFA_ALLOW_OAUTH_BYPASS",
+        auth::MFA_ALLOW_OAUTH_BYPASS.meta(),
+        strict_switch,
+    )
+    .kept(),
     Setting::read_by(
         "MFA_ALLOW_TRUSTED_HEADER_BYPASS",
         auth::MFA_ALLOW_TRUSTED_HEADER_BYPASS.meta(),
@@ -38,40 +43,90 @@ static PAGE: &[Setting] = &[
         "ENABLE_API_KEYS_ENDPOINT_RESTRICTIONS",
         auth::ENABLE_API_KEYS_ENDPOINT_RESTRICTIONS.meta(),
     ),
-    Setting::of::<String>("API_KEYS_ALLOWED_ENDPOINTS", auth::API_KEYS_ALLOWED_ENDPOINTS.meta()),
+    Setting::of::<String>(
+        "API_KEYS_ALLOWED_ENDPOINTS",
+        auth::API_KEYS_ALLOWED_ENDPOINTS.meta(),
+    ),
     Setting::of::<String>("DEFAULT_USER_ROLE", ui::DEFAULT_USER_ROLE.meta()),
     Setting::of::<String>("DEFAULT_GROUP_ID", ui::DEFAULT_GROUP_ID.meta()),
-    Setting::read_by("DEFAULT_INTERFACE_SETTINGS", ui::DEFAULT_INTERFACE_SETTINGS.meta(), object)
-        .or(Literal::Object),
+    Setting::read_by(
+        "DEFAULT_INTERFACE_SETTINGS",
+        ui::DEFAULT_INTERFACE_SETTINGS.meta(),
+        object,
+    )
+    .or(Literal::Object),
     Setting::read_by("I18N", ui::I18N.meta(), translations).kept(),
     Setting::of::<String>("JWT_EXPIRES_IN", auth::JWT_EXPIRES_IN.meta()),
     Setting::of::<bool>("ENABLE_COMMUNITY_SHARING", ui::ENABLE_COMMUNITY_SHARING.meta()),
     Setting::of::<bool>("ENABLE_MESSAGE_RATING", ui::ENABLE_MESSAGE_RATING.meta()),
     Setting::of::<bool>("ENABLE_FOLDERS", features::ENABLE_FOLDERS.meta()),
-    Setting::read_by("FOLDER_MAX_FILE_COUNT", features::FOLDER_MAX_FILE_COUNT.meta(), limit)
-        .or(Literal::Text("")),
-    Setting::read_by("AUTOMATION_MAX_COUNT", features::AUTOMATION_MAX_COUNT.meta(), limit).or(Literal::Text("")),
-    Setting::read_by("AUTOMATION_MIN_INTERVAL", features::AUTOMATION_MIN_INTERVAL.meta(), limit)
-        .or(Literal::Text("")),
+    Setting::read_by(
+        "FOLDER_MAX_FILE_COUNT",
+        features::FOLDER_MAX_FILE_COUNT.meta(),
+        limit,
+    )
+    .or(Literal::Text("")),
+    Setting::read_by(
+        "AUTOMATION_MAX_COUNT",
+        features::AUTOMATION_MAX_COUNT.meta(),
+        limit,
+    )
+    .or(Literal::Text("")),
+    Setting::read_by(
+        "AUTOMATION_MIN_INTERVAL",
+        features::AUTOMATION_MIN_INTERVAL.meta(),
+        limit,
+    )
+    .or(Literal::Text("")),
     Setting::of::<bool>("ENABLE_AUTOMATIONS", features::ENABLE_AUTOMATIONS.meta()),
     Setting::of::<bool>("ENABLE_CHANNELS", channels::ENABLE_CHANNELS.meta()),
-    Setting::of::<bool>("ENABLE_ENCRYPTED_CHANNELS", channels::ENABLE_ENCRYPTED_CHANNELS.meta()).kept(),
+    Setting::of::<bool>(
+        "ENABLE_ENCRYPTED_CHANNELS",
+        channels::ENABLE_ENCRYPTED_CHANNELS.meta(),
+    )
+    .kept(),
     Setting::of::<bool>("ENABLE_APPS", channels::ENABLE_APPS.meta()).kept(),
-    Setting::of::<String>("CHANNEL_MODEL_RESPONSE_MODE", channels::CHANNEL_MODEL_RESPONSE_MODE.meta())
-        .or(Literal::Text("thread")),
+    Setting::of::<String>(
+        "CHANNEL_MODEL_RESPONSE_MODE",
+        channels::CHANNEL_MODEL_RESPONSE_MODE.meta(),
+    )
+    .or(Literal::Text("thread")),
     Setting::of::<bool>("ENABLE_CALENDAR", features::ENABLE_CALENDAR.meta()),
     Setting::of::<bool>("ENABLE_MEMORIES", features::ENABLE_MEMORIES.meta()),
-    Setting::of::<bool>("ENABLE_MEMORY_SYSTEM_CONTEXT", features::ENABLE_MEMORY_SYSTEM_CONTEXT.meta()),
-    Setting::of::<bool>("ENABLE_SKILL_LAZY_LOADING", features::ENABLE_SKILL_LAZY_LOADING.meta()).kept(),
-    Setting::read_by("SKILL_CONTENT_MAX_CHARS", features::SKILL_CONTENT_MAX_CHARS.meta(), positive).kept(),
-    Setting::read_by("SKILL_PREVIEW_MAX_CHARS", features::SKILL_PREVIEW_MAX_CHARS.meta(), positive).kept(),
+    Setting::of::<bool>(
+        "ENABLE_MEMORY_SYSTEM_CONTEXT",
+        features::ENABLE_MEMORY_SYSTEM_CONTEXT.meta(),
+    ),
+    Setting::of::<bool>(
+        "ENABLE_SKILL_LAZY_LOADING",
+        features::ENABLE_SKILL_LAZY_LOADING.meta(),
+    )
+    .kept(),
+    Setting::read_by(
+        "SKILL_CONTENT_MAX_CHARS",
+        features::SKILL_CONTENT_MAX_CHARS.meta(),
+        positive,
+    )
+    .kept(),
+    Setting::read_by(
+        "SKILL_PREVIEW_MAX_CHARS",
+        features::SKILL_PREVIEW_MAX_CHARS.meta(),
+        positive,
+    )
+    .kept(),
     Setting::of::<bool>("ENABLE_NOTES", features::ENABLE_NOTES.meta()),
     Setting::of::<bool>("ENABLE_USER_WEBHOOKS", ui::ENABLE_USER_WEBHOOKS.meta()),
     Setting::of::<bool>("ENABLE_USER_STATUS", user_keys::ENABLE_USER_STATUS.meta()),
-    Setting::of::<Option<String>>("PENDING_USER_OVERLAY_TITLE", ui::PENDING_USER_OVERLAY_TITLE.meta())
-        .or(Literal::Null),
-    Setting::of::<Option<String>>("PENDING_USER_OVERLAY_CONTENT", ui::PENDING_USER_OVERLAY_CONTENT.meta())
-        .or(Literal::Null),
+    Setting::of::<Option<String>>(
+        "PENDING_USER_OVERLAY_TITLE",
+        ui::PENDING_USER_OVERLAY_TITLE.meta(),
+    )
+    .or(Literal::Null),
+    Setting::of::<Option<String>>(
+        "PENDING_USER_OVERLAY_CONTENT",
+        ui::PENDING_USER_OVERLAY_CONTENT.meta(),
+    )
+    .or(Literal::Null),
     Setting::of::<Option<String>>("RESPONSE_WATERMARK", ui::RESPONSE_WATERMARK.meta()).or(Literal::Null),
 ];
 
@@ -94,7 +149,9 @@ fn is_duration(text: &str) -> bool {
     if text == "-1" || text == "0" {
         return true;
     }
-    let unit = ["ms", "s", "m", "h", "d", "w"].into_iter().find_map(|unit| text.strip_suffix(unit));
+    let unit = ["ms", "s", "m", "h", "d", "w"]
+        .into_iter()
+        .find_map(|unit| text.strip_suffix(unit));
     unit.is_some_and(|number| {
         let number = number.strip_prefix('-').unwrap_or(number);
         let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
@@ -114,7 +171,9 @@ fn strict_switch(input: &Value, issues: &mut Issues) -> Option<Value> {
 }
 
 fn object(input: &Value, issues: &mut Issues) -> Option<Value> {
-    Some(Value::Object(Option::<Map<String, Value>>::parse(input, issues)?.unwrap_or_default()))
+    Some(Value::Object(
+        Option::<Map<String, Value>>::parse(input, issues)?.unwrap_or_default(),
+    ))
 }
 
 /// A limit: a number, as text too; nothing and zero mean none, which is stored as empty text.
@@ -129,7 +188,12 @@ fn positive(input: &Value, issues: &mut Issues) -> Option<Value> {
         Some(number) if number > 0 => Some(json!(number)),
         None if input.is_null() => Some(Value::Null),
         Some(_) => {
-            issues.push_ctx("greater_than", "Input should be greater than 0", input, json!({ "gt": 0 }));
+            issues.push_ctx(
+                "greater_than",
+                "Input should be greater than 0",
+                input,
+                json!({ "gt": 0 }),
+            );
             None
         }
         None => {
@@ -147,7 +211,12 @@ fn translations(input: &Value, issues: &mut Issues) -> Option<Value> {
     match cleaned(input) {
         Ok(texts) => Some(Value::Object(texts)),
         Err(problem) => {
-            issues.push_ctx("value_error", format!("Value error, {problem}"), input, json!({ "error": {} }));
+            issues.push_ctx(
+                "value_error",
+                format!("Value error, {problem}"),
+                input,
+                json!({ "error": {} }),
+            );
             None
         }
     }
@@ -161,7 +230,9 @@ fn cleaned(input: &Value) -> Result<Map<String, Value>, String> {
         if bad(language) {
             return Err(format!("Invalid language: {language}"));
         }
-        let texts = texts.as_object().ok_or_else(|| format!("Invalid language: {language}"))?;
+        let texts = texts
+            .as_object()
+            .ok_or_else(|| format!("Invalid language: {language}"))?;
         let mut kept = Map::new();
         for (key, text) in texts {
             let Some(text) = text.as_str().filter(|_| !bad(key)) else {
@@ -171,7 +242,9 @@ fn cleaned(input: &Value) -> Result<Map<String, Value>, String> {
                 continue;
             }
             if placeholders(key) != placeholders(text) {
-                return Err(format!("Interpolation placeholders do not match: {language}: {key}"));
+                return Err(format!(
+                    "Interpolation placeholders do not match: {language}: {key}"
+                ));
             }
             kept.insert(key.clone(), text.into());
         }
@@ -185,10 +258,12 @@ fn cleaned(input: &Value) -> Result<Map<String, Value>, String> {
 /// Names filled in by `{{name}}`, `{{- name}}` and `{{name, format}}`.
 fn placeholders(text: &str) -> HashSet<String> {
     #[expect(clippy::expect_used, reason = "the pattern is a constant; a test compiles it")]
-    static PATTERN: LazyLock<Regex> = LazyLock::new(|| {
-        Regex::new(r"\{\{\s*-?\s*([^},]+)(?:,[^}]+)?\s*\}\}").expect("a pattern")
-    });
-    PATTERN.captures_iter(text).map(|found| found[1].trim().to_owned()).collect()
+    static PATTERN: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"\{\{\s*-?\s*([^},]+)(?:,[^}]+)?\s*\}\}").expect("a pattern"));
+    PATTERN
+        .captures_iter(text)
+        .map(|found| found[1].trim().to_owned())
+        .collect()
 }
 
 pub(super) async fn show(caller: Caller<Admin>) -> Json<Map<String, Value>> {
@@ -218,7 +293,11 @@ pub(super) async fn save(
 /// Whether the rules of the second factor change, which ends every session. Only a person may do that, and only
 /// towards what this server can enforce.
 fn changes_second_factor(caller: &Caller<Admin>, changes: &BTreeMap<String, Value>) -> ApiResult<bool> {
-    let keys = [&auth::ENABLE_MFA, &auth::MFA_ALLOW_OAUTH_BYPASS, &auth::MFA_ALLOW_TRUSTED_HEADER_BYPASS];
+    let keys = [
+        &auth::ENABLE_MFA,
+        &auth::MFA_ALLOW_OAUTH_BYPASS,
+        &auth::MFA_ALLOW_TRUSTED_HEADER_BYPASS,
+    ];
     let sent: Vec<_> = keys
         .into_iter()
         .filter_map(|key| Some((key, changes.get(key.path())?.as_bool()?)))
@@ -265,13 +344,21 @@ mod tests {
     #[test]
     fn translations_must_fill_in_the_same_values() {
         let good = json!({"de": {"Hi {{name}}": "Hallo {{ name }}", "Empty": " "}, "fr": {"A": ""}});
-        assert_eq!(cleaned(&good).unwrap(), *json!({"de": {"Hi {{name}}": "Hallo {{ name }}"}}).as_object().unwrap());
+        assert_eq!(
+            cleaned(&good).unwrap(),
+            *json!({"de": {"Hi {{name}}": "Hallo {{ name }}"}})
+                .as_object()
+                .unwrap()
+        );
         let odd = cleaned(&json!({"de": {"Hi {{name}}": "Hallo"}})).unwrap_err();
         assert_eq!(odd, "Interpolation placeholders do not match: de: Hi {{name}}");
         assert!(cleaned(&json!({"__proto__": {}})).is_err());
         assert!(cleaned(&json!({"de": {"a": 1}})).is_err());
         assert!(cleaned(&Value::Null).is_err());
-        assert_eq!(placeholders("{{count, number}} {{- raw }}"), HashSet::from(["count".into(), "raw".into()]));
+        assert_eq!(
+            placeholders("{{count, number}} {{- raw }}"),
+            HashSet::from(["count".into(), "raw".into()])
+        );
     }
 
     #[test]

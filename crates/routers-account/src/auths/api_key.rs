@@ -23,7 +23,9 @@ pub(super) async fn show(caller: Caller<Authenticated>) -> ApiResult<Json<Value>
 
 pub(super) async fn replace(caller: Caller<Authenticated>) -> ApiResult<Json<Value>> {
     demand(&caller).await?;
-    Ok(Json(json!({ "api_key": api_keys::replace(caller.db(), caller.id()).await? })))
+    Ok(Json(
+        json!({ "api_key": api_keys::replace(caller.db(), caller.id()).await? }),
+    ))
 }
 
 pub(super) async fn remove(caller: Caller<Authenticated>) -> ApiResult<Json<bool>> {

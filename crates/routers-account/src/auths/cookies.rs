@@ -46,7 +46,10 @@ pub(super) fn ended(now: i64, oauth: bool) -> ApiResult<Vec<HeaderValue>> {
         .copied()
         .chain(oauth)
         .map(|name| {
-            let text = format!("{name}=\"\"; expires={}; Max-Age=0; Path=/; SameSite=lax", http_date(now));
+            let text = format!(
+                "{name}=\"\"; expires={}; Max-Age=0; Path=/; SameSite=lax",
+                http_date(now)
+            );
             HeaderValue::try_from(text).map_err(ApiError::internal)
         })
         .collect()
@@ -69,20 +72,38 @@ mod tests {
 
     #[test]
     fn attributes_stand_in_the_order_of_the_reference() {
-        let cookie = SessionCookie { token: "t", expires: Some(0), max_age: Some(60) };
+        let cookie = SessionCookie {
+            token: "t",
+            expires: Some(0),
+            max_age: Some(60),
+        };
         assert_eq!(
             cookie.header(&auth(&[])).unwrap(),
             "token=t; expires=Thu, 01 Jan 1970 00:00:00 GMT; HttpOnly; Max-Age=60; Path=/; SameSite=lax"
         );
-        let secure = auth(&[("WEBUI_AUTH_COOKIE_SECURE", "true"), ("WEBUI_AUTH_COOKIE_SAME_SITE", "strict")]);
-        let endless = SessionCookie { token: "t", expires: None, max_age: None };
-        assert_eq!(endless.header(&secure).unwrap(), "token=t; HttpOnly; Path=/; SameSite=strict; Secure");
+        let secure = auth(&[
+            ("WEBUI_AUTH_COOKIE_SECURE", "true"),
+            ("WEBUI_AUTH_COOKIE_SAME_SITE", "strict"),
+        ]);
+        let endless = SessionCookie {
+            token: "t",
+            expires: None,
+            max_age: None,
+        };
+        assert_eq!(
+            endless.header(&secure).unwrap(),
+            "token=t; HttpOnly; Path=/; SameSite=strict; Secure"
+        );
     }
 
     #[test]
     fn signing_out_takes_the_oauth_session_along() {
         assert_eq!(ended(0, false).unwrap().len(), 4);
         let last = ended(0, true).unwrap().pop().unwrap();
-        assert!(last.to_str().unwrap().starts_with("oauth_session_id=\"\"; expires=Thu, 01 Jan 1970"));
+        assert!(
+            last.to_str()
+                .unwrap()
+                .starts_with("oauth_session_id=\"\"; expires=Thu, 01 Jan 1970")
+        );
     }
 }

@@ -15,8 +15,10 @@ static SERVER: &[Setting] = &[
     Setting::of::<String>("label", ldap::LDAP_SERVER_LABEL.meta()),
     Setting::of::<String>("host", ldap::LDAP_SERVER_HOST.meta()),
     Setting::of::<Option<i64>>("port", ldap::LDAP_SERVER_PORT.meta()).or(Literal::Null),
-    Setting::of::<String>("attribute_for_mail", ldap::LDAP_ATTRIBUTE_FOR_MAIL.meta()).or(Literal::Text("mail")),
-    Setting::of::<String>("default_email_domain", ldap::LDAP_DEFAULT_EMAIL_DOMAIN.meta()).or(Literal::Text("")),
+    Setting::of::<String>("attribute_for_mail", ldap::LDAP_ATTRIBUTE_FOR_MAIL.meta())
+        .or(Literal::Text("mail")),
+    Setting::of::<String>("default_email_domain", ldap::LDAP_DEFAULT_EMAIL_DOMAIN.meta())
+        .or(Literal::Text("")),
     Setting::of::<String>("attribute_for_username", ldap::LDAP_ATTRIBUTE_FOR_USERNAME.meta())
         .or(Literal::Text("uid")),
     Setting::of::<String>("app_dn", ldap::LDAP_APP_DN.meta()),
@@ -27,8 +29,11 @@ static SERVER: &[Setting] = &[
     Setting::of::<Option<String>>("certificate_path", ldap::LDAP_CA_CERT_FILE.meta()).or(Literal::Null),
     Setting::of::<bool>("validate_cert", ldap::LDAP_VALIDATE_CERT.meta()).or(Literal::Bool(true)),
     Setting::of::<Option<String>>("ciphers", ldap::LDAP_CIPHERS.meta()).or(Literal::Text("ALL")),
-    Setting::of::<bool>("enable_group_management", ldap::ENABLE_LDAP_GROUP_MANAGEMENT.meta())
-        .or(Literal::Bool(false)),
+    Setting::of::<bool>(
+        "enable_group_management",
+        ldap::ENABLE_LDAP_GROUP_MANAGEMENT.meta(),
+    )
+    .or(Literal::Bool(false)),
     Setting::of::<bool>("enable_group_creation", ldap::ENABLE_LDAP_GROUP_CREATION.meta())
         .or(Literal::Bool(false)),
     Setting::of::<String>("attribute_for_groups", ldap::LDAP_ATTRIBUTE_FOR_GROUPS.meta())
@@ -59,7 +64,12 @@ pub(super) async fn save(
     AnyJson(body): AnyJson,
 ) -> ApiResult<Json<Map<String, Value>>> {
     let changes = settings::read(SERVER, &body)?;
-    let text = |key: &oui_config::Meta| changes.get(key.path()).and_then(Value::as_str).unwrap_or_default();
+    let text = |key: &oui_config::Meta| {
+        changes
+            .get(key.path())
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    };
     let empty = |name: &str| ApiError::bad_request(format!("Required field {name} is empty"));
     for (name, key) in REQUIRED {
         if text(key).is_empty() {

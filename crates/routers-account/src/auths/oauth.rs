@@ -68,7 +68,10 @@ static PAGE: &[Setting] = page! {
 fn list(input: &Value, issues: &mut Issues) -> Option<Value> {
     let text = Option::<String>::parse(input, issues)?;
     Some(text.map_or(Value::Null, |text| {
-        text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect::<Value>()
+        text.split(',')
+            .map(str::trim)
+            .filter(|item| !item.is_empty())
+            .collect::<Value>()
     }))
 }
 
@@ -90,12 +93,17 @@ pub(super) async fn show(caller: Caller<Admin>) -> Json<Map<String, Value>> {
             // Group names and patterns may hold commas.
             Value::from(value.to_string())
         } else {
-            let texts: Vec<String> =
-                items.iter().map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned)).collect();
+            let texts: Vec<String> = items
+                .iter()
+                .map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned))
+                .collect();
             Value::from(texts.join(","))
         };
     }
-    page.insert("ENABLE_OAUTH_PERSISTENT_CONFIG".into(), json!(app.settings.persistence.oauth));
+    page.insert(
+        "ENABLE_OAUTH_PERSISTENT_CONFIG".into(),
+        json!(app.settings.persistence.oauth),
+    );
     Json(page)
 }
 

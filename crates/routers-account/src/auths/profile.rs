@@ -59,7 +59,10 @@ pub(super) async fn update_profile(
     Body { form, .. }: Body<ProfileForm>,
 ) -> ApiResult<Json<Value>> {
     let changes = Changes::new()
-        .set("profile_image_url", form.profile_image_url.admit(&caller.app().settings.access)?)
+        .set(
+            "profile_image_url",
+            form.profile_image_url.admit(&caller.app().settings.access)?,
+        )
         .set("name", form.name)
         .set("bio", form.bio)
         .set("gender", form.gender)
@@ -73,7 +76,12 @@ pub(super) async fn update_timezone(
     caller: Caller<Authenticated>,
     Body { form, .. }: Body<TimezoneForm>,
 ) -> ApiResult<Json<Value>> {
-    users::update(caller.db(), caller.id(), Changes::new().set("timezone", form.timezone)).await?;
+    users::update(
+        caller.db(),
+        caller.id(),
+        Changes::new().set("timezone", form.timezone),
+    )
+    .await?;
     Ok(Json(json!({ "status": true })))
 }
 

@@ -35,7 +35,9 @@ pub(super) async fn open(
     proof: Option<&AuthRow>,
 ) -> ApiResult<Response> {
     let app = caller.app();
-    let current = auths::by_id(caller.db(), &user.id).await?.filter(|auth| auth.active == Some(true));
+    let current = auths::by_id(caller.db(), &user.id)
+        .await?
+        .filter(|auth| auth.active == Some(true));
     let current = current.ok_or_else(|| ApiError::unauthorized(messages::INVALID_AUTHENTICATION))?;
     if proof.is_some_and(|p| p.session_stamp != current.session_stamp || p.password != current.password) {
         return Err(ApiError::conflict(messages::AUTHENTICATION_CHANGED));
@@ -50,7 +52,12 @@ pub(super) async fn open(
     let account = account.ok_or_else(|| ApiError::unauthorized(messages::INVALID_AUTHENTICATION))?;
     let (token, expires_at) = app.auth.open_session(&account, method)?;
     let max_age = expires_at.map(|at| at - app.clock.seconds());
-    let cookie = SessionCookie { token: &token, expires: None, max_age }.header(&app.settings.auth)?;
+    let cookie = SessionCookie {
+        token: &token,
+        expires: None,
+        max_age,
+    }
+    .header(&app.settings.auth)?;
     let user = &account.user;
     let body = json!({
         "token": token,
@@ -73,7 +80,12 @@ pub(super) async fn show(caller: Caller<Human>) -> ApiResult<Response> {
     };
     let app = caller.app();
     let max_age = claims.exp.map(|at| at - app.clock.seconds());
-    let cookie = SessionCookie { token, expires: claims.exp, max_age }.header(&app.settings.auth)?;
+    let cookie = SessionCookie {
+        token,
+        expires: claims.exp,
+        max_age,
+    }
+    .header(&app.settings.auth)?;
     let user = caller.user();
     let body = json!({
         "token": token,
@@ -114,5 +126,9 @@ pub(super) async fn sign_out(caller: Caller<Public>, headers: HeaderMap) -> ApiR
 fn next_page(caller: &Caller<Public>, by_oauth: bool) -> Option<String> {
     let app = caller.app();
     let service = app.config.get(&oauth::OPENID_END_SESSION_ENDPOINT);
-    if by_oauth && !service.is_empty() { Some(service) } else { app.settings.auth.signout_redirect.clone() }
+    if by_oauth && !service.is_empty() {
+        Some(service)
+    } else {
+        app.settings.auth.signout_redirect.clone()
+    }
 }

@@ -68,11 +68,18 @@ fn refused() -> ApiError {
 
 async fn by_password(caller: &Caller<Public>, form: &SigninForm) -> ApiResult<(UserRow, AuthRow)> {
     let tries = caller.app().memo::<Tries>();
-    let limiter = tries.0.get_or_init(|| RateLimiter::new(MAX_TRIES, WINDOW, caller.app().clock.clone()));
+    let limiter = tries
+        .0
+        .get_or_init(|| RateLimiter::new(MAX_TRIES, WINDOW, caller.app().clock.clone()));
     if limiter.is_limited(&form.email) {
-        return Err(ApiError::new(http::StatusCode::TOO_MANY_REQUESTS, messages::RATE_LIMIT_EXCEEDED));
+        return Err(ApiError::new(
+            http::StatusCode::TOO_MANY_REQUESTS,
+            messages::RATE_LIMIT_EXCEEDED,
+        ));
     }
-    check_password(caller.db(), &form.email, &form.password).await?.ok_or_else(refused)
+    check_password(caller.db(), &form.email, &form.password)
+        .await?
+        .ok_or_else(refused)
 }
 
 /// The account with this address if the password is its own. A refusal takes as long as an admission.
@@ -83,7 +90,9 @@ pub(super) async fn check_password(
 ) -> ApiResult<Option<(UserRow, AuthRow)>> {
     let user = users::by_email(db, email).await?;
     let auth = match &user {
-        Some(user) => auths::by_id(db, &user.id).await?.filter(|auth| auth.active == Some(true)),
+        Some(user) => auths::by_id(db, &user.id)
+            .await?
+            .filter(|auth| auth.active == Some(true)),
         None => None,
     };
     let (Some(user), Some(auth)) = (user, auth) else {
@@ -103,17 +112,25 @@ async fn without_auth(caller: &Caller<Public>) -> ApiResult<(UserRow, AuthRow)> 
         }
         create(caller, Newcomer::new("User", email, password)).await?;
     }
-    check_password(caller.db(), email, password).await?.ok_or_else(refused)
+    check_password(caller.db(), email, password)
+        .await?
+        .ok_or_else(refused)
 }
 
 /// The account that the proxy names, made at its first visit; groups and role follow the proxy's headers.
 async fn by_trusted_header(caller: &Caller<Public>, headers: &HeaderMap, name: &str) -> ApiResult<UserRow> {
     let settings = &caller.app().settings.auth;
-    let email = header(headers, name).ok_or_else(|| ApiError::bad_request(messages::INVALID_TRUSTED_HEADER))?;
+    let email =
+        header(headers, name).ok_or_else(|| ApiError::bad_request(messages::INVALID_TRUSTED_HEADER))?;
     let email = email.to_lowercase();
     if users::by_email(caller.db(), &email).await?.is_none() {
-        let shown = settings.trusted_name_header.as_deref().and_then(|name| header(headers, name));
-        let shown = percent_decode_str(&shown.unwrap_or_else(|| email.clone())).decode_utf8_lossy().into_owned();
+        let shown = settings
+            .trusted_name_header
+            .as_deref()
+            .and_then(|name| header(headers, name));
+        let shown = percent_decode_str(&shown.unwrap_or_else(|| email.clone()))
+            .decode_utf8_lossy()
+            .into_owned();
         match create(caller, Newcomer::new(&shown, &email, &ids::uuid())).await {
             // Another request of the same visitor was faster.
             Err(_) if users::by_email(caller.db(), &email).await?.is_some() => {}
@@ -121,19 +138,28 @@ async fn by_trusted_header(caller: &Caller<Public>, headers: &HeaderMap, name: &
         }
     }
     let user = users::by_email(caller.db(), &email).await?.ok_or_else(refused)?;
-    auths::by_id(caller.db(), &user.id).await?.filter(|auth| auth.active == Some(true)).ok_or_else(refused)?;
+    auths::by_id(caller.db(), &user.id)
+        .await?
+        .filter(|auth| auth.active == Some(true))
+        .ok_or_else(refused)?;
     if let Some(header_name) = &settings.trusted_groups_header {
         follow_groups(caller, &user, header(headers, header_name).unwrap_or_default()).await?;
     }
     match &settings.trusted_role_header {
-        Some(header_name) => follow_role(caller, user, header(headers, header_name).unwrap_or_default()).await,
+        Some(header_name) => {
+            follow_role(caller, user, header(headers, header_name).unwrap_or_default()).await
+        }
         None => Ok(user),
     }
 }
 
 async fn follow_groups(caller: &Caller<Public>, user: &UserRow, names: String) -> ApiResult<()> {
-    let names: Vec<String> =
-        names.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    let names: Vec<String> = names
+        .split(',')
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect();
     if !names.is_empty() && groups::set_by_names(caller.db(), &user.id, &names).await? {
         caller.app().emitter.disconnect_user(&user.id, true).await;
     }
@@ -157,5 +183,7 @@ async fn follow_role(caller: &Caller<Public>, user: UserRow, role: String) -> Ap
 }
 
 fn header(headers: &HeaderMap, name: &str) -> Option<String> {
-    headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+    headers
+        .get(name)
+        .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
 }

@@ -30,11 +30,15 @@ fn prohibited() -> ApiError {
 }
 
 async fn is_owner(caller: &Caller<Admin>, user_id: &str) -> ApiResult<bool> {
-    Ok(users::first(caller.db()).await?.is_some_and(|first| first.id == user_id))
+    Ok(users::first(caller.db())
+        .await?
+        .is_some_and(|first| first.id == user_id))
 }
 
 pub(super) async fn show(caller: Caller<Admin>, Path(user_id): Path<String>) -> ApiResult<Json<Value>> {
-    let user = users::by_id(caller.db(), &user_id).await?.ok_or_else(unknown_user)?;
+    let user = users::by_id(caller.db(), &user_id)
+        .await?
+        .ok_or_else(unknown_user)?;
     Ok(Json(with_presence(caller.db(), &user, user.to_json()).await?))
 }
 
@@ -50,7 +54,9 @@ pub(super) async fn update(
         }
     }
     let app = caller.app();
-    let before = users::by_id(caller.db(), &user_id).await?.ok_or_else(unknown_user)?;
+    let before = users::by_id(caller.db(), &user_id)
+        .await?
+        .ok_or_else(unknown_user)?;
     if let Some(email) = form.email.as_deref().map(str::to_lowercase)
         && email != before.email
         && users::by_email(caller.db(), &email).await?.is_some()
@@ -64,7 +70,10 @@ pub(super) async fn update(
         }
         None => None,
     };
-    let image = form.profile_image_url.map(|image| image.0.admit(&app.settings.access)).transpose()?;
+    let image = form
+        .profile_image_url
+        .map(|image| image.0.admit(&app.settings.access))
+        .transpose()?;
     let ends_sessions = password_hash.is_some();
     let change = AccountEdit {
         role: form.role,
@@ -73,7 +82,10 @@ pub(super) async fn update(
         profile_image_url: image,
         password_hash,
     };
-    let after = edit::edit(caller.db(), &user_id, change).await.map_err(taken)?.ok_or_else(unknown_user)?;
+    let after = edit::edit(caller.db(), &user_id, change)
+        .await
+        .map_err(taken)?
+        .ok_or_else(unknown_user)?;
     if ends_sessions || after.role != before.role {
         app.emitter.disconnect_user(&user_id, false).await;
     }
@@ -82,7 +94,11 @@ pub(super) async fn update(
 
 fn taken(error: oui_models::DbError) -> ApiError {
     // Somebody else took the address since it was looked up.
-    if error.is_unique_violation() { ApiError::bad_request(messages::EMAIL_TAKEN) } else { error.into() }
+    if error.is_unique_violation() {
+        ApiError::bad_request(messages::EMAIL_TAKEN)
+    } else {
+        error.into()
+    }
 }
 
 pub(super) async fn revoke_sessions(
@@ -116,5 +132,9 @@ pub(super) async fn oauth_sessions(
     Path(user_id): Path<String>,
 ) -> ApiResult<Json<Value>> {
     let sessions = oauth_sessions::of_user(caller.db(), &user_id).await?;
-    if sessions.is_empty() { Err(unknown_user()) } else { Ok(Json(sessions.iter().map(|s| s.to_json()).collect())) }
+    if sessions.is_empty() {
+        Err(unknown_user())
+    } else {
+        Ok(Json(sessions.iter().map(|s| s.to_json()).collect()))
+    }
 }

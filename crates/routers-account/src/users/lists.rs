@@ -32,7 +32,12 @@ form! {
 }
 
 async fn listed(db: &Db, query: &ListQuery) -> ApiResult<UserPage> {
-    let skip = query.page.unwrap_or(1).max(1).saturating_sub(1).saturating_mul(PAGE);
+    let skip = query
+        .page
+        .unwrap_or(1)
+        .max(1)
+        .saturating_sub(1)
+        .saturating_mul(PAGE);
     let listing = Listing {
         query: query.query.as_deref(),
         order_by: query.order_by.as_deref(),
@@ -78,7 +83,9 @@ pub(super) async fn own_groups(
     caller: Caller<Verified>,
     Query(query): Query<GroupsQuery>,
 ) -> ApiResult<Json<Value>> {
-    Ok(Json(groups_json(caller.db(), caller.id(), query.include_inherited).await?))
+    Ok(Json(
+        groups_json(caller.db(), caller.id(), query.include_inherited).await?,
+    ))
 }
 
 pub(super) async fn groups_of(
@@ -86,7 +93,9 @@ pub(super) async fn groups_of(
     Path(user_id): Path<String>,
     Query(query): Query<GroupsQuery>,
 ) -> ApiResult<Json<Value>> {
-    Ok(Json(groups_json(caller.db(), &user_id, query.include_inherited).await?))
+    Ok(Json(
+        groups_json(caller.db(), &user_id, query.include_inherited).await?,
+    ))
 }
 
 /// The groups of a user; with inherited ones each says how it came.
@@ -114,7 +123,9 @@ pub(super) async fn with_presence(db: &Db, user: &UserRow, mut json: Value) -> A
 }
 
 pub(super) async fn info(caller: Caller<Verified>, Path(user_id): Path<String>) -> ApiResult<Json<Value>> {
-    let user = users::by_id(caller.db(), &user_id).await?.ok_or_else(unknown_user)?;
+    let user = users::by_id(caller.db(), &user_id)
+        .await?
+        .ok_or_else(unknown_user)?;
     Ok(Json(with_presence(caller.db(), &user, user.info_json()).await?))
 }
 

@@ -102,11 +102,20 @@ form! {
 pub(super) async fn settings(caller: Caller<Verified>, Query(query): Query<SettingsQuery>) -> Json<Value> {
     let stored = caller.user().settings_json();
     let defaults = caller.app().config.get(&ui::DEFAULT_INTERFACE_SETTINGS);
-    let Some(defaults) = defaults.as_object().filter(|defaults| !query.raw && !defaults.is_empty()) else {
+    let Some(defaults) = defaults
+        .as_object()
+        .filter(|defaults| !query.raw && !defaults.is_empty())
+    else {
         return Json(stored.unwrap_or_default());
     };
-    let mut settings = stored.and_then(|stored| stored.as_object().cloned()).unwrap_or_default();
-    let own = settings.get("ui").and_then(Value::as_object).cloned().unwrap_or_default();
+    let mut settings = stored
+        .and_then(|stored| stored.as_object().cloned())
+        .unwrap_or_default();
+    let own = settings
+        .get("ui")
+        .and_then(Value::as_object)
+        .cloned()
+        .unwrap_or_default();
     settings.insert("ui".into(), Value::Object(over(defaults, &own)));
     Json(Value::Object(settings))
 }
@@ -138,7 +147,9 @@ pub(super) async fn update_settings(
         let permissions = caller.permissions().await?;
         withhold(&mut patch, |path| permissions.has(path));
     }
-    let user = own::patch_settings(caller.db(), caller.id(), patch).await?.ok_or_else(unknown_user)?;
+    let user = own::patch_settings(caller.db(), caller.id(), patch)
+        .await?
+        .ok_or_else(unknown_user)?;
     Ok(Json(user.settings_json().unwrap_or_default()))
 }
 
@@ -148,7 +159,9 @@ fn withhold(patch: &mut Map<String, Value>, may: impl Fn(&str) -> bool) {
     if !webhooks {
         patch.shift_remove("notifications");
     }
-    let Some(ui) = patch.get_mut("ui").and_then(Value::as_object_mut) else { return };
+    let Some(ui) = patch.get_mut("ui").and_then(Value::as_object_mut) else {
+        return;
+    };
     if !may("settings.interface") {
         ui.retain(|name, _| !INTERFACE.contains(&name.as_str()));
     }
@@ -185,7 +198,9 @@ pub(super) async fn update_status(
         .set_some("status_emoji", form.status_emoji)
         .set_some("status_message", form.status_message)
         .set_some("status_expires_at", form.status_expires_at);
-    let user = users::update(caller.db(), caller.id(), changes).await?.ok_or_else(unknown_user)?;
+    let user = users::update(caller.db(), caller.id(), changes)
+        .await?
+        .ok_or_else(unknown_user)?;
     Ok(Json(user.to_json()))
 }
 
@@ -197,7 +212,9 @@ pub(super) async fn update_info(
     caller: Caller<Verified>,
     ObjectBody(fields): ObjectBody,
 ) -> ApiResult<Json<Value>> {
-    let user = own::merge_info(caller.db(), caller.id(), fields).await?.ok_or_else(unknown_user)?;
+    let user = own::merge_info(caller.db(), caller.id(), fields)
+        .await?
+        .ok_or_else(unknown_user)?;
     Ok(Json(user.info.unwrap_or_default()))
 }
 

@@ -16,20 +16,34 @@ use serde_json::{Map, Value};
 type Tree = Map<String, Value>;
 
 fn known() -> Tree {
-    USER_PERMISSIONS.default_value().as_object().cloned().unwrap_or_default()
+    USER_PERMISSIONS
+        .default_value()
+        .as_object()
+        .cloned()
+        .unwrap_or_default()
 }
 
 fn switches(group: &Value) -> impl Iterator<Item = (&String, bool)> {
-    group.as_object().into_iter().flatten().map(|(name, value)| (name, value.as_bool().unwrap_or(false)))
+    group
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, value)| (name, value.as_bool().unwrap_or(false)))
 }
 
 /// The known switches of a tree; what it lacks has the default.
 fn complete(tree: &Value) -> Tree {
     let mut complete = known();
     for (group, default) in &mut complete {
-        let Some(default) = default.as_object_mut() else { continue };
+        let Some(default) = default.as_object_mut() else {
+            continue;
+        };
         for (name, value) in default {
-            if let Some(stored) = tree.get(group).and_then(|group| group.get(name)).and_then(Value::as_bool) {
+            if let Some(stored) = tree
+                .get(group)
+                .and_then(|group| group.get(name))
+                .and_then(Value::as_bool)
+            {
                 *value = Value::Bool(stored);
             }
         }
@@ -43,7 +57,11 @@ pub(super) async fn own(caller: Caller<Verified>) -> ApiResult<Json<Value>> {
 
 pub(super) async fn show(caller: Caller<Admin>) -> Json<Tree> {
     let config = &caller.app().config;
-    let mut stored = config.get(&USER_PERMISSIONS).as_object().cloned().unwrap_or_default();
+    let mut stored = config
+        .get(&USER_PERMISSIONS)
+        .as_object()
+        .cloned()
+        .unwrap_or_default();
     if let Some(environment) = config.environment_value(&USER_PERMISSIONS).as_object() {
         fill(&mut stored, environment);
     }
@@ -51,7 +69,9 @@ pub(super) async fn show(caller: Caller<Admin>) -> Json<Tree> {
 }
 
 pub(super) async fn defaults(caller: Caller<Admin>) -> Json<Tree> {
-    Json(complete(&caller.app().config.environment_value(&USER_PERMISSIONS)))
+    Json(complete(
+        &caller.app().config.environment_value(&USER_PERMISSIONS),
+    ))
 }
 
 pub(super) async fn save(caller: Caller<Admin>, AnyJson(body): AnyJson) -> ApiResult<Json<Tree>> {
@@ -82,7 +102,11 @@ fn read(body: &Value) -> ApiResult<Tree> {
         }
         None => issues.push("model_attributes_type", NO_OBJECT, body),
     }
-    if issues.is_empty() { Ok(tree) } else { Err(ApiError::unprocessable(issues.into_found())) }
+    if issues.is_empty() {
+        Ok(tree)
+    } else {
+        Err(ApiError::unprocessable(issues.into_found()))
+    }
 }
 
 fn read_group(input: &Value, defaults: &Value, issues: &mut Issues) -> Option<Value> {
@@ -112,15 +136,27 @@ mod tests {
         let groups = json!({"workspace": {"models": "yes", "odd": true}, "sharing": {}, "access_grants": {},
                             "chat": {"delete": false}, "features": {}, "settings": {}});
         let tree = Value::Object(read(&groups).unwrap());
-        assert_eq!((&tree["workspace"]["models"], &tree["chat"]["delete"]), (&json!(true), &json!(false)));
-        assert_eq!((&tree["chat"]["edit"], &tree["workspace"]["odd"]), (&json!(true), &Value::Null));
+        assert_eq!(
+            (&tree["workspace"]["models"], &tree["chat"]["delete"]),
+            (&json!(true), &json!(false))
+        );
+        assert_eq!(
+            (&tree["chat"]["edit"], &tree["workspace"]["odd"]),
+            (&json!(true), &Value::Null)
+        );
         assert_eq!(Value::Object(complete(&tree)), tree);
     }
 
     #[test]
     fn missing_groups_and_bad_switches_are_reported() {
         let refused = read(&json!({"workspace": {"models": "perhaps"}, "sharing": []})).unwrap_err();
-        let places: Vec<&Value> = refused.detail().as_array().unwrap().iter().map(|issue| &issue["loc"]).collect();
+        let places: Vec<&Value> = refused
+            .detail()
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|issue| &issue["loc"])
+            .collect();
         assert_eq!(places[0], &json!(["body", "workspace", "models"]));
         assert_eq!(places[1], &json!(["body", "sharing"]));
         assert_eq!(places.len(), 6);

@@ -4,7 +4,7 @@ use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::alphabet::STANDARD;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
 use http::{HeaderName, StatusCode, header};
 use oui_core::{ApiError, ApiResult, messages};
 use oui_models::users;
@@ -15,16 +15,16 @@ use super::unknown_user;
 /// Name of the client's stand-in.
 const STAND_IN: &str = "user.png";
 
-/// Base64 as data URIs carry it, with or without padding.
+/// Base64 with its padding, whatever the last bits are.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
-    GeneralPurposeConfig::new()
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
-        .with_decode_allow_trailing_bits(true),
+    GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
 );
 
 pub(super) async fn picture(caller: Caller<Verified>, Path(user_id): Path<String>) -> ApiResult<Response> {
-    let user = users::by_id(caller.db(), &user_id).await?.ok_or_else(unknown_user)?;
+    let user = users::by_id(caller.db(), &user_id)
+        .await?
+        .ok_or_else(unknown_user)?;
     let access = &caller.app().settings.access;
     let url = user.profile_image_url.unwrap_or_default();
     if url.starts_with("http") && access.profile_image_redirects {
@@ -50,7 +50,9 @@ fn inline(url: &str, allowed: &[String]) -> Option<(String, Vec<u8>)> {
     if !kind.starts_with("image") || !allowed.contains(&kind) {
         return None;
     }
-    let data: Vec<u8> = data.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    // What is not of the alphabet is passed over, as at the reference.
+    let of_alphabet = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=".contains(byte);
+    let data: Vec<u8> = data.bytes().filter(of_alphabet).collect();
     Some((kind, LENIENT.decode(data).ok()?))
 }
 
@@ -68,10 +70,16 @@ mod tests {
     #[test]
     fn data_uris() {
         let allowed = ["image/png".to_owned()];
-        assert_eq!(inline("data:image/PNG;base64,AAE=", &allowed), Some(("image/png".into(), vec![0, 1])));
-        assert_eq!(inline("data:image/png;base64,AAE", &allowed), Some(("image/png".into(), vec![0, 1])));
+        assert_eq!(
+            inline("data:image/PNG;base64,AAE=", &allowed),
+            Some(("image/png".into(), vec![0, 1]))
+        );
+        assert_eq!(
+            inline("data:image/png;base64, A?AE=", &allowed),
+            Some(("image/png".into(), vec![0, 1]))
+        );
+        assert_eq!(inline("data:image/png;base64,AAE", &allowed), None);
         assert_eq!(inline("data:image/gif;base64,AAE=", &allowed), None);
-        assert_eq!(inline("data:image/png;base64,?", &allowed), None);
         assert_eq!(inline("/user.png", &allowed), None);
     }
 }

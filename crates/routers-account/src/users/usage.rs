@@ -111,7 +111,10 @@ impl Calendar {
     }
 
     fn by_day(&self) -> Value {
-        self.0.iter().map(|(date, day)| sum([day]).to_json(*date)).collect()
+        self.0
+            .iter()
+            .map(|(date, day)| sum([day]).to_json(*date))
+            .collect()
     }
 
     fn by_week(&self) -> Value {
@@ -143,15 +146,25 @@ fn sum<'a>(days: impl IntoIterator<Item = &'a Day>) -> Sum {
 }
 
 fn reply_model(message: &UsedMessage) -> Option<&str> {
-    message.model_id.as_deref().filter(|model| message.role == "assistant" && !model.is_empty())
+    message
+        .model_id
+        .as_deref()
+        .filter(|model| message.role == "assistant" && !model.is_empty())
 }
 
 /// The day of a time. Milliseconds are recognised; impossible times count as today.
 fn date_of(at: i64, now: i64, zone: &TimeZone) -> Date {
-    let seconds = if at > 10_000_000_000 { at as f64 / 1000.0 } else { at as f64 };
+    let seconds = if at > 10_000_000_000 {
+        at as f64 / 1000.0
+    } else {
+        at as f64
+    };
     let possible = (OLDEST..=(now + DAY_SECONDS) as f64).contains(&seconds);
     let seconds = if possible { seconds as i64 } else { now };
-    Timestamp::from_second(seconds).unwrap_or_default().to_zoned(zone.clone()).date()
+    Timestamp::from_second(seconds)
+        .unwrap_or_default()
+        .to_zoned(zone.clone())
+        .date()
 }
 
 pub(super) async fn usage(
@@ -161,7 +174,11 @@ pub(super) async fn usage(
     let now = caller.app().clock.seconds();
     let (start, end) = period(&query, now)?;
     let (db, id) = (caller.db(), caller.id());
-    let zone = caller.user().timezone.as_deref().and_then(|name| TimeZone::get(name).ok());
+    let zone = caller
+        .user()
+        .timezone
+        .as_deref()
+        .and_then(|name| TimeZone::get(name).ok());
     let zone = zone.unwrap_or(TimeZone::UTC);
     let messages = usage::messages(db, id, start, end).await?;
     let lifetime = usage::lifetime(db, id).await?;
@@ -210,8 +227,9 @@ fn period(query: &UsageQuery, now: i64) -> ApiResult<(i64, i64)> {
         return Err(out_of_range(days));
     }
     let end = query.end_date.filter(|end| *end != 0).unwrap_or(now);
-    let start =
-        query.start_date.unwrap_or_else(|| end - (query.days.unwrap_or(DEFAULT_DAYS) - 1) * DAY_SECONDS);
+    let start = query
+        .start_date
+        .unwrap_or_else(|| end - (query.days.unwrap_or(DEFAULT_DAYS) - 1) * DAY_SECONDS);
     if start > end {
         return Err(ApiError::bad_request("start_date must be before end_date"));
     }
@@ -232,7 +250,11 @@ fn out_of_range(days: i64) -> ApiError {
 
 /// `part / whole * scale`, to one place after the point.
 fn tenths(part: i64, whole: i64, scale: f64) -> f64 {
-    if whole == 0 { 0.0 } else { (part as f64 / whole as f64 * scale * 10.0).round_ties_even() / 10.0 }
+    if whole == 0 {
+        0.0
+    } else {
+        (part as f64 / whole as f64 * scale * 10.0).round_ties_even() / 10.0
+    }
 }
 
 fn top_models(messages: &[UsedMessage]) -> Vec<Value> {
@@ -269,7 +291,11 @@ fn top_tools(traces: &[Value]) -> Vec<Value> {
     let mut ranked: Vec<_> = counts.into_iter().collect();
     // Of equals the one met first stands first.
     ranked.sort_by_key(|(_, (count, at))| (std::cmp::Reverse(*count), *at));
-    ranked.into_iter().take(TOP).map(|(name, (count, _))| json!({ "name": name, "count": count })).collect()
+    ranked
+        .into_iter()
+        .take(TOP)
+        .map(|(name, (count, _))| json!({ "name": name, "count": count }))
+        .collect()
 }
 
 /// Names of the tools that an output item or a mark speaks of.
@@ -281,7 +307,10 @@ fn collect_tools(item: &Value, names: &mut Vec<String>) {
             if kind.contains("tool") || matches!(kind, "function_call" | "function_call_output") {
                 let name = ["name", "tool_name"].iter().find_map(|name| text(object, name));
                 let inner = object.get("function").and_then(Value::as_object);
-                names.extend(name.into_iter().chain(inner.and_then(|inner| text(inner, "name"))));
+                names.extend(
+                    name.into_iter()
+                        .chain(inner.and_then(|inner| text(inner, "name"))),
+                );
             }
             for name in ["tool_calls", "tools", "output", "meta"] {
                 if let Some(inner) = object.get(name) {
@@ -318,8 +347,11 @@ mod tests {
 
     #[test]
     fn days_weeks_and_streaks() {
-        let messages =
-            [message(NOON - 2 * DAY_SECONDS, "user", 0), message(NOON, "user", 0), message(NOON, "assistant", 7)];
+        let messages = [
+            message(NOON - 2 * DAY_SECONDS, "user", 0),
+            message(NOON, "user", 0),
+            message(NOON, "assistant", 7),
+        ];
         let calendar = Calendar::new(&messages, NOON - 3 * DAY_SECONDS, NOON, NOON, &TimeZone::UTC);
         assert_eq!((calendar.streaks(), calendar.active_days()), ((1, 1), 2));
         let days = calendar.by_day();
@@ -328,7 +360,10 @@ mod tests {
             json!({"date": "2023-11-15", "messages": 2, "chats": 1, "tokens": 7, "models": {"echo": 1}});
         assert_eq!(days[3], expected);
         let weeks = calendar.by_week();
-        assert_eq!((&weeks[0]["date"], &weeks[1]["date"]), (&json!("2023-11-06"), &json!("2023-11-13")));
+        assert_eq!(
+            (&weeks[0]["date"], &weeks[1]["date"]),
+            (&json!("2023-11-06"), &json!("2023-11-13"))
+        );
         assert_eq!(weeks[1]["messages"], 3);
         assert_eq!(calendar.cumulative()[3]["messages"], 3);
     }
@@ -337,7 +372,10 @@ mod tests {
     fn days_follow_the_time_zone_and_bad_times_are_today() {
         let zone = TimeZone::get("Pacific/Auckland").unwrap();
         assert_eq!(date_of(NOON, NOON, &zone).to_string(), "2023-11-16");
-        assert_eq!(date_of(NOON * 1000, NOON, &TimeZone::UTC).to_string(), "2023-11-15");
+        assert_eq!(
+            date_of(NOON * 1000, NOON, &TimeZone::UTC).to_string(),
+            "2023-11-15"
+        );
         assert_eq!(date_of(5, NOON, &TimeZone::UTC).to_string(), "2023-11-15");
     }
 
@@ -347,16 +385,32 @@ mod tests {
             json!([{"type": "function_call", "name": " clock "}, {"type": "message", "name": "no"}]),
             json!({"tool_calls": [{"type": "tool", "function": {"name": "clock"}}, {"type": "tool", "name": "map"}]}),
         ];
-        assert_eq!(top_tools(&traces), [json!({"name": "clock", "count": 2}), json!({"name": "map", "count": 1})]);
+        assert_eq!(
+            top_tools(&traces),
+            [
+                json!({"name": "clock", "count": 2}),
+                json!({"name": "map", "count": 1})
+            ]
+        );
     }
 
     #[test]
     fn periods() {
-        let query = |days, start_date, end_date| UsageQuery { days, start_date, end_date };
-        assert_eq!(period(&query(Some(7), None, None), NOON).unwrap(), (NOON - 6 * DAY_SECONDS, NOON));
+        let query = |days, start_date, end_date| UsageQuery {
+            days,
+            start_date,
+            end_date,
+        };
+        assert_eq!(
+            period(&query(Some(7), None, None), NOON).unwrap(),
+            (NOON - 6 * DAY_SECONDS, NOON)
+        );
         assert!(period(&query(None, Some(5), Some(4)), NOON).is_err());
         let refused = period(&query(Some(6), None, None), NOON).unwrap_err();
-        assert_eq!(refused.detail()[0]["msg"], "Input should be greater than or equal to 7");
+        assert_eq!(
+            refused.detail()[0]["msg"],
+            "Input should be greater than or equal to 7"
+        );
         assert_eq!(tenths(1, 3, 100.0), 33.3);
         assert_eq!(tenths(1, 0, 1.0), 0.0);
     }

@@ -37,7 +37,9 @@ pub(super) async fn update(
 ) -> ApiResult<Json<Value>> {
     let variables = Value::Object(checked(&form.variables).map_err(ApiError::bad_request)?);
     let changes = Changes::new().set("variables", &variables);
-    users::update(caller.db(), caller.id(), changes).await?.ok_or_else(unknown_user)?;
+    users::update(caller.db(), caller.id(), changes)
+        .await?
+        .ok_or_else(unknown_user)?;
     Ok(Json(json!({ "variables": variables })))
 }
 
@@ -50,7 +52,9 @@ fn checked(variables: &Map<String, Value>) -> Result<Map<String, Value>, String>
         if !is_name(name) {
             return Err(format!("Invalid user variable key: {name}"));
         }
-        let text = value.as_str().ok_or_else(|| format!("User variable must be a string: {name}"))?;
+        let text = value
+            .as_str()
+            .ok_or_else(|| format!("User variable must be a string: {name}"))?;
         let text = text.replace("\r\n", "\n");
         if text.chars().count() > MAX_VALUE {
             return Err(format!("User variable is too long: {name}"));
@@ -62,7 +66,9 @@ fn checked(variables: &Map<String, Value>) -> Result<Map<String, Value>, String>
 
 fn is_name(name: &str) -> bool {
     name.starts_with(|ch: char| ch.is_ascii_lowercase())
-        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
 #[cfg(test)]
@@ -73,10 +79,25 @@ mod tests {
     fn rules() {
         let check = |value: Value| checked(value.as_object().unwrap()).map(Value::Object);
         assert_eq!(check(json!({"city_2": "a\r\nb"})), Ok(json!({"city_2": "a\nb"})));
-        assert_eq!(check(json!({"CITY": "x"})), Err("Invalid user variable key: CITY".into()));
-        assert_eq!(check(json!({"2": "x"})), Err("Invalid user variable key: 2".into()));
-        assert_eq!(check(json!({"a": 1})), Err("User variable must be a string: a".into()));
-        assert_eq!(check(json!({"a": "x".repeat(MAX_VALUE + 1)})), Err("User variable is too long: a".into()));
-        assert_eq!(check(json!({"a": "x".repeat(MAX_ALL)})), Err("User variables are too large.".into()));
+        assert_eq!(
+            check(json!({"CITY": "x"})),
+            Err("Invalid user variable key: CITY".into())
+        );
+        assert_eq!(
+            check(json!({"2": "x"})),
+            Err("Invalid user variable key: 2".into())
+        );
+        assert_eq!(
+            check(json!({"a": 1})),
+            Err("User variable must be a string: a".into())
+        );
+        assert_eq!(
+            check(json!({"a": "x".repeat(MAX_VALUE + 1)})),
+            Err("User variable is too long: a".into())
+        );
+        assert_eq!(
+            check(json!({"a": "x".repeat(MAX_ALL)})),
+            Err("User variables are too large.".into())
+        );
     }
 }
