@@ -1,0 +1,301 @@
+//! Area `configs`: settings pages. A page is a list of [`Setting`]s; showing and saving is the same for all.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::Path;
+use http::Method;
+use oui_config::{code, connections, features, models, ui};
+use oui_core::form::Issues;
+use oui_core::{ApiResult, Field, form};
+use oui_web::body::{AnyJson, Body};
+use oui_web::endpoint::endpoint;
+use oui_web::settings::{self, Setting};
+use oui_web::{Admin, Area, Caller, Verified, endpoints};
+use serde_json::{Map, Value, json};
+
+/// One page: where it is read, where it is saved, and its fields. Their wire names are those of the keys.
+struct Page {
+    show: &'static str,
+    save: &'static str,
+    fields: &'static [Setting],
+}
+
+/// Declares fields whose wire name is the name of their key.
+macro_rules! fields {
+    ($($module:ident :: $key:ident : $type:ty $(, $how:ident($($arg:expr)?))?);* $(;)?) => {
+        &[$(Setting::of::<$type>(stringify!($key), $module::$key.meta())$(.$how($($arg)?))?),*]
+    };
+}
+
+type OptionalObject = Option<Map<String, Value>>;
+
+static PAGES: &[Page] = &[
+    Page {
+        show: "/connections",
+        save: "/connections",
+        fields: fields! {
+            connections::ENABLE_DIRECT_CONNECTIONS: bool;
+            connections::ENABLE_DIRECT_INTEGRATIONS: bool, kept();
+            models::ENABLE_BASE_MODELS_CACHE: bool;
+        },
+    },
+    Page {
+        show: "/code_execution",
+        save: "/code_execution",
+        fields: fields! {
+            code::ENABLE_CODE_EXECUTION: bool;
+            code::CODE_EXECUTION_ENGINE: String;
+            code::CODE_EXECUTION_JUPYTER_URL: Option<String>;
+            code::CODE_EXECUTION_JUPYTER_AUTH: Option<String>;
+            code::CODE_EXECUTION_JUPYTER_AUTH_TOKEN: Option<String>;
+            code::CODE_EXECUTION_JUPYTER_AUTH_PASSWORD: Option<String>;
+            code::CODE_EXECUTION_JUPYTER_TIMEOUT: Option<i64>;
+            code::ENABLE_CODE_INTERPRETER: bool;
+            code::CODE_INTERPRETER_ENGINE: String;
+            code::CODE_INTERPRETER_PROMPT_TEMPLATE: Option<String>;
+            code::CODE_INTERPRETER_JUPYTER_URL: Option<String>;
+            code::CODE_INTERPRETER_JUPYTER_AUTH: Option<String>;
+            code::CODE_INTERPRETER_JUPYTER_AUTH_TOKEN: Option<String>;
+            code::CODE_INTERPRETER_JUPYTER_AUTH_PASSWORD: Option<String>;
+            code::CODE_INTERPRETER_JUPYTER_TIMEOUT: Option<i64>;
+        },
+    },
+    Page {
+        show: "/models",
+        save: "/models",
+        fields: fields! {
+            ui::DEFAULT_MODELS: Option<String>;
+            ui::DEFAULT_PINNED_MODELS: Option<String>;
+            ui::MODEL_ORDER_LIST: Option<Vec<String>>;
+            models::DEFAULT_MODEL_METADATA: OptionalObject, or(oui_config::Literal::Null);
+            models::DEFAULT_MODEL_PARAMS: OptionalObject, or(oui_config::Literal::Null);
+        },
+    },
+    Page {
+        show: "/subagents",
+        save: "/subagents",
+        fields: fields! {
+            features::ENABLE_SUBAGENTS: bool;
+            features::SUBAGENTS_BACKGROUND_ENABLED: bool;
+            features::SUBAGENTS_MAX_CONCURRENT: i64;
+            features::SUBAGENTS_MAX_ASYNC: i64;
+            features::SUBAGENTS_MAX_ITERATIONS: i64;
+            features::SUBAGENTS_MAX_OUTPUT: i64;
+            features::SUBAGENTS_SYSTEM_PROMPT: String;
+        },
+    },
+];
+
+/// The tables.
+pub(crate) fn areas() -> Vec<Area> {
+    let mut pages = Vec::new();
+    for page in PAGES {
+        let show = move |caller: Caller<Admin>| async move { shown(&caller, page) };
+        let save = move |caller: Caller<Admin>, body: AnyJson| async move { saved(&caller, page, &body.0).await };
+        pages.push(endpoint::<Admin, _, _>(Method::GET, page.show, "settings page", show));
+        pages.push(endpoint::<Admin, _, _>(Method::POST, page.save, "settings page", save));
+    }
+    vec![
+        Area { name: "configs", prefixes: &["/api/v1/configs"], endpoints: pages },
+        endpoints! { "configs" at "/api/v1/configs";
+            GET  "/export"                Admin    => export,
+            POST "/import"                Admin    => import,
+            GET  "/namespace/{namespace}" Admin    => namespace,
+            POST "/interface/visibility"  Admin    => set_visibility,
+            GET  "/models/defaults"       Verified => model_defaults,
+            POST "/suggestions"           Admin    => set_suggestions,
+            GET  "/banners"               Verified => banners,
+            POST "/banners"               Admin    => set_banners,
+            GET  "/tool_servers"          Admin    => tool_servers,
+            POST "/tool_servers"          Admin    => set_tool_servers,
+            GET  "/terminal_servers"      Admin    => terminal_servers,
+        },
+    ]
+}
+
+fn shown(caller: &Caller<Admin>, page: &Page) -> Json<Value> {
+    Json(Value::Object(settings::show(&caller.app().config, page.fields)))
+}
+
+async fn saved(caller: &Caller<Admin>, page: &Page, body: &Value) -> ApiResult<Json<Value>> {
+    let changes = settings::read(page.fields, body)?;
+    caller.app().save_config(changes).await?;
+    Ok(shown(caller, page))
+}
+
+/// Every effective value.
+async fn export(caller: Caller<Admin>) -> Json<Value> {
+    let config = caller.app().config.snapshot();
+    let all: Map<String, Value> = config
+        .iter()
+        .filter(|(path, _)| caller.app().config.persists(path))
+        .map(|(path, value)| (path.to_owned(), value.clone()))
+        .collect();
+    Json(Value::Object(all))
+}
+
+form! {
+    struct ImportForm {
+        config: Map<String, Value>,
+    }
+}
+
+async fn import(caller: Caller<Admin>, Body { form, .. }: Body<ImportForm>) -> ApiResult<Json<Value>> {
+    caller.app().save_config(form.config.into_iter().collect()).await?;
+    Ok(export(caller).await)
+}
+
+async fn namespace(caller: Caller<Admin>, Path(namespace): Path<String>) -> Json<Value> {
+    let config = caller.app().config.snapshot();
+    let found: Map<String, Value> =
+        config.namespace(&namespace).map(|(path, value)| (path.to_owned(), value.clone())).collect();
+    Json(Value::Object(found))
+}
+
+async fn save_one(caller: &Caller<Admin>, path: &str, value: Value) -> ApiResult<()> {
+    caller.app().save_config(BTreeMap::from([(path.to_owned(), value)])).await
+}
+
+fn stored<R: oui_web::Role>(caller: &Caller<R>, path: &str) -> Value {
+    caller.app().config.value(path).unwrap_or_default()
+}
+
+/// A switch that takes nothing but true and false.
+#[derive(Debug, Clone, Copy)]
+struct Strict(bool);
+
+impl Field for Strict {
+    fn parse(input: &Value, issues: &mut Issues) -> Option<Self> {
+        if input.as_bool().is_none() {
+            issues.push("bool_type", "Input should be a valid boolean", input);
+        }
+        input.as_bool().map(Self)
+    }
+
+    fn schema() -> Value {
+        json!({ "type": "boolean" })
+    }
+}
+
+form! {
+    struct VisibilityForm {
+        visibility: BTreeMap<String, Strict>,
+    }
+}
+
+async fn set_visibility(caller: Caller<Admin>, Body { form, .. }: Body<VisibilityForm>) -> ApiResult<Json<Value>> {
+    let visibility: Map<String, Value> =
+        form.visibility.into_iter().map(|(name, shown)| (name, json!(shown.0))).collect();
+    save_one(&caller, "ui.visibility", Value::Object(visibility.clone())).await?;
+    Ok(Json(json!({ "visibility": visibility })))
+}
+
+async fn model_defaults(caller: Caller<Verified>) -> Json<Value> {
+    Json(json!({ "DEFAULT_MODEL_METADATA": stored(&caller, "models.default_metadata") }))
+}
+
+form! {
+    struct Suggestion {
+        title: Vec<String>,
+        content: String,
+    }
+}
+
+/// A list that must be sent, but may be null.
+type Suggestions = Option<Vec<Suggestion>>;
+
+form! {
+    struct SuggestionsForm {
+        suggestions: Suggestions,
+        i18n: Option<Map<String, Value>>,
+    }
+}
+
+async fn set_suggestions(caller: Caller<Admin>, Body { form, .. }: Body<SuggestionsForm>) -> ApiResult<Json<Value>> {
+    let list = form.suggestions.map(|list| {
+        let entry = |suggestion: Suggestion| json!({ "title": suggestion.title, "content": suggestion.content });
+        list.into_iter().map(entry).collect::<Vec<_>>()
+    });
+    let changes = BTreeMap::from([
+        ("ui.prompt_suggestions".to_owned(), json!(list)),
+        ("ui.prompt_suggestions_i18n".to_owned(), Value::Object(form.i18n.unwrap_or_default())),
+    ]);
+    caller.app().save_config(changes).await?;
+    Ok(Json(json!({
+        "suggestions": stored(&caller, "ui.prompt_suggestions"),
+        "i18n": stored(&caller, "ui.prompt_suggestions_i18n"),
+    })))
+}
+
+form! {
+    struct Banner {
+        id: String,
+        kind as "type": String,
+        title: Option<String>,
+        content: String,
+        dismissible: bool,
+        timestamp: i64,
+    }
+}
+
+form! {
+    struct BannersForm {
+        banners: Vec<Banner>,
+    }
+}
+
+async fn banners(caller: Caller<Verified>) -> Json<Value> {
+    Json(stored(&caller, "ui.banners"))
+}
+
+async fn set_banners(caller: Caller<Admin>, Body { form, .. }: Body<BannersForm>) -> ApiResult<Json<Value>> {
+    let entry = |banner: Banner| {
+        json!({
+            "id": banner.id, "type": banner.kind, "title": banner.title, "content": banner.content,
+            "dismissible": banner.dismissible, "timestamp": banner.timestamp,
+        })
+    };
+    let list: Vec<Value> = form.banners.into_iter().map(entry).collect();
+    save_one(&caller, "ui.banners", json!(list)).await?;
+    Ok(Json(stored(&caller, "ui.banners")))
+}
+
+form! {
+    struct ToolServer {
+        url: String,
+        path: String,
+        ; .. pub rest
+    }
+}
+
+form! {
+    struct ToolServersForm {
+        servers as "TOOL_SERVER_CONNECTIONS": Vec<ToolServer>,
+    }
+}
+
+async fn tool_servers(caller: Caller<Admin>) -> Json<Value> {
+    Json(json!({ "TOOL_SERVER_CONNECTIONS": stored(&caller, "tool_server.connections") }))
+}
+
+async fn set_tool_servers(caller: Caller<Admin>, Body { form, .. }: Body<ToolServersForm>) -> ApiResult<Json<Value>> {
+    let entry = |server: ToolServer| {
+        let mut connection = Map::new();
+        connection.insert("url".into(), json!(server.url));
+        connection.insert("path".into(), json!(server.path));
+        connection.insert("type".into(), json!("openapi"));
+        connection.insert("forward_cookies".into(), json!(false));
+        connection.insert("headers".into(), Value::Null);
+        connection.insert("info".into(), Value::Null);
+        connection.extend(server.rest);
+        Value::Object(connection)
+    };
+    let list: Vec<Value> = form.servers.into_iter().map(entry).collect();
+    save_one(&caller, "tool_server.connections", json!(list)).await?;
+    Ok(tool_servers(caller).await)
+}
+
+async fn terminal_servers(caller: Caller<Admin>) -> Json<Value> {
+    Json(json!({ "TERMINAL_SERVER_CONNECTIONS": stored(&caller, "terminal_server.connections") }))
+}
