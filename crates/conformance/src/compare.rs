@@ -23,7 +23,11 @@ pub struct Difference {
 
 impl fmt::Display for Difference {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let pointer = if self.pointer.is_empty() { "/" } else { &self.pointer };
+        let pointer = if self.pointer.is_empty() {
+            "/"
+        } else {
+            &self.pointer
+        };
         match (&self.expected, &self.actual) {
             (Some(expected), None) => write!(out, "{pointer}: missing, expected {}", shown(expected)),
             (None, Some(actual)) => write!(out, "{pointer}: not in the reference: {}", shown(actual)),
@@ -37,7 +41,12 @@ impl fmt::Display for Difference {
             ),
             (expected, actual) => {
                 let show = |value: &Option<Value>| value.as_ref().map_or_else(|| "nothing".to_owned(), shown);
-                write!(out, "{pointer}: expected {}, got {}", show(expected), show(actual))
+                write!(
+                    out,
+                    "{pointer}: expected {}, got {}",
+                    show(expected),
+                    show(actual)
+                )
             }
         }
     }
@@ -70,10 +79,20 @@ fn walk(golden: &Value, actual: &Value, pointer: &str, names: &mut Names, found:
 }
 
 fn difference(pointer: &str, expected: Option<&Value>, actual: Option<&Value>) -> Difference {
-    Difference { pointer: pointer.to_owned(), expected: expected.cloned(), actual: actual.cloned() }
+    Difference {
+        pointer: pointer.to_owned(),
+        expected: expected.cloned(),
+        actual: actual.cloned(),
+    }
 }
 
-fn lists(expected: &[Value], actual: &[Value], pointer: &str, names: &mut Names, found: &mut Vec<Difference>) {
+fn lists(
+    expected: &[Value],
+    actual: &[Value],
+    pointer: &str,
+    names: &mut Names,
+    found: &mut Vec<Difference>,
+) {
     for index in 0..expected.len().max(actual.len()) {
         let pointer = format!("{pointer}/{index}");
         match (expected.get(index), actual.get(index)) {
@@ -94,10 +113,10 @@ fn objects(
     for (key, golden) in expected {
         let pointer = format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"));
         // An exact key first; only then a key whose ids are still to be learned.
-        let place = left
-            .iter()
-            .position(|candidate| *candidate == key)
-            .or_else(|| left.iter().position(|candidate| ID.is_match(key) && texts(key, candidate, names)));
+        let place = left.iter().position(|candidate| *candidate == key).or_else(|| {
+            left.iter()
+                .position(|candidate| ID.is_match(key) && texts(key, candidate, names))
+        });
         match place.map(|place| left.remove(place)) {
             Some(candidate) => walk(golden, &actual[candidate], &pointer, names, found),
             None => found.push(difference(&pointer, Some(golden), None)),
@@ -134,30 +153,67 @@ mod tests {
     use serde_json::json;
 
     fn pointers(golden: &Value, actual: &Value) -> Vec<String> {
-        differences(golden, actual, &mut Names::default()).into_iter().map(|found| found.pointer).collect()
+        differences(golden, actual, &mut Names::default())
+            .into_iter()
+            .map(|found| found.pointer)
+            .collect()
     }
 
     #[test]
     fn key_order_does_not_matter_and_types_do() {
         assert!(pointers(&json!({"a": 1, "b": null}), &json!({"b": null, "a": 1})).is_empty());
-        assert_eq!(pointers(&json!({"a": 1, "b": null}), &json!({"a": 1.0})), ["/a", "/b"]);
-        assert_eq!(pointers(&json!({"a": [1]}), &json!({"a": [1, 2], "c/d": 0})), ["/a/1", "/c~1d"]);
+        assert_eq!(
+            pointers(&json!({"a": 1, "b": null}), &json!({"a": 1.0})),
+            ["/a", "/b"]
+        );
+        assert_eq!(
+            pointers(&json!({"a": [1]}), &json!({"a": [1, 2], "c/d": 0})),
+            ["/a/1", "/c~1d"]
+        );
     }
 
     #[test]
     fn ids_are_learned_and_then_held_to() {
         let mut names = Names::default();
         let golden = json!({"id": "<id:1>", "url": "/x/<id:1>", "other": "<id:2>"});
-        assert!(differences(&golden, &json!({"id": "<id:?a>", "url": "/x/<id:?a>", "other": "<id:?b>"}), &mut names).is_empty());
-        assert_eq!(differences(&json!("<id:1>"), &json!("<id:2>"), &mut names).len(), 1);
-        assert_eq!(differences(&json!("<id:1>"), &json!("<id:?c>"), &mut names).len(), 1);
-        assert_eq!(differences(&json!("<id:1>"), &json!("plain"), &mut names).len(), 1);
+        assert!(
+            differences(
+                &golden,
+                &json!({"id": "<id:?a>", "url": "/x/<id:?a>", "other": "<id:?b>"}),
+                &mut names
+            )
+            .is_empty()
+        );
+        assert_eq!(
+            differences(&json!("<id:1>"), &json!("<id:2>"), &mut names).len(),
+            1
+        );
+        assert_eq!(
+            differences(&json!("<id:1>"), &json!("<id:?c>"), &mut names).len(),
+            1
+        );
+        assert_eq!(
+            differences(&json!("<id:1>"), &json!("plain"), &mut names).len(),
+            1
+        );
     }
 
     #[test]
     fn keys_may_be_ids() {
-        assert!(pointers(&json!({"<id:1>": {"id": "<id:1>"}}), &json!({"<id:?a>": {"id": "<id:?a>"}})).is_empty());
-        assert_eq!(pointers(&json!({"<id:1>": {"id": "<id:1>"}}), &json!({"<id:?a>": {"id": "<id:?b>"}})), ["/<id:1>/id"]);
+        assert!(
+            pointers(
+                &json!({"<id:1>": {"id": "<id:1>"}}),
+                &json!({"<id:?a>": {"id": "<id:?a>"}})
+            )
+            .is_empty()
+        );
+        assert_eq!(
+            pointers(
+                &json!({"<id:1>": {"id": "<id:1>"}}),
+                &json!({"<id:?a>": {"id": "<id:?b>"}})
+            ),
+            ["/<id:1>/id"]
+        );
     }
 
     #[test]

@@ -53,7 +53,11 @@ pub fn operations(file: &Path) -> Result<Vec<Operation>> {
         .map(|line| {
             let mut columns = line.split('\t').map(str::to_owned);
             let mut next = || columns.next().with_context(|| format!("short line {line:?}"));
-            Ok(Operation { method: next()?, path: next()?, area: next()? })
+            Ok(Operation {
+                method: next()?,
+                path: next()?,
+                area: next()?,
+            })
         })
         .collect()
 }
@@ -83,12 +87,21 @@ pub fn report(
                     *method == operation.method && without_names(path) == without_names(&operation.path)
                 })
             });
-            Row { operation, routed, steps: 0 }
+            Row {
+                operation,
+                routed,
+                steps: 0,
+            }
         })
         .collect();
-    for scenario in scenarios.iter().filter(|scenario| Golden::path(golden, scenario).exists()) {
+    for scenario in scenarios
+        .iter()
+        .filter(|scenario| Golden::path(golden, scenario).exists())
+    {
         for step in &scenario.steps {
-            let Action::Call(call) = &step.action else { continue };
+            let Action::Call(call) = &step.action else {
+                continue;
+            };
             let path = call.path.split('?').next().unwrap_or_default();
             let best = rows
                 .iter_mut()
@@ -100,7 +113,11 @@ pub fn report(
             }
         }
     }
-    Coverage { rows, routes_known: routes.is_some(), detailed: true }
+    Coverage {
+        rows,
+        routes_known: routes.is_some(),
+        detailed: true,
+    }
 }
 
 /// A route with its parameter names taken out: `/a/{id}` and `/a/{x}` are the same place.
@@ -144,15 +161,31 @@ impl fmt::Display for Coverage {
             counts.1 += usize::from(row.routed);
             counts.2 += usize::from(row.steps > 0);
         }
-        writeln!(out, "{:<16}{:>12}{:>10}{:>16}", "area", "operations", "routed", "with scenario")?;
+        writeln!(
+            out,
+            "{:<16}{:>12}{:>10}{:>16}",
+            "area", "operations", "routed", "with scenario"
+        )?;
         let mut total = (0, 0, 0);
         for (area, (operations, routed, covered)) in &areas {
-            let routed_text = if self.routes_known { routed.to_string() } else { "?".to_owned() };
+            let routed_text = if self.routes_known {
+                routed.to_string()
+            } else {
+                "?".to_owned()
+            };
             writeln!(out, "{area:<16}{operations:>12}{routed_text:>10}{covered:>16}")?;
             total = (total.0 + operations, total.1 + routed, total.2 + covered);
         }
-        let routed_text = if self.routes_known { total.1.to_string() } else { "?".to_owned() };
-        writeln!(out, "{:<16}{:>12}{routed_text:>10}{:>16}", "all", total.0, total.2)?;
+        let routed_text = if self.routes_known {
+            total.1.to_string()
+        } else {
+            "?".to_owned()
+        };
+        writeln!(
+            out,
+            "{:<16}{:>12}{routed_text:>10}{:>16}",
+            "all", total.0, total.2
+        )?;
         if self.detailed {
             if self.routes_known {
                 self.missing(out, "not routed", |row| row.routed)?;
@@ -164,10 +197,19 @@ impl fmt::Display for Coverage {
 }
 
 impl Coverage {
-    fn missing(&self, out: &mut fmt::Formatter<'_>, title: &str, is_there: impl Fn(&Row) -> bool) -> fmt::Result {
+    fn missing(
+        &self,
+        out: &mut fmt::Formatter<'_>,
+        title: &str,
+        is_there: impl Fn(&Row) -> bool,
+    ) -> fmt::Result {
         writeln!(out, "\n{title}:")?;
         for row in self.rows.iter().filter(|row| !is_there(row)) {
-            writeln!(out, "  {:<14}{:<8}{}", row.operation.area, row.operation.method, row.operation.path)?;
+            writeln!(
+                out,
+                "  {:<14}{:<8}{}",
+                row.operation.area, row.operation.method, row.operation.path
+            )?;
         }
         Ok(())
     }
@@ -179,7 +221,11 @@ mod tests {
     use crate::scenario;
 
     fn operation(method: &str, path: &str) -> Operation {
-        Operation { method: method.to_owned(), path: path.to_owned(), area: "chats".to_owned() }
+        Operation {
+            method: method.to_owned(),
+            path: path.to_owned(),
+            area: "chats".to_owned(),
+        }
     }
 
     #[test]
@@ -196,8 +242,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let text = "scenarios: [{name: x, steps: [{call: 'GET /chats/{{chat}}?page=1'}, {call: GET /chats/pinned}]}]";
         let scenarios = scenario::parse("chats", text).unwrap();
-        let golden = Golden { scenario: String::new(), profile: String::new(), steps: vec![] };
-        let operations = vec![operation("GET", "/chats/{id}"), operation("GET", "/chats/pinned"), operation("POST", "/chats/{id}")];
+        let golden = Golden {
+            scenario: String::new(),
+            profile: String::new(),
+            steps: vec![],
+        };
+        let operations = vec![
+            operation("GET", "/chats/{id}"),
+            operation("GET", "/chats/pinned"),
+            operation("POST", "/chats/{id}"),
+        ];
         let routes = routes("GET /chats/{chat_id}\npost  /chats/{id}\n");
         let before = report(operations.clone(), Some(&routes), &scenarios, folder.path());
         assert!(before.rows.iter().all(|row| row.steps == 0));

@@ -58,11 +58,16 @@ fn row(event: &Event) -> Value {
 /// Appends a delta to the delta before it, if both continue the same item.
 fn join(previous: &mut Value, next: &Value) -> bool {
     const DATA: &str = "/payload/data/data";
-    let kind = next.pointer("/payload/data/data/type").and_then(Value::as_str).unwrap_or_default();
+    let kind = next
+        .pointer("/payload/data/data/type")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     if !kind.ends_with(".delta") {
         return false;
     }
-    let Some(text) = next.pointer("/payload/data/data/delta").and_then(Value::as_str) else { return false };
+    let Some(text) = next.pointer("/payload/data/data/delta").and_then(Value::as_str) else {
+        return false;
+    };
     let mut same = next.clone();
     let delta = "/payload/data/data/delta";
     if let (Some(slot), Some(old)) = (same.pointer_mut(delta), previous.pointer(delta)) {
@@ -84,11 +89,15 @@ fn join(previous: &mut Value, next: &Value) -> bool {
 #[must_use]
 pub fn matches(wanted: &Value, value: &Value) -> bool {
     match (wanted, value) {
-        (Value::Object(wanted), Value::Object(members)) => {
-            wanted.iter().all(|(key, wanted)| members.get(key).is_some_and(|member| matches(wanted, member)))
-        }
+        (Value::Object(wanted), Value::Object(members)) => wanted
+            .iter()
+            .all(|(key, wanted)| members.get(key).is_some_and(|member| matches(wanted, member))),
         (Value::Array(wanted), Value::Array(items)) => {
-            wanted.len() == items.len() && wanted.iter().zip(items).all(|(wanted, item)| matches(wanted, item))
+            wanted.len() == items.len()
+                && wanted
+                    .iter()
+                    .zip(items)
+                    .all(|(wanted, item)| matches(wanted, item))
         }
         (wanted, value) => wanted == value,
     }
@@ -107,7 +116,10 @@ mod tests {
     }
 
     fn delta(item: &str, text: &str) -> Event {
-        event("response:completion", json!({"type": "response.output_text.delta", "item_id": item, "delta": text}))
+        event(
+            "response:completion",
+            json!({"type": "response.output_text.delta", "item_id": item, "delta": text}),
+        )
     }
 
     fn spec(yaml: Value) -> Events {
@@ -116,10 +128,20 @@ mod tests {
 
     #[test]
     fn deltas_of_one_item_are_joined() {
-        let events = [delta("a", "one"), delta("a", " two"), delta("b", "x"), event("done", json!({})), delta("b", "y")];
+        let events = [
+            delta("a", "one"),
+            delta("a", " two"),
+            delta("b", "x"),
+            event("done", json!({})),
+            delta("b", "y"),
+        ];
         let record = describe(&events, &spec(json!({"tab": "t"})));
-        let texts: Vec<_> =
-            record.as_array().unwrap().iter().map(|row| row["payload"]["data"]["data"]["delta"].clone()).collect();
+        let texts: Vec<_> = record
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|row| row["payload"]["data"]["data"]["delta"].clone())
+            .collect();
         assert_eq!(texts, [json!("one two"), json!("x"), Value::Null, json!("y")]);
     }
 
@@ -145,7 +167,10 @@ mod tests {
 
     #[test]
     fn matching_looks_only_at_what_is_wanted() {
-        assert!(matches(&json!({"a": {"b": 1}}), &json!({"a": {"b": 1, "c": 2}, "d": 3})));
+        assert!(matches(
+            &json!({"a": {"b": 1}}),
+            &json!({"a": {"b": 1, "c": 2}, "d": 3})
+        ));
         assert!(!matches(&json!({"a": {"b": 2}}), &json!({"a": {"b": 1}})));
     }
 }

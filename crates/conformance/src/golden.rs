@@ -33,7 +33,9 @@ impl Golden {
     /// Where the record of a scenario lives below the golden folder.
     #[must_use]
     pub fn path(folder: &Path, scenario: &Scenario) -> PathBuf {
-        folder.join(&scenario.area).join(format!("{}.json", scenario.name))
+        folder
+            .join(&scenario.area)
+            .join(format!("{}.json", scenario.name))
     }
 
     /// Reads the record of a scenario.
@@ -42,7 +44,8 @@ impl Golden {
     /// When there is none or it is not valid.
     pub fn load(folder: &Path, scenario: &Scenario) -> Result<Self> {
         let path = Self::path(folder, scenario);
-        let text = std::fs::read_to_string(&path).with_context(|| format!("no golden file {}", path.display()))?;
+        let text =
+            std::fs::read_to_string(&path).with_context(|| format!("no golden file {}", path.display()))?;
         serde_json::from_str(&text).with_context(|| format!("in {}", path.display()))
     }
 
@@ -74,7 +77,10 @@ mod tests {
         let golden = Golden {
             scenario: scenario.id(),
             profile: "default".to_owned(),
-            steps: vec![GoldenStep { step: "GET / as admin".to_owned(), answer: json!({"status": 200, "json": [1.0]}) }],
+            steps: vec![GoldenStep {
+                step: "GET / as admin".to_owned(),
+                answer: json!({"status": 200, "json": [1.0]}),
+            }],
         };
         golden.store(folder.path(), scenario).unwrap();
         assert!(folder.path().join("area/x.json").exists());

@@ -14,7 +14,12 @@ const BODIES: &[&str] = &["json", "sse", "ndjson", "events", "requests", "acknow
 /// # Errors
 /// When a hint's path is not valid.
 pub fn apply(answer: &mut Value, hints: &Hints, blind: &dyn Fn(&Value) -> Value) -> Result<()> {
-    let Some(body) = BODIES.iter().find_map(|body| answer.get_mut(*body).map(Value::take)) else { return Ok(()) };
+    let Some(body) = BODIES
+        .iter()
+        .find_map(|body| answer.get_mut(*body).map(Value::take))
+    else {
+        return Ok(());
+    };
     // A refusal is short and worth recording whole.
     let refused = answer["status"].as_u64().is_some_and(|status| status >= 400);
     let body = treated(body, hints, refused, blind)?;
@@ -36,7 +41,9 @@ fn treated(mut body: Value, hints: &Hints, whole: bool, blind: &dyn Fn(&Value) -
         });
     }
     for path in hints.mask.keys() {
-        Path::parse(path)?.change(&mut body, &mut |found| *found = json!(format!("<{}>", type_name(found))));
+        Path::parse(path)?.change(&mut body, &mut |found| {
+            *found = json!(format!("<{}>", type_name(found)))
+        });
     }
     for path in hints.ignore.keys() {
         Path::parse(path)?.change(&mut body, &mut |found| *found = json!("<any>"));
@@ -64,7 +71,9 @@ fn sorted_text(value: &Value) -> String {
             Value::Object(members) => {
                 let mut keys: Vec<&String> = members.keys().collect();
                 keys.sort();
-                keys.into_iter().map(|key| (key.clone(), sorted(&members[key]))).collect()
+                keys.into_iter()
+                    .map(|key| (key.clone(), sorted(&members[key])))
+                    .collect()
             }
             Value::Array(items) => items.iter().map(sorted).collect(),
             other => other.clone(),
@@ -79,7 +88,10 @@ mod tests {
     use crate::scenario::Table;
 
     fn table(entries: &[&str]) -> Table {
-        entries.iter().map(|path| ((*path).to_owned(), "why".to_owned())).collect()
+        entries
+            .iter()
+            .map(|path| ((*path).to_owned(), "why".to_owned()))
+            .collect()
     }
 
     #[test]
@@ -96,7 +108,10 @@ mod tests {
             answer,
             json!({"status": 200, "json": {"n": "<float>", "x": "<any>", "list": [{"b": 1}, {"b": 2}]}})
         );
-        let hints = Hints { only: vec!["$.list[*].b".to_owned()], ..Hints::default() };
+        let hints = Hints {
+            only: vec!["$.list[*].b".to_owned()],
+            ..Hints::default()
+        };
         let mut refusal = json!({"status": 404, "json": {"detail": "x"}});
         apply(&mut refusal, &hints, &Value::clone).unwrap();
         assert_eq!(refusal["json"], json!({"detail": "x"}));
@@ -106,6 +121,9 @@ mod tests {
 
     #[test]
     fn sorting_does_not_depend_on_key_order() {
-        assert_eq!(sorted_text(&json!({"b": 1, "a": {"d": 1, "c": 2}})), r#"{"a":{"c":2,"d":1},"b":1}"#);
+        assert_eq!(
+            sorted_text(&json!({"b": 1, "a": {"d": 1, "c": 2}})),
+            r#"{"a":{"c":2,"d":1},"b":1}"#
+        );
     }
 }

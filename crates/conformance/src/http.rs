@@ -67,8 +67,14 @@ pub fn client() -> Result<Client> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     // Every request has a connection of its own: some servers drop a kept one after an error, and
     // whether the next request meets that is a matter of luck.
-    let builder = Client::builder().pool_max_idle_per_host(0).redirect(Policy::none());
-    builder.timeout(TIMEOUT).no_proxy().build().context("making the HTTP client")
+    let builder = Client::builder()
+        .pool_max_idle_per_host(0)
+        .redirect(Policy::none());
+    builder
+        .timeout(TIMEOUT)
+        .no_proxy()
+        .build()
+        .context("making the HTTP client")
 }
 
 /// Sends a request and describes what comes back.
@@ -80,7 +86,11 @@ pub async fn send(client: &Client, request: Request) -> Result<Value> {
     let response = builder(client, request)?.send().await.context("no answer")?;
     let status = response.status().as_u16();
     let headers = describe_headers(response.headers());
-    let content_type = headers.get("content-type").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let content_type = headers
+        .get("content-type")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned();
     let (bytes, cut) = read(response).await;
 
     let mut answer = Map::new();
@@ -119,9 +129,10 @@ fn form(fields: Vec<(String, FormField)>) -> Result<Form> {
     for (name, field) in fields {
         form = match field {
             FormField::Text(text) => form.text(name, text),
-            FormField::File { file, r#type, text } => {
-                form.part(name, Part::bytes(text.into_bytes()).file_name(file).mime_str(&r#type)?)
-            }
+            FormField::File { file, r#type, text } => form.part(
+                name,
+                Part::bytes(text.into_bytes()).file_name(file).mime_str(&r#type)?,
+            ),
         };
     }
     Ok(form)
@@ -143,8 +154,11 @@ async fn read(response: reqwest::Response) -> (Vec<u8>, bool) {
 fn describe_headers(headers: &HeaderMap) -> Map<String, Value> {
     let mut found = Map::new();
     for name in HEADERS {
-        let values: Vec<Value> =
-            headers.get_all(*name).iter().map(|value| json!(String::from_utf8_lossy(value.as_bytes()))).collect();
+        let values: Vec<Value> = headers
+            .get_all(*name)
+            .iter()
+            .map(|value| json!(String::from_utf8_lossy(value.as_bytes())))
+            .collect();
         match (values.len(), *name) {
             (0, _) => {}
             (_, "set-cookie") => {
@@ -163,9 +177,13 @@ fn describe_body(content_type: &str, bytes: &[u8]) -> (&'static str, Value) {
     let text = std::str::from_utf8(bytes).ok();
     match (kind, text) {
         ("text/event-stream", Some(text)) => ("sse", sse(text)),
-        ("application/x-ndjson" | "application/ndjson", Some(text)) => {
-            ("ndjson", text.lines().filter(|line| !line.is_empty()).map(json_or_text).collect())
-        }
+        ("application/x-ndjson" | "application/ndjson", Some(text)) => (
+            "ndjson",
+            text.lines()
+                .filter(|line| !line.is_empty())
+                .map(json_or_text)
+                .collect(),
+        ),
         // The client's page is not part of the interface, only that it is given out.
         ("text/html", _) => ("html", json!("page")),
         (kind, Some(text)) if kind.ends_with("json") => match serde_json::from_str(text) {
@@ -180,7 +198,11 @@ fn describe_body(content_type: &str, bytes: &[u8]) -> (&'static str, Value) {
 }
 
 fn sse(text: &str) -> Value {
-    text.replace("\r\n", "\n").split("\n\n").filter(|frame| !frame.is_empty()).map(sse_frame).collect()
+    text.replace("\r\n", "\n")
+        .split("\n\n")
+        .filter(|frame| !frame.is_empty())
+        .map(sse_frame)
+        .collect()
 }
 
 fn sse_frame(frame: &str) -> Value {
@@ -193,7 +215,11 @@ fn sse_frame(frame: &str) -> Value {
             }
             _ => ("line", line),
         };
-        let value = if name == "data" || name == "line" { json_or_text(value) } else { json!(value) };
+        let value = if name == "data" || name == "line" {
+            json_or_text(value)
+        } else {
+            json!(value)
+        };
         match found.get_mut(name) {
             None => {
                 found.insert(name.to_owned(), value);
@@ -219,7 +245,10 @@ mod tests {
         assert_eq!(page, ("html", json!("page")));
         assert_eq!(describe_body("application/json", b"null"), ("json", Value::Null));
         assert_eq!(describe_body("application/json", b"{"), ("text", json!(["{"])));
-        assert_eq!(describe_body("image/png", &[0xff, 0]), ("bytes", json!({"length": 2})));
+        assert_eq!(
+            describe_body("image/png", &[0xff, 0]),
+            ("bytes", json!({"length": 2}))
+        );
     }
 
     #[test]

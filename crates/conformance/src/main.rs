@@ -1,6 +1,10 @@
 //! Command line of the conformance tool: `record`, `replay`, `coverage`, `list`.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "reports go to the terminal")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "reports go to the terminal"
+)]
 
 use std::{io::Read, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Instant};
 
@@ -95,7 +99,12 @@ async fn run(cli: Cli) -> Result<bool> {
         Command::Coverage(args) => show_coverage(&suite, &args, &cli.folder)?,
         Command::List => {
             for scenario in &suite.scenarios {
-                println!("{:<44} {:<14} {}", scenario.id(), scenario.profile, scenario.about);
+                println!(
+                    "{:<44} {:<14} {}",
+                    scenario.id(),
+                    scenario.profile,
+                    scenario.about
+                );
             }
             true
         }
@@ -131,26 +140,44 @@ async fn record_all(suite: Suite, args: Record, folder: &std::path::Path) -> Res
     Ok(outcomes.into_iter().all(|good| good))
 }
 
-async fn record_one(suite: &Suite, host: &reference::Host, scenario: &Scenario, check: bool) -> Result<String> {
+async fn record_one(
+    suite: &Suite,
+    host: &reference::Host,
+    scenario: &Scenario,
+    check: bool,
+) -> Result<String> {
     let provider = FakeProvider::start().await;
     let url = provider.ollama_url();
     let server = host.serve(&suite.environment(scenario, &url)?).await?;
     let outcome = if check {
         let report = oui_conformance::replay_from(&suite.golden(), &server.base_url, &url, scenario).await;
-        if report.is_same() { Ok("repeats itself".to_owned()) } else { Err(anyhow::anyhow!("{report}")) }
+        if report.is_same() {
+            Ok("repeats itself".to_owned())
+        } else {
+            Err(anyhow::anyhow!("{report}"))
+        }
     } else {
         record_to_file(suite, &server.base_url, &url, scenario).await
     };
     let outcome = outcome.map_err(|error| {
         let log = server.log();
-        if check { error } else { anyhow::anyhow!("{error:#}\n{log}") }
+        if check {
+            error
+        } else {
+            anyhow::anyhow!("{error:#}\n{log}")
+        }
     });
     host.stop(server).await?;
     provider.stop().await;
     outcome
 }
 
-async fn record_to_file(suite: &Suite, base_url: &str, provider_url: &str, scenario: &Scenario) -> Result<String> {
+async fn record_to_file(
+    suite: &Suite,
+    base_url: &str,
+    provider_url: &str,
+    scenario: &Scenario,
+) -> Result<String> {
     let golden: Golden = record(base_url, provider_url, scenario).await?;
     golden.store(&suite.golden(), scenario)?;
     Ok(format!("{} steps", golden.steps.len()))
@@ -160,7 +187,9 @@ async fn replay_all(suite: &Suite, args: Replay) -> Result<bool> {
     let scenarios = selected(suite, &args.only)?;
     if let Some(base_url) = &args.base_url {
         if scenarios.len() > 1 {
-            bail!("one running server can play one scenario, because each needs an empty database; use --only or --launch");
+            bail!(
+                "one running server can play one scenario, because each needs an empty database; use --only or --launch"
+            );
         }
         let provider = provider_at(&args.provider_url).await?;
         let verdict = suite.check(&scenarios[0], base_url, &args.provider_url).await;
@@ -180,8 +209,13 @@ async fn replay_all(suite: &Suite, args: Replay) -> Result<bool> {
 
 /// Starts a provider at this address, unless one is there already.
 async fn provider_at(url: &str) -> Result<Option<FakeProvider>> {
-    let host = url.split_once("://").map_or(url, |(_, host)| host).trim_end_matches('/');
-    let address: SocketAddr = host.parse().with_context(|| format!("{url} is not an address of this machine"))?;
+    let host = url
+        .split_once("://")
+        .map_or(url, |(_, host)| host)
+        .trim_end_matches('/');
+    let address: SocketAddr = host
+        .parse()
+        .with_context(|| format!("{url} is not an address of this machine"))?;
     Ok(FakeProvider::bind(address, Settings::default()).await.ok())
 }
 

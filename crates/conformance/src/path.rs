@@ -25,10 +25,13 @@ impl Path {
     /// # Errors
     /// When the text does not begin with `$` or a bracket is not closed.
     pub fn parse(text: &str) -> Result<Self> {
-        let Some(mut rest) = text.strip_prefix('$') else { bail!("path {text:?} does not begin with $") };
+        let Some(mut rest) = text.strip_prefix('$') else {
+            bail!("path {text:?} does not begin with $")
+        };
         let mut steps = Vec::new();
         while !rest.is_empty() {
-            let (step, after) = next_step(rest).ok_or_else(|| anyhow::anyhow!("bad path {text:?} at {rest:?}"))?;
+            let (step, after) =
+                next_step(rest).ok_or_else(|| anyhow::anyhow!("bad path {text:?} at {rest:?}"))?;
             steps.push(step);
             rest = after;
         }
@@ -60,7 +63,11 @@ fn next_step(text: &str) -> Option<(Step, &str)> {
     }
     if let Some(rest) = text.strip_prefix('.') {
         let (key, rest) = take_key(rest)?;
-        let step = if key == "*" { Step::Every } else { Step::Key(key.to_owned()) };
+        let step = if key == "*" {
+            Step::Every
+        } else {
+            Step::Key(key.to_owned())
+        };
         return Some((step, rest));
     }
     let inside = text.strip_prefix('[')?;
@@ -69,7 +76,11 @@ fn next_step(text: &str) -> Option<(Step, &str)> {
         return Some((Step::Key(key.to_owned()), rest));
     }
     let (index, rest) = inside.split_once(']')?;
-    let step = if index == "*" { Step::Every } else { Step::Index(index.parse().ok()?) };
+    let step = if index == "*" {
+        Step::Every
+    } else {
+        Step::Index(index.parse().ok()?)
+    };
     Some((step, rest))
 }
 
@@ -106,21 +117,26 @@ fn change_at(steps: &[Step], value: &mut Value, change: &mut dyn FnMut(&mut Valu
         return 1;
     };
     match (step, value) {
-        (Step::Key(key), Value::Object(members)) => {
-            members.get_mut(key).map_or(0, |member| change_at(rest, member, change))
+        (Step::Key(key), Value::Object(members)) => members
+            .get_mut(key)
+            .map_or(0, |member| change_at(rest, member, change)),
+        (Step::Index(index), Value::Array(items)) => items
+            .get_mut(*index)
+            .map_or(0, |item| change_at(rest, item, change)),
+        (Step::Every, Value::Object(members)) => members
+            .values_mut()
+            .map(|member| change_at(rest, member, change))
+            .sum(),
+        (Step::Every, Value::Array(items)) => {
+            items.iter_mut().map(|item| change_at(rest, item, change)).sum()
         }
-        (Step::Index(index), Value::Array(items)) => {
-            items.get_mut(*index).map_or(0, |item| change_at(rest, item, change))
-        }
-        (Step::Every, Value::Object(members)) => {
-            members.values_mut().map(|member| change_at(rest, member, change)).sum()
-        }
-        (Step::Every, Value::Array(items)) => items.iter_mut().map(|item| change_at(rest, item, change)).sum(),
         (Step::Deep(key), Value::Object(members)) => members
             .iter_mut()
             .map(|(name, member)| change_at(if name == key { rest } else { steps }, member, change))
             .sum(),
-        (Step::Deep(_), Value::Array(items)) => items.iter_mut().map(|item| change_at(steps, item, change)).sum(),
+        (Step::Deep(_), Value::Array(items)) => {
+            items.iter_mut().map(|item| change_at(steps, item, change)).sum()
+        }
         _ => 0,
     }
 }
@@ -131,7 +147,12 @@ mod tests {
     use serde_json::json;
 
     fn select(path: &str, value: &Value) -> Vec<Value> {
-        Path::parse(path).unwrap().select(value).into_iter().cloned().collect()
+        Path::parse(path)
+            .unwrap()
+            .select(value)
+            .into_iter()
+            .cloned()
+            .collect()
     }
 
     #[test]
@@ -147,8 +168,13 @@ mod tests {
     #[test]
     fn changes_in_place_and_counts() {
         let mut value = json!({"a": [{"at": 1}, {"at": 2}], "at": 3});
-        let count = Path::parse("$..at").unwrap().change(&mut value, &mut |found| *found = json!("x"));
-        assert_eq!((count, value), (3, json!({"a": [{"at": "x"}, {"at": "x"}], "at": "x"})));
+        let count = Path::parse("$..at")
+            .unwrap()
+            .change(&mut value, &mut |found| *found = json!("x"));
+        assert_eq!(
+            (count, value),
+            (3, json!({"a": [{"at": "x"}, {"at": "x"}], "at": "x"}))
+        );
     }
 
     #[test]

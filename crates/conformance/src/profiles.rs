@@ -32,7 +32,10 @@ impl Profiles {
     /// # Errors
     /// When there is no such profile.
     pub fn environment(&self, profile: &str, provider_url: &str) -> Result<Table> {
-        let own = self.profiles.get(profile).with_context(|| format!("no profile {profile}"))?;
+        let own = self
+            .profiles
+            .get(profile)
+            .with_context(|| format!("no profile {profile}"))?;
         let mut environment = self.common.clone();
         environment.extend(own.clone());
         for value in environment.values_mut() {
@@ -49,9 +52,13 @@ mod tests {
     #[test]
     fn a_profile_adds_to_what_all_share() {
         let profiles: Profiles =
-            serde_saphyr::from_str("common: {A: '1', B: '{{provider_url}}/v1'}\nprofiles: {x: {A: '2'}}").unwrap();
+            serde_saphyr::from_str("common: {A: '1', B: '{{provider_url}}/v1'}\nprofiles: {x: {A: '2'}}")
+                .unwrap();
         let environment = profiles.environment("x", "http://h:1/").unwrap();
-        assert_eq!((environment["A"].as_str(), environment["B"].as_str()), ("2", "http://h:1/v1"));
+        assert_eq!(
+            (environment["A"].as_str(), environment["B"].as_str()),
+            ("2", "http://h:1/v1")
+        );
         assert!(profiles.environment("y", "").is_err());
     }
 }

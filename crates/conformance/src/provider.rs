@@ -8,7 +8,13 @@ use serde_json::{Map, Value, json};
 use crate::{events::matches, scenario::Upstream};
 
 /// Headers of a forwarded request that are part of what the server promises.
-const HEADERS: &[&str] = &["authorization", "content-type", "api-key", "x-api-key", "anthropic-version"];
+const HEADERS: &[&str] = &[
+    "authorization",
+    "content-type",
+    "api-key",
+    "x-api-key",
+    "anthropic-version",
+];
 
 /// The provider that a server under test talks to.
 #[derive(Debug, Clone)]
@@ -24,7 +30,11 @@ impl Provider {
     #[must_use]
     pub fn new(url: &str, client: Client) -> Self {
         let url = url.trim_end_matches('/').trim_end_matches("/v1").to_owned();
-        Self { url, client, taken: 0 }
+        Self {
+            url,
+            client,
+            taken: 0,
+        }
     }
 
     /// The requests that came since the last call and fit, as golden files show them.
@@ -32,7 +42,12 @@ impl Provider {
     /// # Errors
     /// When the provider cannot be reached.
     pub async fn requests(&mut self, wanted: &Upstream) -> Result<Value> {
-        let answer = self.client.get(format!("{}/__fake/requests", self.url)).send().await.context("asking the provider")?;
+        let answer = self
+            .client
+            .get(format!("{}/__fake/requests", self.url))
+            .send()
+            .await
+            .context("asking the provider")?;
         let all: Vec<Value> = answer.json().await?;
         let fresh = all.get(self.taken..).unwrap_or_default();
         self.taken = all.len();
@@ -49,23 +64,33 @@ impl Provider {
     /// # Errors
     /// When the provider refuses it.
     pub async fn script(&self, script: &Value) -> Result<()> {
-        let answer = self.client.post(format!("{}/__fake/scripts", self.url)).json(script).send().await?;
-        answer.error_for_status().context("the provider refused the script")?;
+        let answer = self
+            .client
+            .post(format!("{}/__fake/scripts", self.url))
+            .json(script)
+            .send()
+            .await?;
+        answer
+            .error_for_status()
+            .context("the provider refused the script")?;
         Ok(())
     }
 }
 
 fn described(request: &Value, whole_tools: bool) -> Value {
-    let headers: Map<String, Value> = HEADERS
-        .iter()
-        .filter_map(|name| Some(((*name).to_owned(), request["headers"].get(name)?.clone())))
-        .chain(request["headers"].as_object().into_iter().flatten().filter_map(|(name, value)| {
-            name.starts_with("x-openwebui-").then(|| (name.clone(), value.clone()))
-        }))
+    let headers: Map<String, Value> = request["headers"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(name, _)| HEADERS.contains(&name.as_str()) || name.starts_with("x-openwebui-"))
+        .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
     let mut body = request["body"].clone();
     if let Some(Value::Array(tools)) = body.get_mut("tools").filter(|_| !whole_tools) {
-        *tools = tools.iter().map(|tool| tool.pointer("/function/name").unwrap_or(&tool["name"]).clone()).collect();
+        *tools = tools
+            .iter()
+            .map(|tool| tool.pointer("/function/name").unwrap_or(&tool["name"]).clone())
+            .collect();
     }
     json!({"call": format!("{} {}", text(&request["method"]), text(&request["path"])), "query": request["query"],
         "headers": headers, "body": body})

@@ -46,14 +46,24 @@ impl Host {
     /// When the script fails.
     pub async fn start(script: &Path, home: Option<&Path>) -> Result<Self> {
         let mut command = Command::new(script);
-        command.arg("host").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command
+            .arg("host")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
         if let Some(home) = home {
             command.env("OUI_REFERENCE_HOME", home);
         }
-        let mut process = command.spawn().with_context(|| format!("starting {}", script.display()))?;
+        let mut process = command
+            .spawn()
+            .with_context(|| format!("starting {}", script.display()))?;
         let orders = process.stdin.take().context("no stdin")?;
         let answers = BufReader::new(process.stdout.take().context("no stdout")?).lines();
-        let host = Self { pipes: Mutex::new(Pipes { orders, answers }), client: http::client()?, _process: process };
+        let host = Self {
+            pipes: Mutex::new(Pipes { orders, answers }),
+            client: http::client()?,
+            _process: process,
+        };
         let first = host.pipes.lock().await.answers.next_line().await?;
         ensure!(first.is_some(), "the reference host did not start");
         Ok(host)
@@ -62,7 +72,11 @@ impl Host {
     async fn order(&self, order: &Value) -> Result<Value> {
         let mut pipes = self.pipes.lock().await;
         pipes.orders.write_all(format!("{order}\n").as_bytes()).await?;
-        let answer = pipes.answers.next_line().await?.context("the reference host is gone")?;
+        let answer = pipes
+            .answers
+            .next_line()
+            .await?
+            .context("the reference host is gone")?;
         Ok(serde_json::from_str(&answer)?)
     }
 
@@ -75,7 +89,11 @@ impl Host {
         let data = tempfile::tempdir()?;
         let order = json!({"start": {"port": port, "data": data.path(), "env": environment}});
         let pid = self.order(&order).await?["pid"].as_u64().context("no pid")?;
-        let server = Server { base_url: format!("http://127.0.0.1:{port}"), pid, data };
+        let server = Server {
+            base_url: format!("http://127.0.0.1:{port}"),
+            pid,
+            data,
+        };
         let deadline = Instant::now() + START_LIMIT;
         while Instant::now() < deadline {
             let answer = self.client.get(format!("{}/ready", server.base_url)).send().await;
@@ -154,7 +172,11 @@ impl Launched {
             }
             let answer = client.get(format!("{base_url}/ready")).send().await;
             if answer.is_ok_and(|answer| answer.status().is_success()) {
-                return Ok(Self { base_url, process, _data: data });
+                return Ok(Self {
+                    base_url,
+                    process,
+                    _data: data,
+                });
             }
             sleep(Duration::from_millis(20)).await;
         }

@@ -41,8 +41,16 @@ impl Report {
     }
 
     fn failed(scenario: &Scenario, step: &str, failure: &anyhow::Error) -> Self {
-        let fault = StepReport { step: step.to_owned(), differences: vec![], failure: Some(format!("{failure:#}")) };
-        Self { scenario: scenario.id(), steps: 0, faults: vec![fault] }
+        let fault = StepReport {
+            step: step.to_owned(),
+            differences: vec![],
+            failure: Some(format!("{failure:#}")),
+        };
+        Self {
+            scenario: scenario.id(),
+            steps: 0,
+            faults: vec![fault],
+        }
     }
 }
 
@@ -51,7 +59,13 @@ impl fmt::Display for Report {
         if self.is_same() {
             return writeln!(out, "{}: {} steps as recorded", self.scenario, self.steps);
         }
-        writeln!(out, "{}: {} of {} steps differ", self.scenario, self.faults.len(), self.steps)?;
+        writeln!(
+            out,
+            "{}: {} of {} steps differ",
+            self.scenario,
+            self.faults.len(),
+            self.steps
+        )?;
         for fault in &self.faults {
             writeln!(out, "  {}", fault.step)?;
             if let Some(failure) = &fault.failure {
@@ -75,10 +89,18 @@ pub async fn replay(base_url: &str, provider_url: &str, scenario: &Scenario, gol
     if let Err(error) = runner.prepare(scenario).await {
         return Report::failed(scenario, "people", &error);
     }
-    let mut report = Report { scenario: scenario.id(), steps: 0, faults: vec![] };
+    let mut report = Report {
+        scenario: scenario.id(),
+        steps: 0,
+        faults: vec![],
+    };
     let mut recorded = golden.steps.iter();
     for step in &scenario.steps {
-        let mut fault = StepReport { step: step.label.clone(), differences: vec![], failure: None };
+        let mut fault = StepReport {
+            step: step.label.clone(),
+            differences: vec![],
+            failure: None,
+        };
         match runner.play(step).await {
             Ok(None) => continue,
             Ok(Some(answer)) => match recorded.next() {
@@ -86,7 +108,10 @@ pub async fn replay(base_url: &str, provider_url: &str, scenario: &Scenario, gol
                     let actual = runner.masker().compare(&answer, &runner.names);
                     fault.differences = differences(&golden.answer, &actual, &mut runner.names);
                 }
-                _ => fault.failure = Some("the golden file is older than the scenario: record it again".to_owned()),
+                _ => {
+                    fault.failure =
+                        Some("the golden file is older than the scenario: record it again".to_owned())
+                }
             },
             Err(error) => {
                 fault.failure = Some(format!("{error:#}"));
@@ -116,16 +141,101 @@ pub async fn replay_from(folder: &Path, base_url: &str, provider_url: &str, scen
 pub async fn record(base_url: &str, provider_url: &str, scenario: &Scenario) -> Result<Golden> {
     let mut runner = Runner::new(base_url, provider_url)?;
     runner.prepare(scenario).await?;
-    let mut golden = Golden { scenario: scenario.id(), profile: scenario.profile.clone(), steps: vec![] };
+    let mut golden = Golden {
+        scenario: scenario.id(),
+        profile: scenario.profile.clone(),
+        steps: vec![],
+    };
     for step in &scenario.steps {
         let played = runner.play(step).await.map_err(|error| {
-            let before = golden.steps.last().map(|step| format!("{}: {}", step.step, step.answer)).unwrap_or_default();
+            let before = golden
+                .steps
+                .last()
+                .map(|step| format!("{}: {}", step.step, step.answer))
+                .unwrap_or_default();
             error.context(format!("{}, after {before}", step.label))
         });
         if let Some(answer) = played? {
             let answer = runner.masker().record(&answer, &mut runner.names);
-            golden.steps.push(GoldenStep { step: step.label.clone(), answer });
+            golden.steps.push(GoldenStep {
+                step: step.label.clone(),
+                answer,
+            });
         }
     }
     Ok(golden)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use axum::{Json, Router, routing::get};
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::scenario;
+
+    const SCENARIO: &str = r#"
+scenarios:
+  - name: things
+    anonymous_only: true
+    steps:
+      - call: GET /thing
+        as: anonymous
+        save: {thing: $.id}
+      - call: GET /thing?again={{thing}}
+        as: anonymous
+"#;
+
+    /// A server whose things have ids of their own and these further members.
+    async fn server(members: Value) -> String {
+        static COUNTER: AtomicUsize = AtomicUsize::new(1);
+        let id = format!(
+            "00000000-0000-4000-8000-{:012}",
+            COUNTER.fetch_add(1, Ordering::Relaxed)
+        );
+        let mut thing = json!({"id": id, "url": format!("/files/{id}")});
+        for (name, value) in members.as_object().unwrap() {
+            thing[name] = value.clone();
+        }
+        let router = Router::new().route("/thing", get(async move || Json(thing)));
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        format!("http://{address}")
+    }
+
+    #[tokio::test]
+    async fn the_same_server_passes_and_another_is_told_apart() {
+        let scenario = &scenario::parse("area", SCENARIO).unwrap()[0];
+        let golden = record(&server(json!({"n": 1})).await, "", scenario)
+            .await
+            .unwrap();
+        assert_eq!(
+            golden.steps[0].answer["json"],
+            json!({"id": "<id:thing>", "url": "/files/<id:thing>", "n": 1})
+        );
+
+        let same = replay(&server(json!({"n": 1})).await, "", scenario, &golden).await;
+        assert!(same.is_same(), "{same}");
+        assert_eq!(same.steps, 2);
+
+        let other = replay(&server(json!({"n": "1"})).await, "", scenario, &golden).await;
+        let shown = other.to_string();
+        assert!(shown.contains("area/things: 2 of 2 steps differ"), "{shown}");
+        assert!(
+            shown.contains("/json/n: expected int 1, got string \"1\""),
+            "{shown}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_changed_member_is_found_where_it_is() {
+        let scenario = &scenario::parse("area", SCENARIO).unwrap()[0];
+        let golden = record(&server(json!({})).await, "", scenario).await.unwrap();
+        let other = replay(&server(json!({"id": null})).await, "", scenario, &golden).await;
+        assert_eq!(other.faults[0].differences[0].pointer, "/json/id");
+        assert!(!other.is_same());
+    }
 }

@@ -80,14 +80,18 @@ impl Runner {
             };
             let (email, password) = (format!("{name}@example.com"), format!("{name}-password"));
             let body = json!({"name": capitalised(name), "email": email, "password": password, "role": role});
-            let answer = self.post(path, token, body).await.with_context(|| format!("making {name}"))?;
+            let answer = self
+                .post(path, token, body)
+                .await
+                .with_context(|| format!("making {name}"))?;
             ensure!(answer["status"] == 200, "making {name}: {answer}");
             let id = answer["json"]["id"].as_str().context("a user without id")?;
             self.names.declare(name, id);
             self.vars.set(format!("{name}.id"), id);
             self.vars.set(format!("{name}.email"), email);
             self.vars.set(format!("{name}.password"), password);
-            self.vars.set(format!("{name}.token"), answer["json"]["token"].clone());
+            self.vars
+                .set(format!("{name}.token"), answer["json"]["token"].clone());
         }
         Ok(())
     }
@@ -132,7 +136,9 @@ impl Runner {
             Action::Emit(emit) => self.emit(emit).await?,
             Action::Events(spec) => Some(self.events(spec).await?),
             Action::Disconnect(tab) => {
-                self.tabs.shift_remove(tab).with_context(|| format!("no connection {tab}"))?;
+                self.tabs
+                    .shift_remove(tab)
+                    .with_context(|| format!("no connection {tab}"))?;
                 None
             }
             Action::Upstream(wanted) => Some(json!({ "requests": self.provider.requests(wanted).await? })),
@@ -148,7 +154,9 @@ impl Runner {
         };
         let Some(mut answer) = answer else { return Ok(None) };
         let masker = self.masker();
-        hints::apply(&mut answer, &step.hints, &|value| masker.blind(value, &self.names))?;
+        hints::apply(&mut answer, &step.hints, &|value| {
+            masker.blind(value, &self.names)
+        })?;
         Ok(Some(answer))
     }
 
@@ -166,7 +174,11 @@ impl Runner {
             sleep(BETWEEN_ATTEMPTS).await;
         };
         for (name, path) in &call.save {
-            let found = Path::parse(path)?.select(&answer["json"]).into_iter().next().cloned();
+            let found = Path::parse(path)?
+                .select(&answer["json"])
+                .into_iter()
+                .next()
+                .cloned();
             // A missing value shows up as a difference here and stops the steps that need it.
             if let Some(value) = found {
                 if let Some(id) = value.as_str().filter(|text| looks_like_id(text)) {
@@ -197,34 +209,56 @@ impl Runner {
             Body::Raw(text) => Payload::Raw(vars.text(text, names)?),
             Body::Form(fields) => Payload::Form(fields.clone().into_iter().collect()),
         };
-        Ok(Request { method: call.method.clone(), url: format!("{}{path}", self.base_url), token, headers, body })
+        Ok(Request {
+            method: call.method.clone(),
+            url: format!("{}{path}", self.base_url),
+            token,
+            headers,
+            body,
+        })
     }
 
     async fn emit(&mut self, emit: &Emit) -> Result<Option<Value>> {
         let data = self.vars.json(&emit.data, &mut self.names)?;
-        let socket = self.tabs.get(&emit.tab).with_context(|| format!("no connection {}", emit.tab))?;
+        let socket = self
+            .tabs
+            .get(&emit.tab)
+            .with_context(|| format!("no connection {}", emit.tab))?;
         let acknowledgement = socket.emit(&emit.event, &data, emit.ack).await?;
         Ok(emit.ack.then(|| json!({ "acknowledgement": acknowledgement })))
     }
 
     async fn events(&mut self, spec: &Events) -> Result<Value> {
-        let until = spec.until.as_ref().map(|until| self.vars.json(until, &mut self.names)).transpose()?;
+        let until = spec
+            .until
+            .as_ref()
+            .map(|until| self.vars.json(until, &mut self.names))
+            .transpose()?;
         let answers = spec
             .answers
             .iter()
             .map(|(kind, answer)| Ok((kind.clone(), self.vars.json(answer, &mut self.names)?)))
             .collect::<Result<IndexMap<_, _>>>()?;
-        let socket = self.tabs.get(&spec.tab).with_context(|| format!("no connection {}", spec.tab))?;
+        let socket = self
+            .tabs
+            .get(&spec.tab)
+            .with_context(|| format!("no connection {}", spec.tab))?;
         socket.answer(answers);
         let came = match until {
             Some(until) => {
                 let is_last = |event: &Event| {
-                    event.arguments.first().is_some_and(|payload| events::matches(&until, payload))
+                    event
+                        .arguments
+                        .first()
+                        .is_some_and(|payload| events::matches(&until, payload))
                         || until == json!(event.name)
                 };
                 let enough = |came: &[Event]| {
                     came.iter().filter(|event| is_last(event)).count() >= spec.count
-                        && spec.also.iter().all(|kind| came.iter().any(|event| event.kind() == kind))
+                        && spec
+                            .also
+                            .iter()
+                            .all(|kind| came.iter().any(|event| event.kind() == kind))
                 };
                 socket.take_until(enough).await?
             }
@@ -244,12 +278,17 @@ impl Runner {
 
 fn capitalised(name: &str) -> String {
     let mut letters = name.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+    letters
+        .next()
+        .map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// Whether a saved text is worth a name of its own: ids are, titles and emails are not.
 fn looks_like_id(text: &str) -> bool {
-    text.len() >= 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-' || byte == b'_')
+    text.len() >= 16
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_hexdigit() || byte == b'-' || byte == b'_')
         || text.starts_with("msg_")
 }
 

@@ -298,7 +298,10 @@ pub fn load_all(folder: &FilePath) -> Result<Vec<Scenario>> {
     files.sort();
     let mut scenarios: Vec<Scenario> = Vec::new();
     for path in files {
-        let area = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+        let area = path
+            .file_stem()
+            .map(|stem| stem.to_string_lossy().into_owned())
+            .unwrap_or_default();
         let text = std::fs::read_to_string(&path)?;
         scenarios.extend(parse(&area, &text).with_context(|| format!("in {}", path.display()))?);
     }
@@ -313,7 +316,11 @@ pub fn parse(area: &str, text: &str) -> Result<Vec<Scenario>> {
     let file: File = serde_saphyr::from_str(text)?;
     let mut scenarios: Vec<Scenario> = Vec::new();
     for written in file.scenarios {
-        ensure!(scenarios.iter().all(|known| known.name != written.name), "two scenarios named {}", written.name);
+        ensure!(
+            scenarios.iter().all(|known| known.name != written.name),
+            "two scenarios named {}",
+            written.name
+        );
         let name = written.name.clone();
         scenarios.push(scenario(area, &file.profile, written).with_context(|| format!("scenario {name}"))?);
     }
@@ -364,7 +371,14 @@ fn expand(written: WrittenStep) -> Result<Vec<Step>> {
     for call in &calls {
         for actor in &actors {
             for (case, body) in bodies(&written)? {
-                steps.push(call_step(&written, call, actor, case.as_deref(), body, hints.clone())?);
+                steps.push(call_step(
+                    &written,
+                    call,
+                    actor,
+                    case.as_deref(),
+                    body,
+                    hints.clone(),
+                )?);
             }
         }
     }
@@ -380,7 +394,10 @@ fn other_action(written: &WrittenStep) -> Result<Option<(String, Action)>> {
         found.push((format!("emit {} on {}", emit.event, emit.tab), Action::Emit(emit)));
     }
     if let Some(events) = written.events.clone() {
-        found.push((format!("events on {}", events.tab), Action::Events(Box::new(events))));
+        found.push((
+            format!("events on {}", events.tab),
+            Action::Events(Box::new(events)),
+        ));
     }
     if let Some(tab) = written.disconnect.clone() {
         found.push((format!("disconnect {tab}"), Action::Disconnect(tab)));
@@ -410,7 +427,10 @@ fn bodies(written: &WrittenStep) -> Result<Vec<(Option<String>, Body)>> {
         found.push((None, Body::Form(written.form.clone())));
     }
     ensure!(found.len() <= 1, "the step has several bodies");
-    let cases = written.cases.iter().map(|(case, json)| (Some(case.clone()), Body::Json(json.clone())));
+    let cases = written
+        .cases
+        .iter()
+        .map(|(case, json)| (Some(case.clone()), Body::Json(json.clone())));
     found.extend(cases);
     if found.is_empty() {
         found.push((None, Body::None));
@@ -426,7 +446,9 @@ fn call_step(
     body: Body,
     hints: Hints,
 ) -> Result<Step> {
-    let Some((method, path)) = call.split_once(' ') else { bail!("{call:?} is not METHOD /path") };
+    let Some((method, path)) = call.split_once(' ') else {
+        bail!("{call:?} is not METHOD /path")
+    };
     ensure!(path.starts_with('/'), "{call:?} is not METHOD /path");
     let mut label = format!("{call} as {actor}");
     for part in written.name.iter().map(String::as_str).chain(case) {
@@ -442,7 +464,11 @@ fn call_step(
         save: written.save.clone(),
         until: written.until.clone(),
     };
-    Ok(Step { label, action: Action::Call(Box::new(call)), hints })
+    Ok(Step {
+        label,
+        action: Action::Call(Box::new(call)),
+        hints,
+    })
 }
 
 #[cfg(test)]
@@ -470,7 +496,11 @@ scenarios:
     #[test]
     fn steps_expand_over_calls_actors_and_cases() {
         let scenarios = parse("area", TEXT).unwrap();
-        let labels: Vec<_> = scenarios[0].steps.iter().map(|step| step.label.as_str()).collect();
+        let labels: Vec<_> = scenarios[0]
+            .steps
+            .iter()
+            .map(|step| step.label.as_str())
+            .collect();
         assert_eq!(
             labels,
             [
@@ -486,12 +516,20 @@ scenarios:
         assert_eq!(scenarios[0].id(), "area/first");
         assert_eq!(scenarios[0].actors.keys().collect::<Vec<_>>(), ["admin", "alice"]);
         assert_eq!(scenarios[0].steps[4].hints.mask["$.x"], "because");
-        assert_eq!((scenarios[1].profile.as_str(), scenarios[1].actors.len()), ("noauth", 0));
+        assert_eq!(
+            (scenarios[1].profile.as_str(), scenarios[1].actors.len()),
+            ("noauth", 0)
+        );
     }
 
     #[test]
     fn mistakes_are_refused() {
-        for steps in ["[{calls: []}]", "[{call: GET}]", "[{call: GET /a, emit: {tab: t, event: e}}]", "[{cal: GET /a}]"] {
+        for steps in [
+            "[{calls: []}]",
+            "[{call: GET}]",
+            "[{call: GET /a, emit: {tab: t, event: e}}]",
+            "[{cal: GET /a}]",
+        ] {
             let text = format!("scenarios: [{{name: x, steps: {steps}}}]");
             assert!(parse("area", &text).is_err(), "{steps}");
         }

@@ -34,7 +34,11 @@ impl Event {
     /// The type inside a chat event (`data.type` of the payload), or the event's own name.
     #[must_use]
     pub fn kind(&self) -> &str {
-        self.arguments.first().and_then(|payload| payload.pointer("/data/type")).and_then(Value::as_str).unwrap_or(&self.name)
+        self.arguments
+            .first()
+            .and_then(|payload| payload.pointer("/data/type"))
+            .and_then(Value::as_str)
+            .unwrap_or(&self.name)
     }
 }
 
@@ -77,11 +81,15 @@ impl Socket {
     pub async fn connect(base_url: &str, token: Option<&str>) -> Result<Self> {
         let address = base_url.trim_end_matches('/').replacen("http", "ws", 1);
         let address = format!("{address}/ws/socket.io/?EIO=4&transport=websocket");
-        let (stream, _) = timeout(PATIENCE, tokio_tungstenite::connect_async(&address)).await?.context("opening the socket")?;
+        let (stream, _) = timeout(PATIENCE, tokio_tungstenite::connect_async(&address))
+            .await?
+            .context("opening the socket")?;
         let (mut sink, mut source) = stream.split();
 
         let mut next = async || -> Result<String> {
-            let message = timeout(PATIENCE, source.next()).await?.ok_or_else(|| anyhow!("the server closed the socket"))??;
+            let message = timeout(PATIENCE, source.next())
+                .await?
+                .ok_or_else(|| anyhow!("the server closed the socket"))??;
             Ok(message.into_text()?.to_string())
         };
         let first = next().await?;
@@ -90,7 +98,8 @@ impl Socket {
         let auth = token.map_or_else(String::new, |token| json!({ "token": token }).to_string());
         sink.send(text_message(format!("40{auth}"))).await?;
         let joined = next().await?;
-        let joined: Value = serde_json::from_str(joined.strip_prefix("40").context("the namespace was refused")?)?;
+        let joined: Value =
+            serde_json::from_str(joined.strip_prefix("40").context("the namespace was refused")?)?;
         let sid = joined["sid"].as_str().context("no socket id")?.to_owned();
 
         let state = Arc::new(Mutex::new(State::default()));
@@ -120,7 +129,14 @@ impl Socket {
             shared.lock().closed = true;
             notify.notify_waiters();
         });
-        Ok(Self { open, sid, state, arrived, outgoing, reader })
+        Ok(Self {
+            open,
+            sid,
+            state,
+            arrived,
+            outgoing,
+            reader,
+        })
     }
 
     /// Sends an event; with `ack` waits for the acknowledgement and returns its arguments.
@@ -130,7 +146,9 @@ impl Socket {
     pub async fn emit(&self, event: &str, data: &Value, ack: bool) -> Result<Value> {
         let packet = json!([event, data]).to_string();
         if !ack {
-            self.outgoing.send(format!("42{packet}")).map_err(|_| anyhow!("the socket is closed"))?;
+            self.outgoing
+                .send(format!("42{packet}"))
+                .map_err(|_| anyhow!("the socket is closed"))?;
             return Ok(Value::Null);
         }
         let (sender, receiver) = oneshot::channel();
@@ -141,8 +159,12 @@ impl Socket {
             state.acknowledgements.insert(id, sender);
             id
         };
-        self.outgoing.send(format!("42{id}{packet}")).map_err(|_| anyhow!("the socket is closed"))?;
-        Ok(timeout(PATIENCE, receiver).await.with_context(|| format!("no acknowledgement of {event}"))??)
+        self.outgoing
+            .send(format!("42{id}{packet}"))
+            .map_err(|_| anyhow!("the socket is closed"))?;
+        Ok(timeout(PATIENCE, receiver)
+            .await
+            .with_context(|| format!("no acknowledgement of {event}"))??)
     }
 
     /// What to answer when the server asks, by event type; anything else is answered by `null`.
@@ -175,7 +197,11 @@ impl Socket {
         }
         let state = self.state.lock();
         let came: Vec<&str> = state.events[state.taken..].iter().map(Event::kind).collect();
-        let ending = if state.closed { ", then the socket was closed" } else { "" };
+        let ending = if state.closed {
+            ", then the socket was closed"
+        } else {
+            ""
+        };
         bail!("the expected event did not come; there came {came:?}{ending}")
     }
 
@@ -242,8 +268,19 @@ fn parse_event(packet: &str) -> Result<(Event, Option<u64>)> {
     let (id, body) = split_id(packet);
     let mut arguments: Vec<Value> = serde_json::from_str(body)?;
     ensure!(!arguments.is_empty(), "an event without a name");
-    let name = arguments.remove(0).as_str().context("an event without a name")?.to_owned();
-    Ok((Event { name, arguments, wants_answer: id.is_some() }, id))
+    let name = arguments
+        .remove(0)
+        .as_str()
+        .context("an event without a name")?
+        .to_owned();
+    Ok((
+        Event {
+            name,
+            arguments,
+            wants_answer: id.is_some(),
+        },
+        id,
+    ))
 }
 
 /// The digits before a packet's JSON are its acknowledgement id.
@@ -268,9 +305,16 @@ mod tests {
     #[test]
     fn questions_get_the_prepared_answer() {
         let state = Mutex::new(State::default());
-        state.lock().answers.insert("confirmation".to_owned(), json!(true));
+        state
+            .lock()
+            .answers
+            .insert("confirmation".to_owned(), json!(true));
         let (outgoing, mut sent) = mpsc::unbounded_channel();
-        receive(r#"425["events",{"data":{"type":"confirmation"}}]"#, &state, &outgoing);
+        receive(
+            r#"425["events",{"data":{"type":"confirmation"}}]"#,
+            &state,
+            &outgoing,
+        );
         receive(r#"426["events",{"data":{"type":"other"}}]"#, &state, &outgoing);
         receive("2", &state, &outgoing);
         assert_eq!(sent.try_recv().unwrap(), "435[true]");

@@ -1,6 +1,9 @@
 //! All scenarios together: where their files are, which are still pending, and the verdict on a run.
 
-use std::{fmt, path::{Path, PathBuf}};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result, bail};
 
@@ -45,8 +48,10 @@ impl Verdict {
     /// The report of the replay.
     #[must_use]
     pub fn report(&self) -> &Report {
-        let (Self::Same(report) | Self::Different(report) | Self::Pending(report) | Self::NoLongerPending(report)) =
-            self;
+        let (Self::Same(report)
+        | Self::Different(report)
+        | Self::Pending(report)
+        | Self::NoLongerPending(report)) = self;
         report
     }
 }
@@ -56,10 +61,20 @@ impl fmt::Display for Verdict {
         match self {
             Self::Same(report) | Self::Different(report) => write!(out, "{report}"),
             Self::Pending(report) => {
-                writeln!(out, "{}: pending, {} of {} steps differ", report.scenario, report.faults.len(), report.steps)
+                writeln!(
+                    out,
+                    "{}: pending, {} of {} steps differ",
+                    report.scenario,
+                    report.faults.len(),
+                    report.steps
+                )
             }
             Self::NoLongerPending(report) => {
-                writeln!(out, "{}: passes, take it out of conformance/pending.txt", report.scenario)
+                writeln!(
+                    out,
+                    "{}: passes, take it out of conformance/pending.txt",
+                    report.scenario
+                )
             }
         }
     }
@@ -74,16 +89,30 @@ impl Suite {
         let scenarios = scenario::load_all(&folder.join("scenarios"))?;
         let profiles = Profiles::load(&folder.join("profiles.yaml"))?;
         for scenario in &scenarios {
-            profiles.environment(&scenario.profile, "").with_context(|| scenario.id())?;
+            profiles
+                .environment(&scenario.profile, "")
+                .with_context(|| scenario.id())?;
         }
         let list = folder.join("pending.txt");
         let text = std::fs::read_to_string(&list).with_context(|| format!("reading {}", list.display()))?;
-        let pending: Vec<String> =
-            text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect();
-        if let Some(unknown) = pending.iter().find(|id| scenarios.iter().all(|scenario| scenario.id() != **id)) {
+        let pending: Vec<String> = text
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty() && !line.starts_with('#'))
+            .map(str::to_owned)
+            .collect();
+        if let Some(unknown) = pending
+            .iter()
+            .find(|id| scenarios.iter().all(|scenario| scenario.id() != **id))
+        {
             bail!("pending.txt names {unknown}, which does not exist");
         }
-        Ok(Self { folder: folder.to_owned(), scenarios, profiles, pending })
+        Ok(Self {
+            folder: folder.to_owned(),
+            scenarios,
+            profiles,
+            pending,
+        })
     }
 
     /// The suite of this checkout, for the tests of the workspace.
@@ -104,7 +133,10 @@ impl Suite {
     /// `only` is empty.
     pub fn select<'a>(&'a self, only: &'a [String]) -> impl Iterator<Item = &'a Scenario> {
         self.scenarios.iter().filter(move |scenario| {
-            only.is_empty() || only.iter().any(|name| *name == scenario.area || *name == scenario.id())
+            only.is_empty()
+                || only
+                    .iter()
+                    .any(|name| *name == scenario.area || *name == scenario.id())
         })
     }
 
@@ -142,7 +174,12 @@ mod tests {
             assert_eq!(golden.profile, scenario.profile, "{}", scenario.id());
             let labels: Vec<&str> = scenario.steps.iter().map(|step| step.label.as_str()).collect();
             for step in &golden.steps {
-                assert!(labels.contains(&step.step.as_str()), "{}: {} is not in the scenario", scenario.id(), step.step);
+                assert!(
+                    labels.contains(&step.step.as_str()),
+                    "{}: {} is not in the scenario",
+                    scenario.id(),
+                    step.step
+                );
             }
         }
     }
@@ -150,7 +187,9 @@ mod tests {
     #[test]
     fn scenarios_are_selected_by_area_or_id() {
         let suite = Suite::of_checkout().unwrap();
-        let Some(first) = suite.scenarios.first() else { return };
+        let Some(first) = suite.scenarios.first() else {
+            return;
+        };
         let by_id = [first.id()];
         assert_eq!(suite.select(&by_id).count(), 1);
         let by_area = [first.area.clone()];

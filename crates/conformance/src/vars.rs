@@ -64,7 +64,9 @@ impl Vars {
         let mut filled = String::with_capacity(text.len());
         let mut end = 0;
         for found in REFERENCE.captures_iter(text) {
-            let (Some(whole), Some(name)) = (found.get(0), found.get(1)) else { continue };
+            let (Some(whole), Some(name)) = (found.get(0), found.get(1)) else {
+                continue;
+            };
             filled.push_str(&text[end..whole.start()]);
             match self.get(name.as_str(), names)? {
                 Value::String(value) => filled.push_str(&value),
@@ -87,7 +89,10 @@ impl Vars {
                 Some(found) if found[0].len() == text.len() => self.get(&found[1], names)?,
                 _ => Value::String(self.text(text, names)?),
             },
-            Value::Array(items) => items.iter().map(|item| self.json(item, names)).collect::<Result<_>>()?,
+            Value::Array(items) => items
+                .iter()
+                .map(|item| self.json(item, names))
+                .collect::<Result<_>>()?,
             Value::Object(members) => {
                 let mut filled = Map::with_capacity(members.len());
                 for (key, member) in members {
@@ -110,7 +115,10 @@ mod tests {
         let (mut vars, mut names) = (Vars::default(), Names::default());
         vars.set("count", 3);
         vars.set("alice.id", "a-1");
-        let filled = vars.json(&json!({"{{alice.id}}": "{{count}}", "t": "n={{count}} {{USER_NAME}}"}), &mut names);
+        let filled = vars.json(
+            &json!({"{{alice.id}}": "{{count}}", "t": "n={{count}} {{USER_NAME}}"}),
+            &mut names,
+        );
         assert_eq!(filled.unwrap(), json!({"a-1": 3, "t": "n=3 {{USER_NAME}}"}));
         assert!(vars.text("{{missing}}", &mut names).is_err());
     }
