@@ -58,9 +58,53 @@ impl Golden {
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent)?;
         }
-        let mut text = serde_json::to_string_pretty(self)?;
+        let mut text = String::new();
+        layout(&serde_json::to_value(self)?, 0, &mut text);
         text.push('\n');
         std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))
+    }
+}
+
+/// Values that fit stand on one line, so that a person can read a whole answer at a glance.
+const WIDTH: usize = 110;
+
+fn layout(value: &Value, depth: usize, text: &mut String) {
+    let line = one_line(value);
+    let room = WIDTH.saturating_sub(2 * depth);
+    let (open, close, members): (char, char, Vec<(String, &Value)>) = match value {
+        Value::Array(items) if line.chars().count() > room && !items.is_empty() => {
+            ('[', ']', items.iter().map(|item| (String::new(), item)).collect())
+        }
+        Value::Object(members) if depth == 0 || (line.chars().count() > room && !members.is_empty()) => {
+            let members = members.iter().map(|(key, member)| (format!("{}: ", Value::from(key.as_str())), member));
+            ('{', '}', members.collect())
+        }
+        _ => return text.push_str(&line),
+    };
+    text.push(open);
+    let last = members.len();
+    for (index, (key, member)) in members.into_iter().enumerate() {
+        text.push('\n');
+        text.push_str(&"  ".repeat(depth + 1));
+        text.push_str(&key);
+        layout(member, depth + 1, text);
+        if index + 1 < last {
+            text.push(',');
+        }
+    }
+    text.push('\n');
+    text.push_str(&"  ".repeat(depth));
+    text.push(close);
+}
+
+fn one_line(value: &Value) -> String {
+    match value {
+        Value::Array(items) => format!("[{}]", items.iter().map(one_line).collect::<Vec<_>>().join(", ")),
+        Value::Object(members) => {
+            let members = members.iter().map(|(key, member)| format!("{}: {}", Value::from(key.as_str()), one_line(member)));
+            format!("{{{}}}", members.collect::<Vec<_>>().join(", "))
+        }
+        other => other.to_string(),
     }
 }
 
@@ -69,6 +113,18 @@ mod tests {
     use super::*;
     use crate::scenario;
     use serde_json::json;
+
+    #[test]
+    fn long_values_are_broken_and_short_ones_are_not() {
+        let mut text = String::new();
+        layout(&json!({"a": [1, {"b": null}], "long": ["x".repeat(60), "y".repeat(60)]}), 0, &mut text);
+        let (x, y) = ("x".repeat(60), "y".repeat(60));
+        assert_eq!(
+            text,
+            format!("{{\n  \"a\": [1, {{\"b\": null}}],\n  \"long\": [\n    \"{x}\",\n    \"{y}\"\n  ]\n}}")
+        );
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap()["long"][1], json!(y));
+    }
 
     #[test]
     fn a_record_survives_storing() {

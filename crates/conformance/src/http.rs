@@ -27,9 +27,6 @@ const HEADERS: &[&str] = &[
     "set-cookie",
 ];
 
-/// No answer of a scenario takes longer.
-const TIMEOUT: Duration = Duration::from_secs(60);
-
 /// A request whose variables are filled in.
 #[derive(Debug)]
 pub struct Request {
@@ -58,11 +55,11 @@ pub enum Payload {
     Form(Vec<(String, FormField)>),
 }
 
-/// An HTTP client that neither follows redirects nor keeps cookies.
+/// An HTTP client that neither follows redirects nor keeps cookies and gives up after `patience`.
 ///
 /// # Errors
 /// When the TLS provider cannot be set up.
-pub fn client() -> Result<Client> {
+pub fn client(patience: Duration) -> Result<Client> {
     // A provider that is already installed is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     // Every request has a connection of its own: some servers drop a kept one after an error, and
@@ -71,7 +68,7 @@ pub fn client() -> Result<Client> {
         .pool_max_idle_per_host(0)
         .redirect(Policy::none());
     builder
-        .timeout(TIMEOUT)
+        .timeout(patience)
         .no_proxy()
         .build()
         .context("making the HTTP client")

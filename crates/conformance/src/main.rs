@@ -11,7 +11,7 @@ use std::{io::Read, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
 use futures::{StreamExt, stream};
-use oui_conformance::{Golden, Scenario, Suite, Verdict, coverage, record, reference};
+use oui_conformance::{Golden, Scenario, Suite, Verdict, coverage, record, reference, replay};
 use oui_fake_provider::{FakeProvider, Settings};
 
 /// Records scenarios from the reference server and replays them against another one.
@@ -150,7 +150,7 @@ async fn record_one(
     let url = provider.ollama_url();
     let server = host.serve(&suite.environment(scenario, &url)?).await?;
     let outcome = if check {
-        let report = oui_conformance::replay_from(&suite.golden(), &server.base_url, &url, scenario).await;
+        let report = replay::check(&suite.golden(), &server.base_url, &url, scenario).await;
         if report.is_same() {
             Ok("repeats itself".to_owned())
         } else {

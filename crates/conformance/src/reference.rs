@@ -61,7 +61,7 @@ impl Host {
         let answers = BufReader::new(process.stdout.take().context("no stdout")?).lines();
         let host = Self {
             pipes: Mutex::new(Pipes { orders, answers }),
-            client: http::client()?,
+            client: http::client(START_LIMIT)?,
             _process: process,
         };
         let first = host.pipes.lock().await.answers.next_line().await?;
@@ -164,7 +164,7 @@ impl Launched {
             .spawn()
             .with_context(|| format!("starting {}", program.display()))?;
         let base_url = format!("http://127.0.0.1:{port}");
-        let client = http::client()?;
+        let client = http::client(START_LIMIT)?;
         let deadline = Instant::now() + START_LIMIT;
         while Instant::now() < deadline {
             if let Some(status) = process.try_wait()? {

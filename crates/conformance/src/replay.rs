@@ -1,6 +1,6 @@
 //! Replays a scenario and tells where the answers differ from the golden file; and records one.
 
-use std::{fmt, path::Path};
+use std::{fmt, path::Path, time::Duration};
 
 use anyhow::Result;
 
@@ -10,6 +10,12 @@ use crate::{
     runner::Runner,
     scenario::Scenario,
 };
+
+/// How long anything may take on the reference, which may share a busy machine with builds.
+const RECORDING_PATIENCE: Duration = Duration::from_secs(60);
+/// How long anything may take on the server under test. A scenario that fails waits this long for
+/// each event that does not come.
+const REPLAY_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What came of one step that was not as recorded.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,7 +88,17 @@ impl fmt::Display for Report {
 /// Replays a scenario against a server that is empty and runs with the scenario's profile.
 /// `provider_url` is where the provider of that server can be steered.
 pub async fn replay(base_url: &str, provider_url: &str, scenario: &Scenario, golden: &Golden) -> Report {
-    let mut runner = match Runner::new(base_url, provider_url) {
+    replay_patiently(base_url, provider_url, scenario, golden, REPLAY_PATIENCE).await
+}
+
+async fn replay_patiently(
+    base_url: &str,
+    provider_url: &str,
+    scenario: &Scenario,
+    golden: &Golden,
+    patience: Duration,
+) -> Report {
+    let mut runner = match Runner::new(base_url, provider_url, patience) {
         Ok(runner) => runner,
         Err(error) => return Report::failed(scenario, "start", &error),
     };
@@ -134,12 +150,20 @@ pub async fn replay_from(folder: &Path, base_url: &str, provider_url: &str, scen
     }
 }
 
+/// As [`replay_from`] on a reference server, to see whether a recording repeats itself.
+pub async fn check(folder: &Path, base_url: &str, provider_url: &str, scenario: &Scenario) -> Report {
+    match Golden::load(folder, scenario) {
+        Ok(golden) => replay_patiently(base_url, provider_url, scenario, &golden, RECORDING_PATIENCE).await,
+        Err(error) => Report::failed(scenario, "golden file", &error),
+    }
+}
+
 /// Plays a scenario and keeps the answers.
 ///
 /// # Errors
 /// When a step cannot be played.
 pub async fn record(base_url: &str, provider_url: &str, scenario: &Scenario) -> Result<Golden> {
-    let mut runner = Runner::new(base_url, provider_url)?;
+    let mut runner = Runner::new(base_url, provider_url, RECORDING_PATIENCE)?;
     runner.prepare(scenario).await?;
     let mut golden = Golden {
         scenario: scenario.id(),

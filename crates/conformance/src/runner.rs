@@ -22,8 +22,8 @@ use crate::{
     vars::Vars,
 };
 
-/// How long a repeated request may take to give the wanted answer.
-const ATTEMPTS: u32 = 60;
+/// How often a request is repeated that does not give the wanted answer.
+const ATTEMPTS: u32 = 40;
 const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(200);
 /// Silence after which a socket has nothing more to say.
 const SILENCE: Duration = Duration::from_millis(800);
@@ -38,15 +38,17 @@ pub struct Runner {
     /// Ids seen in this run.
     pub names: Names,
     tabs: IndexMap<String, Socket>,
+    patience: Duration,
 }
 
 impl Runner {
-    /// A run on the server at `base_url`, whose provider is at `provider_url`.
+    /// A run on the server at `base_url`, whose provider is at `provider_url`. Nothing that a step
+    /// waits for may take longer than `patience`.
     ///
     /// # Errors
     /// When no HTTP client can be made.
-    pub fn new(base_url: &str, provider_url: &str) -> Result<Self> {
-        let client = http::client()?;
+    pub fn new(base_url: &str, provider_url: &str, patience: Duration) -> Result<Self> {
+        let client = http::client(patience)?;
         let provider = Provider::new(provider_url, client.clone());
         let mut vars = Vars::default();
         vars.set("base_url", base_url.trim_end_matches('/'));
@@ -59,6 +61,7 @@ impl Runner {
             vars,
             names: Names::default(),
             tabs: IndexMap::new(),
+            patience,
         })
     }
 
@@ -126,7 +129,7 @@ impl Runner {
                     (None, Some(actor)) => Some(self.token(actor)?),
                     (None, None) => None,
                 };
-                let socket = Socket::connect(&self.base_url, token.as_deref()).await?;
+                let socket = Socket::connect(&self.base_url, token.as_deref(), self.patience).await?;
                 self.names.declare_literal(&connect.tab, &socket.sid);
                 self.vars.set(format!("{}.sid", connect.tab), socket.sid.clone());
                 let answer = json!({ "open": socket.open });

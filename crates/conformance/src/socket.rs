@@ -16,9 +16,6 @@ use tokio::{
 };
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
-/// How long any single expected thing may take.
-const PATIENCE: Duration = Duration::from_secs(30);
-
 /// An event from the server.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
@@ -61,6 +58,7 @@ pub struct Socket {
     pub open: Value,
     /// The Socket.IO id.
     pub sid: String,
+    patience: Duration,
     state: Arc<Mutex<State>>,
     arrived: Arc<Notify>,
     outgoing: mpsc::UnboundedSender<String>,
@@ -74,20 +72,21 @@ impl Drop for Socket {
 }
 
 impl Socket {
-    /// Connects to the Socket.IO endpoint of a server and joins the default namespace.
+    /// Connects to the Socket.IO endpoint of a server and joins the default namespace. No single
+    /// expected thing may take longer than `patience`.
     ///
     /// # Errors
     /// When the server refuses or speaks another protocol.
-    pub async fn connect(base_url: &str, token: Option<&str>) -> Result<Self> {
+    pub async fn connect(base_url: &str, token: Option<&str>, patience: Duration) -> Result<Self> {
         let address = base_url.trim_end_matches('/').replacen("http", "ws", 1);
         let address = format!("{address}/ws/socket.io/?EIO=4&transport=websocket");
-        let (stream, _) = timeout(PATIENCE, tokio_tungstenite::connect_async(&address))
+        let (stream, _) = timeout(patience, tokio_tungstenite::connect_async(&address))
             .await?
             .context("opening the socket")?;
         let (mut sink, mut source) = stream.split();
 
         let mut next = async || -> Result<String> {
-            let message = timeout(PATIENCE, source.next())
+            let message = timeout(patience, source.next())
                 .await?
                 .ok_or_else(|| anyhow!("the server closed the socket"))??;
             Ok(message.into_text()?.to_string())
@@ -132,6 +131,7 @@ impl Socket {
         Ok(Self {
             open,
             sid,
+            patience,
             state,
             arrived,
             outgoing,
@@ -162,7 +162,7 @@ impl Socket {
         self.outgoing
             .send(format!("42{id}{packet}"))
             .map_err(|_| anyhow!("the socket is closed"))?;
-        Ok(timeout(PATIENCE, receiver)
+        Ok(timeout(self.patience, receiver)
             .await
             .with_context(|| format!("no acknowledgement of {event}"))??)
     }
@@ -177,7 +177,7 @@ impl Socket {
     /// # Errors
     /// When they do not come; the message lists what came instead.
     pub async fn take_until(&self, enough: impl Fn(&[Event]) -> bool) -> Result<Vec<Event>> {
-        let taken = timeout(PATIENCE, async {
+        let taken = timeout(self.patience, async {
             loop {
                 let notified = self.arrived.notified();
                 tokio::pin!(notified);
