@@ -139,7 +139,7 @@ fn preset(list: &[Model], registered: &Registered, base_id: &str) -> Model {
         "preset": true,
     });
     for name in ["pipe", "provider", "loaded"] {
-        if let Some(value) = field(name) {
+        if let Some(value) = field(name).filter(|value| *value != json!("")) {
             json[name] = value;
         }
     }
