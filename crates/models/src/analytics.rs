@@ -64,13 +64,21 @@ fn tokens(dialect: Dialect) -> (String, String) {
         Dialect::Postgres => format!("CAST(json_extract_path_text(\"usage\", '{name}') AS DOUBLE PRECISION)"),
     };
     let either = |name: &str, older: &str| format!("COALESCE({}, {})", extract(name), extract(older));
-    (either("input_tokens", "prompt_tokens"), either("output_tokens", "completion_tokens"))
+    (
+        either("input_tokens", "prompt_tokens"),
+        either("output_tokens", "completion_tokens"),
+    )
 }
 
 fn usage(row: &Row) -> DbResult<Option<Usage>> {
     let id: Option<String> = row.at(0)?;
     let Some(id) = id else { return Ok(None) };
-    Ok(Some(Usage { id, messages: row.at(1)?, input_tokens: row.at(2)?, output_tokens: row.at(3)? }))
+    Ok(Some(Usage {
+        id,
+        messages: row.at(1)?,
+        input_tokens: row.at(2)?,
+        output_tokens: row.at(3)?,
+    }))
 }
 
 async fn sums(db: &Db, column: &str, span: Span<'_>, further: &str) -> DbResult<Vec<Usage>> {
@@ -87,7 +95,13 @@ async fn sums(db: &Db, column: &str, span: Span<'_>, further: &str) -> DbResult<
 
 /// Tokens by model, of answers whose usage is known.
 pub async fn tokens_by_model(db: &Db, span: Span<'_>) -> DbResult<Vec<Usage>> {
-    sums(db, "model_id", span, "AND model_id IS NOT NULL AND \"usage\" IS NOT NULL").await
+    sums(
+        db,
+        "model_id",
+        span,
+        "AND model_id IS NOT NULL AND \"usage\" IS NOT NULL",
+    )
+    .await
 }
 
 /// Answers and tokens by user.
@@ -117,7 +131,14 @@ pub async fn by_model(db: &Db, span: Span<'_>) -> DbResult<Vec<ModelUse>> {
     );
     let rows = sql(text, args).all(db).await?;
     rows.iter()
-        .map(|row| Ok(ModelUse { model_id: row.at(0)?, messages: row.at(1)?, users: row.at(2)?, chats: row.at(3)? }))
+        .map(|row| {
+            Ok(ModelUse {
+                model_id: row.at(0)?,
+                messages: row.at(1)?,
+                users: row.at(2)?,
+                chats: row.at(3)?,
+            })
+        })
         .collect()
 }
 
@@ -142,8 +163,15 @@ pub async fn summary(db: &Db, span: Span<'_>) -> DbResult<Summary> {
            COUNT(DISTINCT user_id) + CASE WHEN COUNT(*) > COUNT(user_id) THEN 1 ELSE 0 END \
          FROM chat_message WHERE {condition}"
     );
-    let Some(row) = sql(text, args).first(db).await? else { return Ok(Summary::default()) };
-    Ok(Summary { messages: row.at(0)?, chats: row.at(1)?, models: row.at(2)?, users: row.at(3)? })
+    let Some(row) = sql(text, args).first(db).await? else {
+        return Ok(Summary::default());
+    };
+    Ok(Summary {
+        messages: row.at(0)?,
+        chats: row.at(1)?,
+        models: row.at(2)?,
+        users: row.at(3)?,
+    })
 }
 
 /// What a time series counts.
@@ -178,7 +206,10 @@ pub async fn series(
     };
     let now = db.now();
     let seconds = "(CASE WHEN created_at > 10000000000 THEN created_at / 1000 ELSE created_at END)";
-    let sane = format!("(CASE WHEN {seconds} < {EARLIEST} OR {seconds} > {} THEN {now} ELSE {seconds} END)", now + AHEAD);
+    let sane = format!(
+        "(CASE WHEN {seconds} < {EARLIEST} OR {seconds} > {} THEN {now} ELSE {seconds} END)",
+        now + AHEAD
+    );
     let slice = format!("({sane} + {shift}) / {width}");
     let (condition, args) = span.condition();
     let text = format!(
@@ -186,5 +217,7 @@ pub async fn series(
          WHERE {condition} AND model_id IS NOT NULL GROUP BY 1, model_id ORDER BY 1, model_id"
     );
     let rows = sql(text, args).all(db).await?;
-    rows.iter().map(|row| Ok((row.at::<i64>(0)? * width - shift, row.at(1)?, row.at(2)?))).collect()
+    rows.iter()
+        .map(|row| Ok((row.at::<i64>(0)? * width - shift, row.at(1)?, row.at(2)?)))
+        .collect()
 }

@@ -124,7 +124,12 @@ pub async fn search(
     let mut args: Vec<Arg> = conditions.iter().flat_map(|(_, args)| args.clone()).collect();
     let total = AutomationRow::count(db, &text, args.clone()).await?;
     args.extend([Arg::from(window.1), Arg::from(window.0)]);
-    let rows = AutomationRow::list(db, &format!("{text} ORDER BY created_at DESC LIMIT ? OFFSET ?"), args).await?;
+    let rows = AutomationRow::list(
+        db,
+        &format!("{text} ORDER BY created_at DESC LIMIT ? OFFSET ?"),
+        args,
+    )
+    .await?;
     Ok((rows, total))
 }
 
@@ -145,7 +150,12 @@ pub async fn latest_runs(db: &Db, automation_ids: &[String]) -> DbResult<Vec<Run
 
 /// Automations of a user that run, newest first.
 pub async fn active_of(db: &Db, user_id: &str) -> DbResult<Vec<AutomationRow>> {
-    AutomationRow::list(db, "WHERE user_id = ? AND is_active = ? ORDER BY created_at DESC", args![user_id, true]).await
+    AutomationRow::list(
+        db,
+        "WHERE user_id = ? AND is_active = ? ORDER BY created_at DESC",
+        args![user_id, true],
+    )
+    .await
 }
 
 /// Runs of a user's automations between two times, with the automation's name.
@@ -157,12 +167,16 @@ pub async fn runs_between(db: &Db, user_id: &str, start: i64, end: i64) -> DbRes
         columns.join(", ")
     );
     let rows = sql(text, args![user_id, start, end]).all(db).await?;
-    rows.iter().map(|row| Ok((RunRow::from_row(row)?, row.at(RunRow::NAMES.len())?))).collect()
+    rows.iter()
+        .map(|row| Ok((RunRow::from_row(row)?, row.at(RunRow::NAMES.len())?)))
+        .collect()
 }
 
 /// The owner of an automation.
 pub async fn owner(db: &Db, id: &str) -> DbResult<Option<String>> {
-    sql("SELECT user_id FROM automation WHERE id = ?", args![id]).scalar(db).await
+    sql("SELECT user_id FROM automation WHERE id = ?", args![id])
+        .scalar(db)
+        .await
 }
 
 /// Runs of an automation, newest first.

@@ -150,7 +150,10 @@ impl Event {
             ("data", json!(row.data)),
             ("meta", json!(row.meta)),
             ("is_cancelled", json!(row.is_cancelled)),
-            ("attendees", self.attendees.iter().map(AttendeeRow::to_json).collect()),
+            (
+                "attendees",
+                self.attendees.iter().map(AttendeeRow::to_json).collect(),
+            ),
             ("created_at", json!(row.created_at)),
             ("updated_at", json!(row.updated_at)),
         ] {
@@ -189,12 +192,19 @@ pub async fn of_user(db: &Db, reader: Reader<'_>) -> DbResult<Vec<Entry<Calendar
     let mut tx = db.begin().await?;
     if tx.db().dialect() == crate::db::Dialect::Postgres {
         // Two first requests at once must not both find none; SQLite's write transactions are exclusive already.
-        crate::db::sql("SELECT pg_advisory_xact_lock(hashtext(?))", args![format!("calendar:{}", reader.user_id)])
-            .first(&mut tx)
-            .await?;
+        crate::db::sql(
+            "SELECT pg_advisory_xact_lock(hashtext(?))",
+            args![format!("calendar:{}", reader.user_id)],
+        )
+        .first(&mut tx)
+        .await?;
     }
-    let existing =
-        CalendarRow::list(&mut tx, "WHERE user_id = ? ORDER BY created_at", args![reader.user_id]).await?;
+    let existing = CalendarRow::list(
+        &mut tx,
+        "WHERE user_id = ? ORDER BY created_at",
+        args![reader.user_id],
+    )
+    .await?;
     if existing.is_empty() {
         row.insert(&mut tx).await?;
         tx.commit().await?;
@@ -217,7 +227,9 @@ async fn complete(db: &Db, rows: Vec<EventRow>) -> DbResult<Vec<Event>> {
     makers.dedup();
     let makers = users::by_ids(db, &makers).await?;
     let events = rows.into_iter().map(|row| Event {
-        attendees: attendees.extract_if(.., |attendee| attendee.event_id == row.id).collect(),
+        attendees: attendees
+            .extract_if(.., |attendee| attendee.event_id == row.id)
+            .collect(),
         user: makers.iter().find(|maker| maker.id == row.user_id).cloned(),
         row,
     });
@@ -239,7 +251,11 @@ pub async fn events_between(
     }
     let mut args = args![false];
     args.extend(seen.iter().map(Arg::from));
-    let inside = if seen.is_empty() { "1 = 0".into() } else { format!("calendar_id IN ({})", placeholders(seen.len())) };
+    let inside = if seen.is_empty() {
+        "1 = 0".into()
+    } else {
+        format!("calendar_id IN ({})", placeholders(seen.len()))
+    };
     let text = format!(
         "WHERE is_cancelled = ? AND ({inside} OR id IN (SELECT event_id FROM calendar_event_attendee \
            WHERE user_id = ? AND status <> 'declined')) \

@@ -99,8 +99,13 @@ pub async fn of_user(db: &Db, user_id: &str, membership: &Membership) -> DbResul
                   SELECT channel_id FROM channel_member WHERE user_id = ? AND is_active = ?)";
     let rows = ChannelRow::list(db, member, args![user_id, true]).await?;
     let mut channels = shared::entries(db, rows).await?;
-    let standard = "r.deleted_at IS NULL AND r.archived_at IS NULL AND COALESCE(r.\"type\", '') NOT IN ('group', 'dm')";
-    let reader = Reader { user_id, membership, sees_all: false };
+    let standard =
+        "r.deleted_at IS NULL AND r.archived_at IS NULL AND COALESCE(r.\"type\", '') NOT IN ('group', 'dm')";
+    let reader = Reader {
+        user_id,
+        membership,
+        sees_all: false,
+    };
     let filter = Filter::readable(reader, "r.created_at, r.id").and((standard.to_owned(), Vec::new()));
     channels.extend(shared::list(db, &filter).await?);
     Ok(channels)
@@ -135,7 +140,16 @@ pub async fn activity(db: &Db, user_id: &str, channel_ids: &[String]) -> DbResul
     args.extend(channel_ids.iter().map(Arg::from));
     let rows = sql(text, args).all(db).await?;
     rows.iter()
-        .map(|row| Ok((row.at(0)?, Activity { last_message_at: row.at(1)?, unread: row.at(2)?, muted: row.at(3)? })))
+        .map(|row| {
+            Ok((
+                row.at(0)?,
+                Activity {
+                    last_message_at: row.at(1)?,
+                    unread: row.at(2)?,
+                    muted: row.at(3)?,
+                },
+            ))
+        })
         .collect()
 }
 
@@ -144,14 +158,21 @@ pub async fn people(db: &Db, channel_ids: &[String]) -> DbResult<Vec<(String, Us
     if channel_ids.is_empty() {
         return Ok(Vec::new());
     }
-    let columns: Vec<String> = UserRow::NAMES.iter().map(|name| format!("u.\"{name}\"")).collect();
+    let columns: Vec<String> = UserRow::NAMES
+        .iter()
+        .map(|name| format!("u.\"{name}\""))
+        .collect();
     let text = format!(
         "SELECT {}, m.channel_id FROM channel_member m JOIN \"user\" u ON u.id = m.user_id WHERE m.channel_id IN ({})",
         columns.join(", "),
         placeholders(channel_ids.len())
     );
-    let rows = sql(text, channel_ids.iter().map(Arg::from).collect()).all(db).await?;
-    rows.iter().map(|row| Ok((row.at(UserRow::NAMES.len())?, UserRow::from_row(row)?))).collect()
+    let rows = sql(text, channel_ids.iter().map(Arg::from).collect())
+        .all(db)
+        .await?;
+    rows.iter()
+        .map(|row| Ok((row.at(UserRow::NAMES.len())?, UserRow::from_row(row)?)))
+        .collect()
 }
 
 /// Ids of the channels whose events a user hears: those they are a member of, and standard ones that grants

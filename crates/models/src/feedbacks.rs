@@ -98,14 +98,30 @@ pub async fn search(
         conditions.push((format!("{model} = ?"), args![model_id]));
     }
     let text: Vec<&str> = conditions.iter().map(|(text, _)| text.as_str()).collect();
-    let condition = if text.is_empty() { String::new() } else { format!("WHERE {}", text.join(" AND ")) };
+    let condition = if text.is_empty() {
+        String::new()
+    } else {
+        format!("WHERE {}", text.join(" AND "))
+    };
     let mut args: Vec<Arg> = conditions.iter().flat_map(|(_, args)| args.clone()).collect();
     let from = "FROM feedback f JOIN \"user\" u ON u.id = f.user_id";
-    let total = sql(format!("SELECT COUNT(*) {from} {condition}"), args.clone()).scalar(db).await?.unwrap_or(0);
-    let columns = [("username", "u.name"), ("model_id", &*model), ("rating", &*rating), ("updated_at", "f.updated_at")];
+    let total = sql(format!("SELECT COUNT(*) {from} {condition}"), args.clone())
+        .scalar(db)
+        .await?
+        .unwrap_or(0);
+    let columns = [
+        ("username", "u.name"),
+        ("model_id", &*model),
+        ("rating", &*rating),
+        ("updated_at", "f.updated_at"),
+    ];
     let order = shared::order(&columns, filter.order_by, filter.direction, filter.otherwise);
     let list = |alias: &str, names: &[&str]| {
-        names.iter().map(|name| format!("{alias}.\"{name}\"")).collect::<Vec<_>>().join(", ")
+        names
+            .iter()
+            .map(|name| format!("{alias}.\"{name}\""))
+            .collect::<Vec<_>>()
+            .join(", ")
     };
     let text = format!(
         "SELECT {}, {} {from} {condition} ORDER BY {order} LIMIT ? OFFSET ?",
@@ -114,7 +130,12 @@ pub async fn search(
     );
     args.extend([Arg::from(window.1), Arg::from(window.0)]);
     let rows = sql(text, args).all(db).await?;
-    let rows = rows.iter().map(|row| Ok((FeedbackRow::from_row(row)?, UserRow::from_row_at(row, FeedbackRow::NAMES.len())?)));
+    let rows = rows.iter().map(|row| {
+        Ok((
+            FeedbackRow::from_row(row)?,
+            UserRow::from_row_at(row, FeedbackRow::NAMES.len())?,
+        ))
+    });
     Ok((rows.collect::<DbResult<_>>()?, total))
 }
 
@@ -147,7 +168,9 @@ impl Rating {
 
     /// The model that was rated.
     pub fn model_id(&self) -> Option<&str> {
-        self.field("model_id").and_then(Value::as_str).filter(|id| !id.is_empty())
+        self.field("model_id")
+            .and_then(Value::as_str)
+            .filter(|id| !id.is_empty())
     }
 
     /// Whether the model won; nothing for ratings that are neither thumb.
@@ -163,7 +186,11 @@ impl Rating {
 
     /// Texts in a list of `data`.
     pub fn texts(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.field(name).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+        self.field(name)
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
     }
 }
 
@@ -217,7 +244,11 @@ fn one<'a>(id: &str, user_id: Option<&str>) -> (&'a str, Vec<Arg>) {
 }
 
 /// The rating with this id, when it is the user's or no user is given.
-pub async fn get(conn: impl Into<Conn<'_>>, id: &str, user_id: Option<&str>) -> DbResult<Option<FeedbackRow>> {
+pub async fn get(
+    conn: impl Into<Conn<'_>>,
+    id: &str,
+    user_id: Option<&str>,
+) -> DbResult<Option<FeedbackRow>> {
     let (rest, args) = one(id, user_id);
     FeedbackRow::find(conn, rest, args).await
 }

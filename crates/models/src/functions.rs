@@ -41,8 +41,14 @@ impl FunctionRow {
     fn meta(&self) -> Value {
         let mut stored = json_object(self.meta.as_deref());
         let mut meta = Map::new();
-        meta.insert("description".into(), stored.shift_remove("description").unwrap_or_default());
-        meta.insert("manifest".into(), stored.shift_remove("manifest").unwrap_or_else(|| json!({})));
+        meta.insert(
+            "description".into(),
+            stored.shift_remove("description").unwrap_or_default(),
+        );
+        meta.insert(
+            "manifest".into(),
+            stored.shift_remove("manifest").unwrap_or_else(|| json!({})),
+        );
         meta.extend(stored);
         Value::Object(meta)
     }

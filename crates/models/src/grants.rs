@@ -42,7 +42,11 @@ pub struct Grant {
 impl Grant {
     /// The grant that makes a resource readable by every signed-in user.
     pub fn public_read() -> Self {
-        Self { principal_type: "user".into(), principal_id: "*".into(), permission: "read".into() }
+        Self {
+            principal_type: "user".into(),
+            principal_id: "*".into(),
+            permission: "read".into(),
+        }
     }
 
     /// Whether it opens the resource to this user.
@@ -92,7 +96,12 @@ impl GrantRow {
 pub fn normalize(input: &[Value]) -> Vec<Grant> {
     let mut grants = Vec::new();
     for item in input {
-        let text = |name: &str| item.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let text = |name: &str| {
+            item.get(name)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
         let grant = Grant {
             principal_type: text("principal_type"),
             principal_id: text("principal_id"),
@@ -100,7 +109,9 @@ pub fn normalize(input: &[Value]) -> Vec<Grant> {
         };
         let known = match grant.principal_type.as_str() {
             "anyone" => grant.principal_id == "*" && grant.permission == "read",
-            "user" | "group" => !grant.principal_id.is_empty() && matches!(&*grant.permission, "read" | "write"),
+            "user" | "group" => {
+                !grant.principal_id.is_empty() && matches!(&*grant.permission, "read" | "write")
+            }
             _ => false,
         };
         if known && !grants.contains(&grant) {
@@ -112,7 +123,12 @@ pub fn normalize(input: &[Value]) -> Vec<Grant> {
 
 /// Grants on one resource.
 pub async fn of(conn: impl Into<Conn<'_>>, kind: &str, id: &str) -> DbResult<Vec<GrantRow>> {
-    GrantRow::list(conn, "WHERE resource_type = ? AND resource_id = ? ORDER BY created_at", args![kind, id]).await
+    GrantRow::list(
+        conn,
+        "WHERE resource_type = ? AND resource_id = ? ORDER BY created_at",
+        args![kind, id],
+    )
+    .await
 }
 
 /// Grants on several resources of one kind, in one query.
@@ -124,7 +140,10 @@ pub async fn of_many(conn: impl Into<Conn<'_>>, kind: &str, ids: &[String]) -> D
     list.extend(ids.iter().map(Arg::from));
     GrantRow::list(
         conn,
-        &format!("WHERE resource_type = ? AND resource_id IN ({}) ORDER BY created_at", placeholders(ids.len())),
+        &format!(
+            "WHERE resource_type = ? AND resource_id IN ({}) ORDER BY created_at",
+            placeholders(ids.len())
+        ),
         list,
     )
     .await
@@ -163,7 +182,12 @@ pub async fn set(db: &crate::Db, kind: &str, id: &str, grants: &[Grant]) -> DbRe
 
 /// Removes all grants on a resource.
 pub async fn remove(conn: impl Into<Conn<'_>>, kind: &str, id: &str) -> DbResult<()> {
-    GrantRow::delete(conn, "WHERE resource_type = ? AND resource_id = ?", args![kind, id]).await?;
+    GrantRow::delete(
+        conn,
+        "WHERE resource_type = ? AND resource_id = ?",
+        args![kind, id],
+    )
+    .await?;
     Ok(())
 }
 
@@ -176,9 +200,12 @@ pub async fn resources_for(
     membership: &Membership,
 ) -> DbResult<Vec<String>> {
     let (condition, args) = reach_condition(kind, permission, user_id, membership);
-    let rows = sql(format!("SELECT DISTINCT resource_id FROM access_grant WHERE {condition}"), args)
-        .all(conn)
-        .await?;
+    let rows = sql(
+        format!("SELECT DISTINCT resource_id FROM access_grant WHERE {condition}"),
+        args,
+    )
+    .all(conn)
+    .await?;
     rows.iter().map(|row| row.at(0)).collect()
 }
 

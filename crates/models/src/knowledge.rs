@@ -145,7 +145,9 @@ table! {
 impl FileItem {
     /// `meta` with the declared fields first.
     fn meta(&self) -> Value {
-        let Some(Value::Object(stored)) = &self.meta else { return Value::Null };
+        let Some(Value::Object(stored)) = &self.meta else {
+            return Value::Null;
+        };
         let mut meta = Map::new();
         for name in ["name", "content_type", "size"] {
             meta.insert(name.to_owned(), stored.get(name).cloned().unwrap_or_default());
@@ -213,18 +215,37 @@ pub fn file_mentions(dialect: Dialect, query: &str, content: Option<i64>) -> Con
 pub fn readable(reader: Reader<'_>) -> Condition {
     let (reach, mut args) = grants::reach_condition(KIND, "read", reader.user_id, reader.membership);
     args.insert(0, Arg::from(reader.user_id));
-    (format!("(r.user_id = ? OR EXISTS (SELECT 1 FROM access_grant WHERE resource_id = r.id AND {reach}))"), args)
+    (
+        format!(
+            "(r.user_id = ? OR EXISTS (SELECT 1 FROM access_grant WHERE resource_id = r.id AND {reach}))"
+        ),
+        args,
+    )
 }
 
 /// Files in collections, and how many there are without the window.
 pub async fn files(db: &Db, filter: &FileFilter) -> DbResult<(Vec<Linked>, i64)> {
-    let from = "FROM file f JOIN knowledge_file k ON k.file_id = f.id JOIN knowledge r ON r.id = k.knowledge_id";
+    let from =
+        "FROM file f JOIN knowledge_file k ON k.file_id = f.id JOIN knowledge r ON r.id = k.knowledge_id";
     let condition: Vec<&str> = filter.conditions.iter().map(|(text, _)| text.as_str()).collect();
-    let condition =
-        if condition.is_empty() { String::new() } else { format!("WHERE {}", condition.join(" AND ")) };
-    let mut args: Vec<Arg> = filter.conditions.iter().flat_map(|(_, args)| args.clone()).collect();
-    let total = sql(format!("SELECT COUNT(*) {from} {condition}"), args.clone()).scalar(db).await?.unwrap_or(0);
-    let columns: Vec<String> = FileItem::NAMES.iter().map(|name| format!("f.\"{name}\"")).collect();
+    let condition = if condition.is_empty() {
+        String::new()
+    } else {
+        format!("WHERE {}", condition.join(" AND "))
+    };
+    let mut args: Vec<Arg> = filter
+        .conditions
+        .iter()
+        .flat_map(|(_, args)| args.clone())
+        .collect();
+    let total = sql(format!("SELECT COUNT(*) {from} {condition}"), args.clone())
+        .scalar(db)
+        .await?
+        .unwrap_or(0);
+    let columns: Vec<String> = FileItem::NAMES
+        .iter()
+        .map(|name| format!("f.\"{name}\""))
+        .collect();
     let text = format!(
         "SELECT {}, k.knowledge_id, k.directory_id, k.user_id {from} {condition} ORDER BY {} LIMIT ? OFFSET ?",
         columns.join(", "),
@@ -249,18 +270,29 @@ pub async fn files(db: &Db, filter: &FileFilter) -> DbResult<(Vec<Linked>, i64)>
 /// Files that were uploaded for a collection and are not in it yet, newest first, with their `data`.
 pub async fn pending_files(db: &Db, id: &str) -> DbResult<Vec<(FileItem, Value)>> {
     let (target, status) = match db.dialect() {
-        Dialect::Sqlite => ("json_extract(f.meta, '$.data.knowledge_id')", "json_extract(f.data, '$.status')"),
+        Dialect::Sqlite => (
+            "json_extract(f.meta, '$.data.knowledge_id')",
+            "json_extract(f.data, '$.status')",
+        ),
         Dialect::Postgres => ("(f.meta -> 'data' ->> 'knowledge_id')", "(f.data ->> 'status')"),
     };
-    let columns: Vec<String> = FileItem::NAMES.iter().map(|name| format!("f.\"{name}\"")).collect();
+    let columns: Vec<String> = FileItem::NAMES
+        .iter()
+        .map(|name| format!("f.\"{name}\""))
+        .collect();
     let text = format!(
         "SELECT {}, f.data FROM file f WHERE {target} = ? AND {status} IN ('pending', 'processing') \
          AND f.id NOT IN (SELECT file_id FROM knowledge_file WHERE knowledge_id = ?) ORDER BY f.created_at DESC",
         columns.join(", ")
     );
     let rows = sql(text, args![id, id]).all(db).await?;
-    let data = |row: &crate::db::Row| row.at::<Option<Value>>(FileItem::NAMES.len()).map(Option::unwrap_or_default);
-    rows.iter().map(|row| Ok((FileItem::from_row(row)?, data(row)?))).collect()
+    let data = |row: &crate::db::Row| {
+        row.at::<Option<Value>>(FileItem::NAMES.len())
+            .map(Option::unwrap_or_default)
+    };
+    rows.iter()
+        .map(|row| Ok((FileItem::from_row(row)?, data(row)?)))
+        .collect()
 }
 
 /// The file with this id.
@@ -271,7 +303,9 @@ pub async fn file(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Option<FileIt
 /// The file with this id, when the reader may read it: their own, one in a collection that they may read, or any
 /// when `all` is on.
 pub async fn readable_file(db: &Db, id: &str, all: bool, reader: Reader<'_>) -> DbResult<Option<FileItem>> {
-    let Some(file) = file(db, id).await? else { return Ok(None) };
+    let Some(file) = file(db, id).await? else {
+        return Ok(None);
+    };
     if all || file.user_id.as_deref() == Some(reader.user_id) {
         return Ok(Some(file));
     }

@@ -63,7 +63,10 @@ const META_FIELDS: &[&str] = &[
 pub fn normal_meta(stored: &Map<String, Value>) -> Map<String, Value> {
     let mut meta = Map::new();
     for name in META_FIELDS {
-        meta.insert((*name).to_owned(), stored.get(*name).cloned().unwrap_or(Value::Null));
+        meta.insert(
+            (*name).to_owned(),
+            stored.get(*name).cloned().unwrap_or(Value::Null),
+        );
     }
     for (name, value) in stored {
         meta.insert(name.clone(), value.clone());
@@ -82,7 +85,11 @@ fn normal_tags(tags: &Value) -> Value {
         Value::Object(tag) => tag.get("name").and_then(Value::as_str),
         other => other.as_str(),
     });
-    names.map(str::trim).filter(|name| !name.is_empty()).map(|name| json!({ "name": name })).collect()
+    names
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+        .map(|name| json!({ "name": name }))
+        .collect()
 }
 
 fn without_content(item: &mut Value) {
@@ -135,9 +142,11 @@ impl Registered {
     /// Whether a user may use the model by ownership or grants.
     pub fn opens_to(&self, user_id: &str, membership: &crate::groups::Membership) -> bool {
         self.row.user_id.as_deref() == Some(user_id)
-            || self.grants.iter().map(GrantRow::grant).any(|grant| {
-                grant.permission == "read" && grant.reaches(user_id, membership)
-            })
+            || self
+                .grants
+                .iter()
+                .map(GrantRow::grant)
+                .any(|grant| grant.permission == "read" && grant.reaches(user_id, membership))
     }
 }
 
@@ -149,7 +158,11 @@ pub async fn registry(db: &Db) -> DbResult<Arc<Vec<Registered>>> {
         let registered = rows
             .into_iter()
             .map(|row| {
-                let grants = all.iter().filter(|grant| grant.resource_id == row.id).cloned().collect();
+                let grants = all
+                    .iter()
+                    .filter(|grant| grant.resource_id == row.id)
+                    .cloned()
+                    .collect();
                 Registered { row, grants }
             })
             .collect();
@@ -224,7 +237,13 @@ pub struct Commit<'a> {
 }
 
 /// Inserts a model with its grants and its first version.
-pub async fn create(db: &Db, id: &str, data: &ModelData, grants: &[Grant], commit: Commit<'_>) -> DbResult<()> {
+pub async fn create(
+    db: &Db,
+    id: &str,
+    data: &ModelData,
+    grants: &[Grant],
+    commit: Commit<'_>,
+) -> DbResult<()> {
     let mut tx = db.begin().await?;
     create_in(&mut tx, id, data, Some(grants), commit).await?;
     tx.commit().await?;
@@ -240,7 +259,9 @@ async fn create_in(
     commit: Commit<'_>,
 ) -> DbResult<()> {
     let now = tx.db().now();
-    let version = versions::MODELS.add(tx, id, &data.snapshot(), commit.user_id, None, commit.message).await?;
+    let version = versions::MODELS
+        .add(tx, id, &data.snapshot(), commit.user_id, None, commit.message)
+        .await?;
     let row = ModelRow {
         id: id.to_owned(),
         user_id: Some(commit.user_id.to_owned()),
@@ -269,17 +290,25 @@ pub async fn save(db: &Db, id: &str, data: &ModelData, commit: Commit<'_>) -> Db
 
 /// Reads the row and keeps others from writing it until the transaction ends.
 async fn locked(tx: &mut Tx, id: &str) -> DbResult<Option<ModelRow>> {
-    sql("UPDATE model SET version_id = version_id WHERE id = ?", args![id]).execute(&mut *tx).await?;
+    sql("UPDATE model SET version_id = version_id WHERE id = ?", args![id])
+        .execute(&mut *tx)
+        .await?;
     by_id(&mut *tx, id).await
 }
 
 async fn save_in(tx: &mut Tx, id: &str, data: &ModelData, commit: Commit<'_>) -> DbResult<bool> {
-    let Some(current) = locked(tx, id).await? else { return Ok(false) };
+    let Some(current) = locked(tx, id).await? else {
+        return Ok(false);
+    };
     let mut version = current.version_id.clone();
     let snapshot = data.snapshot();
     if snapshot != ModelData::of(&current).snapshot() {
         let parent = current.version_id.as_deref();
-        version = Some(versions::MODELS.add(tx, id, &snapshot, commit.user_id, parent, commit.message).await?);
+        version = Some(
+            versions::MODELS
+                .add(tx, id, &snapshot, commit.user_id, parent, commit.message)
+                .await?,
+        );
     }
     write(tx, id, data, version).await?;
     Ok(true)
@@ -302,7 +331,9 @@ async fn write(tx: &mut Tx, id: &str, data: &ModelData, version: Option<String>)
 /// or version are gone.
 pub async fn restore(db: &Db, id: &str, version_id: &str, data: &ModelData) -> DbResult<bool> {
     let mut tx = db.begin().await?;
-    let Some(current) = locked(&mut tx, id).await? else { return Ok(false) };
+    let Some(current) = locked(&mut tx, id).await? else {
+        return Ok(false);
+    };
     if versions::MODELS.get(&mut tx, id, version_id).await?.is_none() {
         return Ok(false);
     }
@@ -332,7 +363,9 @@ pub enum Removal {
 /// Removes a version of a model, unless it is the live one.
 pub async fn remove_version(db: &Db, id: &str, version_id: &str) -> DbResult<Removal> {
     let mut tx = db.begin().await?;
-    let Some(current) = locked(&mut tx, id).await? else { return Ok(Removal::Missing) };
+    let Some(current) = locked(&mut tx, id).await? else {
+        return Ok(Removal::Missing);
+    };
     if current.version_id.as_deref() == Some(version_id) {
         return Ok(Removal::Current);
     }
@@ -345,9 +378,12 @@ pub async fn remove_version(db: &Db, id: &str, version_id: &str) -> DbResult<Rem
 
 /// Offers the model or stops offering it.
 pub async fn toggle(db: &Db, id: &str) -> DbResult<()> {
-    sql("UPDATE model SET is_active = NOT is_active, updated_at = ? WHERE id = ?", args![db.now(), id])
-        .execute(db)
-        .await?;
+    sql(
+        "UPDATE model SET is_active = NOT is_active, updated_at = ? WHERE id = ?",
+        args![db.now(), id],
+    )
+    .execute(db)
+    .await?;
     changed(db);
     Ok(())
 }
@@ -356,7 +392,13 @@ pub async fn toggle(db: &Db, id: &str) -> DbResult<()> {
 pub async fn set_grants(db: &Db, id: &str, grants: &[Grant]) -> DbResult<()> {
     let mut tx = db.begin().await?;
     grants::replace(&mut tx, KIND, id, grants).await?;
-    ModelRow::update(&mut tx, Changes::new().set("updated_at", db.now()), "WHERE id = ?", args![id]).await?;
+    ModelRow::update(
+        &mut tx,
+        Changes::new().set("updated_at", db.now()),
+        "WHERE id = ?",
+        args![id],
+    )
+    .await?;
     tx.commit().await?;
     changed(db);
     Ok(())
@@ -415,8 +457,10 @@ pub async fn sync(db: &Db, models: &[Synced], commit: Commit<'_>) -> DbResult<()
             create_in(&mut tx, &model.id, &model.data, Some(&model.grants), commit).await?;
         }
     }
-    let gone: Vec<String> =
-        existing.into_iter().filter(|id| !models.iter().any(|model| model.id == *id)).collect();
+    let gone: Vec<String> = existing
+        .into_iter()
+        .filter(|id| !models.iter().any(|model| model.id == *id))
+        .collect();
     delete_in(&mut tx, &gone).await?;
     tx.commit().await?;
     changed(db);

@@ -47,7 +47,10 @@ pub fn sanitize(data: Option<Value>) -> Option<Value> {
             Value::String(text) => text.clone(),
             Value::Null => String::new(),
             Value::Object(_) | Value::Array(_) => {
-                format!("```json\n{}\n```", serde_json::to_string_pretty(md).unwrap_or_default())
+                format!(
+                    "```json\n{}\n```",
+                    serde_json::to_string_pretty(md).unwrap_or_default()
+                )
             }
             other => other.to_string(),
         };
@@ -70,7 +73,10 @@ impl NoteRow {
         if data.as_object().is_none_or(Map::is_empty) {
             return data;
         }
-        let text = data.pointer("/content/md").and_then(Value::as_str).unwrap_or_default();
+        let text = data
+            .pointer("/content/md")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         json!({ "content": { "md": text.chars().take(LENGTH).collect::<String>() } })
     }
 
@@ -106,7 +112,9 @@ pub fn mentions(dialect: Dialect, word: &str) -> Condition {
 
 /// Whether the user may read the note. False for a note that does not exist.
 pub async fn may_read(db: &Db, note_id: &str, user_id: &str, membership: &Membership) -> DbResult<bool> {
-    let owner: Option<Option<String>> = sql("SELECT user_id FROM note WHERE id = ?", args![note_id]).scalar(db).await?;
+    let owner: Option<Option<String>> = sql("SELECT user_id FROM note WHERE id = ?", args![note_id])
+        .scalar(db)
+        .await?;
     match owner {
         None => Ok(false),
         Some(Some(owner)) if owner == user_id => Ok(true),
@@ -116,7 +124,12 @@ pub async fn may_read(db: &Db, note_id: &str, user_id: &str, membership: &Member
 
 /// Ids of the notes that a user has pinned.
 pub async fn pinned_ids(db: &Db, user_id: &str) -> DbResult<Vec<String>> {
-    let rows = sql("SELECT note_id FROM pinned_note WHERE user_id = ?", args![user_id]).all(db).await?;
+    let rows = sql(
+        "SELECT note_id FROM pinned_note WHERE user_id = ?",
+        args![user_id],
+    )
+    .all(db)
+    .await?;
     rows.iter().map(|row| row.at(0)).collect()
 }
 
@@ -190,8 +203,12 @@ fn laid_over(stored: Option<Value>, fields: Map<String, Value>) -> Value {
 /// Changes a note. `updated_at` moves only when something differs.
 pub async fn update(db: &Db, id: &str, change: NoteChange) -> DbResult<()> {
     let mut tx = db.begin().await?;
-    sql("UPDATE note SET title = title WHERE id = ?", args![id]).execute(&mut tx).await?;
-    let Some(row) = NoteRow::find(&mut tx, "WHERE id = ?", args![id]).await? else { return Ok(()) };
+    sql("UPDATE note SET title = title WHERE id = ?", args![id])
+        .execute(&mut tx)
+        .await?;
+    let Some(row) = NoteRow::find(&mut tx, "WHERE id = ?", args![id]).await? else {
+        return Ok(());
+    };
     let mut next = row.clone();
     if let Some(title) = change.title {
         next.title = Some(title);
@@ -216,13 +233,18 @@ pub async fn update(db: &Db, id: &str, change: NoteChange) -> DbResult<()> {
 /// Pins the note for a user, or takes the pin away. Answers whether it is pinned now.
 pub async fn toggle_pin(db: &Db, id: &str, user_id: &str) -> DbResult<bool> {
     let mut tx = db.begin().await?;
-    let removed = sql("DELETE FROM pinned_note WHERE user_id = ? AND note_id = ?", args![user_id, id])
-        .execute(&mut tx)
-        .await?;
+    let removed = sql(
+        "DELETE FROM pinned_note WHERE user_id = ? AND note_id = ?",
+        args![user_id, id],
+    )
+    .execute(&mut tx)
+    .await?;
     if removed == 0 {
         let text = "INSERT INTO pinned_note (id, user_id, note_id, created_at) VALUES (?, ?, ?, ?) \
                     ON CONFLICT (user_id, note_id) DO NOTHING";
-        sql(text, args![ids::uuid(), user_id, id, db.clock().nanos()]).execute(&mut tx).await?;
+        sql(text, args![ids::uuid(), user_id, id, db.clock().nanos()])
+            .execute(&mut tx)
+            .await?;
     }
     tx.commit().await?;
     Ok(removed == 0)
@@ -232,7 +254,9 @@ pub async fn toggle_pin(db: &Db, id: &str, user_id: &str) -> DbResult<bool> {
 pub async fn delete(db: &Db, id: &str) -> DbResult<()> {
     let mut tx = db.begin().await?;
     grants::remove(&mut tx, KIND, id).await?;
-    sql("DELETE FROM pinned_note WHERE note_id = ?", args![id]).execute(&mut tx).await?;
+    sql("DELETE FROM pinned_note WHERE note_id = ?", args![id])
+        .execute(&mut tx)
+        .await?;
     NoteRow::delete(&mut tx, "WHERE id = ?", args![id]).await?;
     tx.commit().await
 }

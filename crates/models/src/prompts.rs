@@ -148,7 +148,9 @@ pub async fn create(db: &Db, data: &PromptData, grants: &[Grant], commit: Commit
     let mut tx = db.begin().await?;
     grants::replace(&mut tx, KIND, &id, grants).await?;
     let snapshot = data.snapshot(&tags, &grants::of(&mut tx, KIND, &id).await?);
-    let version = versions::PROMPTS.add(&mut tx, &id, &snapshot, commit.user_id, None, commit.message).await?;
+    let version = versions::PROMPTS
+        .add(&mut tx, &id, &snapshot, commit.user_id, None, commit.message)
+        .await?;
     let row = PromptRow {
         id: id.clone(),
         command: data.command.clone(),
@@ -169,7 +171,12 @@ pub async fn create(db: &Db, data: &PromptData, grants: &[Grant], commit: Commit
 }
 
 async fn locked(tx: &mut Tx, id: &str) -> DbResult<Option<PromptRow>> {
-    sql("UPDATE prompt SET version_id = version_id WHERE id = ?", args![id]).execute(&mut *tx).await?;
+    sql(
+        "UPDATE prompt SET version_id = version_id WHERE id = ?",
+        args![id],
+    )
+    .execute(&mut *tx)
+    .await?;
     PromptRow::find(&mut *tx, "WHERE id = ?", args![id]).await
 }
 
@@ -177,16 +184,25 @@ async fn locked(tx: &mut Tx, id: &str) -> DbResult<Option<PromptRow>> {
 /// changes and the new version waits to be chosen.
 pub async fn save(db: &Db, id: &str, data: &PromptData, live: bool, commit: Commit<'_>) -> DbResult<bool> {
     let mut tx = db.begin().await?;
-    let Some(current) = locked(&mut tx, id).await? else { return Ok(false) };
+    let Some(current) = locked(&mut tx, id).await? else {
+        return Ok(false);
+    };
     let given_tags = data.tags.as_ref().map(|tags| json!(tags));
     let differs = current.name != data.name
         || current.command != data.command
         || current.content != data.content
-        || given_tags.as_ref().is_some_and(|tags| current.tags.as_ref() != Some(tags));
-    let mut changes = Changes::new().set("command", data.command.as_str()).set("updated_at", db.now());
+        || given_tags
+            .as_ref()
+            .is_some_and(|tags| current.tags.as_ref() != Some(tags));
+    let mut changes = Changes::new()
+        .set("command", data.command.as_str())
+        .set("updated_at", db.now());
     if live {
         let filled = |object: &Option<Map<String, Value>>| {
-            object.clone().filter(|object| !object.is_empty()).map(Value::Object)
+            object
+                .clone()
+                .filter(|object| !object.is_empty())
+                .map(Value::Object)
         };
         changes = changes
             .set("name", data.name.as_str())
@@ -196,11 +212,26 @@ pub async fn save(db: &Db, id: &str, data: &PromptData, live: bool, commit: Comm
             .set_some("tags", given_tags.clone());
     }
     if differs {
-        let parent = versions::PROMPTS.list(&mut tx, id, 0, 1).await?.into_iter().next().map(|version| version.id);
-        let tags = given_tags.or(current.tags).filter(|tags| !tags.is_null()).unwrap_or_else(|| json!([]));
+        let parent = versions::PROMPTS
+            .list(&mut tx, id, 0, 1)
+            .await?
+            .into_iter()
+            .next()
+            .map(|version| version.id);
+        let tags = given_tags
+            .or(current.tags)
+            .filter(|tags| !tags.is_null())
+            .unwrap_or_else(|| json!([]));
         let snapshot = data.snapshot(&tags, &grants::of(&mut tx, KIND, id).await?);
         let version = versions::PROMPTS
-            .add(&mut tx, id, &snapshot, commit.user_id, parent.as_deref(), commit.message)
+            .add(
+                &mut tx,
+                id,
+                &snapshot,
+                commit.user_id,
+                parent.as_deref(),
+                commit.message,
+            )
             .await?;
         if live {
             changes = changes.set("version_id", version);
@@ -225,8 +256,16 @@ pub async fn rename(db: &Db, id: &str, name: &str, command: &str, tags: Option<&
 /// Makes an older version the live one; command and grants stay. `false` when there is no such version.
 pub async fn restore(db: &Db, id: &str, version_id: &str) -> DbResult<bool> {
     let mut tx = db.begin().await?;
-    let Some(version) = versions::PROMPTS.get(&mut tx, id, version_id).await? else { return Ok(false) };
-    let text = |name: &str| version.snapshot.get(name).and_then(Value::as_str).map(str::to_owned);
+    let Some(version) = versions::PROMPTS.get(&mut tx, id, version_id).await? else {
+        return Ok(false);
+    };
+    let text = |name: &str| {
+        version
+            .snapshot
+            .get(name)
+            .and_then(Value::as_str)
+            .map(str::to_owned)
+    };
     let part = |name: &str| version.snapshot.get(name).cloned();
     let changes = Changes::new()
         .set_some("name", text("name"))
@@ -243,9 +282,12 @@ pub async fn restore(db: &Db, id: &str, version_id: &str) -> DbResult<bool> {
 
 /// Offers the prompt or stops offering it.
 pub async fn toggle(db: &Db, id: &str) -> DbResult<()> {
-    sql("UPDATE prompt SET is_active = NOT is_active, updated_at = ? WHERE id = ?", args![db.now(), id])
-        .execute(db)
-        .await?;
+    sql(
+        "UPDATE prompt SET is_active = NOT is_active, updated_at = ? WHERE id = ?",
+        args![db.now(), id],
+    )
+    .execute(db)
+    .await?;
     Ok(())
 }
 

@@ -125,7 +125,14 @@ pub struct Filter<'a> {
 impl<'a> Filter<'a> {
     /// Everything that the reader may read, in the given order.
     pub fn readable(reader: Reader<'a>, order: impl Into<String>) -> Self {
-        Self { reader, permission: "read", view: None, conditions: Vec::new(), order: order.into(), window: None }
+        Self {
+            reader,
+            permission: "read",
+            view: None,
+            conditions: Vec::new(),
+            order: order.into(),
+            window: None,
+        }
     }
 
     /// Adds a condition.
@@ -151,8 +158,12 @@ impl<'a> Filter<'a> {
             _ => {}
         }
         if !self.reader.sees_all {
-            let (reach, args) =
-                grants::reach_condition(R::KIND, self.permission, self.reader.user_id, self.reader.membership);
+            let (reach, args) = grants::reach_condition(
+                R::KIND,
+                self.permission,
+                self.reader.user_id,
+                self.reader.membership,
+            );
             let mut all = user();
             all.extend(args);
             let granted = format!("EXISTS (SELECT 1 FROM access_grant WHERE resource_id = r.id AND {reach})");
@@ -163,7 +174,10 @@ impl<'a> Filter<'a> {
             return (String::new(), Vec::new());
         }
         let text: Vec<&str> = parts.iter().map(|(text, _)| text.as_str()).collect();
-        (format!("WHERE {}", text.join(" AND ")), parts.iter().flat_map(|(_, args)| args.clone()).collect())
+        (
+            format!("WHERE {}", text.join(" AND ")),
+            parts.iter().flat_map(|(_, args)| args.clone()).collect(),
+        )
     }
 }
 
@@ -184,8 +198,12 @@ fn from_clause<R: Shared>() -> String {
 pub async fn list<R: Shared>(db: &Db, filter: &Filter<'_>) -> DbResult<Vec<Entry<R>>> {
     let columns: Vec<String> = R::NAMES.iter().map(|name| format!("r.\"{name}\"")).collect();
     let (condition, mut args) = filter.where_clause::<R>();
-    let mut text =
-        format!("SELECT {} {} {condition} ORDER BY {}", columns.join(", "), from_clause::<R>(), filter.order);
+    let mut text = format!(
+        "SELECT {} {} {condition} ORDER BY {}",
+        columns.join(", "),
+        from_clause::<R>(),
+        filter.order
+    );
     if let Some((skip, limit)) = filter.window {
         text.push_str(" LIMIT ? OFFSET ?");
         args.extend([Arg::from(limit), Arg::from(skip)]);
@@ -200,7 +218,11 @@ pub async fn search<R: Shared>(db: &Db, filter: &Filter<'_>) -> DbResult<Page<R>
     let (condition, args) = filter.where_clause::<R>();
     let count = format!("SELECT COUNT(*) {} {condition}", from_clause::<R>());
     let total = sql(count, args).scalar(db).await?.unwrap_or(0);
-    let entries = if total == 0 { Vec::new() } else { list(db, filter).await? };
+    let entries = if total == 0 {
+        Vec::new()
+    } else {
+        list(db, filter).await?
+    };
     Ok(Page { entries, total })
 }
 
@@ -211,11 +233,17 @@ pub async fn entries<R: Shared>(db: &Db, rows: Vec<R>) -> DbResult<Vec<Entry<R>>
     for grant in grants::of_many(db, R::KIND, &ids).await? {
         grants.entry(grant.resource_id.clone()).or_default().push(grant);
     }
-    let mut owners: Vec<String> = rows.iter().filter_map(|row| row.owner().map(str::to_owned)).collect();
+    let mut owners: Vec<String> = rows
+        .iter()
+        .filter_map(|row| row.owner().map(str::to_owned))
+        .collect();
     owners.sort();
     owners.dedup();
-    let users: HashMap<String, UserRow> =
-        users::by_ids(db, &owners).await?.into_iter().map(|user| (user.id.clone(), user)).collect();
+    let users: HashMap<String, UserRow> = users::by_ids(db, &owners)
+        .await?
+        .into_iter()
+        .map(|user| (user.id.clone(), user))
+        .collect();
     Ok(rows
         .into_iter()
         .map(|row| Entry {
@@ -230,16 +258,24 @@ pub async fn entries<R: Shared>(db: &Db, rows: Vec<R>) -> DbResult<Vec<Entry<R>>
 pub async fn get<R: Shared>(db: &Db, id: &str) -> DbResult<Option<Entry<R>>> {
     let columns: Vec<String> = R::NAMES.iter().map(|name| format!("\"{name}\"")).collect();
     let text = format!("SELECT {} FROM {} WHERE id = ?", columns.join(", "), R::TABLE);
-    let Some(row) = sql(text, vec![Arg::from(id)]).first(db).await? else { return Ok(None) };
+    let Some(row) = sql(text, vec![Arg::from(id)]).first(db).await? else {
+        return Ok(None);
+    };
     Ok(entries(db, vec![R::from_row(&row)?]).await?.into_iter().next())
 }
 
 /// Any of the columns contains the text, whatever the case. `%` and `_` in it stand for anything, as in the
 /// reference.
 pub fn contains(columns: &[&str], text: &str) -> Condition {
-    let parts: Vec<String> = columns.iter().map(|column| format!("LOWER({column}) LIKE ?")).collect();
+    let parts: Vec<String> = columns
+        .iter()
+        .map(|column| format!("LOWER({column}) LIKE ?"))
+        .collect();
     let pattern = format!("%{}%", text.to_lowercase());
-    (format!("({})", parts.join(" OR ")), columns.iter().map(|_| Arg::from(pattern.as_str())).collect())
+    (
+        format!("({})", parts.join(" OR ")),
+        columns.iter().map(|_| Arg::from(pattern.as_str())).collect(),
+    )
 }
 
 /// JSON text contains the text literally, whatever the case, in either spelling of characters beyond ASCII.
@@ -250,11 +286,18 @@ pub fn json_contains(column: &str, text: &str) -> Condition {
     if escaped != raw {
         variants.push(escaped);
     }
-    let parts: Vec<String> =
-        variants.iter().map(|_| format!("LOWER(CAST({column} AS TEXT)) LIKE ? ESCAPE '/'")).collect();
+    let parts: Vec<String> = variants
+        .iter()
+        .map(|_| format!("LOWER(CAST({column} AS TEXT)) LIKE ? ESCAPE '/'"))
+        .collect();
     let args = variants
         .iter()
-        .map(|variant| Arg::from(format!("%{}%", like_literal(&variant[1..variant.len() - 1].to_lowercase()))))
+        .map(|variant| {
+            Arg::from(format!(
+                "%{}%",
+                like_literal(&variant[1..variant.len() - 1].to_lowercase())
+            ))
+        })
         .collect();
     (format!("({})", parts.join(" OR ")), args)
 }
@@ -264,7 +307,11 @@ fn escape_char(character: char) -> String {
         return character.to_string();
     }
     let mut units = [0u16; 2];
-    character.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")).collect()
+    character
+        .encode_utf16(&mut units)
+        .iter()
+        .map(|unit| format!("\\u{unit:04x}"))
+        .collect()
 }
 
 /// Makes a text stand for itself in `LIKE ? ESCAPE '/'`.
@@ -282,7 +329,10 @@ pub fn order(
 ) -> String {
     let column = order_by.and_then(|name| columns.iter().find(|(wire, _)| *wire == name));
     match column {
-        Some((_, column)) => format!("{column} {}", if direction == Some("asc") { "ASC" } else { "DESC" }),
+        Some((_, column)) => format!(
+            "{column} {}",
+            if direction == Some("asc") { "ASC" } else { "DESC" }
+        ),
         None => otherwise.to_owned(),
     }
 }

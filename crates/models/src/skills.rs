@@ -51,7 +51,10 @@ impl SkillRow {
             ("user_id", json!(self.user_id)),
             ("name", json!(self.name)),
             ("description", json!(self.description)),
-            ("meta", json!({ "i18n": meta("i18n"), "tags": meta("tags").unwrap_or_else(|| json!([])) })),
+            (
+                "meta",
+                json!({ "i18n": meta("i18n"), "tags": meta("tags").unwrap_or_else(|| json!([])) }),
+            ),
             ("is_active", json!(self.is_active)),
             ("access_grants", shared::grants_json(grants)),
             ("updated_at", json!(self.updated_at)),
@@ -65,9 +68,12 @@ impl SkillRow {
 
 /// Offers the skill or stops offering it.
 pub async fn toggle(db: &Db, id: &str) -> DbResult<()> {
-    sql("UPDATE skill SET is_active = NOT is_active, updated_at = ? WHERE id = ?", args![db.now(), id])
-        .execute(db)
-        .await?;
+    sql(
+        "UPDATE skill SET is_active = NOT is_active, updated_at = ? WHERE id = ?",
+        args![db.now(), id],
+    )
+    .execute(db)
+    .await?;
     Ok(())
 }
 

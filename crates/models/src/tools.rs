@@ -71,9 +71,12 @@ pub(crate) fn json_object(text: Option<&str>) -> Map<String, Value> {
 fn meta(text: Option<&str>) -> Value {
     let mut stored = json_object(text);
     let mut meta = Map::new();
-    for (name, default) in
-        [("i18n", Value::Null), ("description", Value::Null), ("manifest", json!({})), ("has_user_valves", json!(false))]
-    {
+    for (name, default) in [
+        ("i18n", Value::Null),
+        ("description", Value::Null),
+        ("manifest", json!({})),
+        ("has_user_valves", json!(false)),
+    ] {
         meta.insert(name.to_owned(), stored.shift_remove(name).unwrap_or(default));
     }
     meta.extend(stored);
@@ -81,7 +84,9 @@ fn meta(text: Option<&str>) -> Value {
 }
 
 fn specs(text: Option<&str>) -> Value {
-    text.and_then(|text| serde_json::from_str::<Value>(text).ok()).filter(Value::is_array).unwrap_or_else(|| json!([]))
+    text.and_then(|text| serde_json::from_str::<Value>(text).ok())
+        .filter(Value::is_array)
+        .unwrap_or_else(|| json!([]))
 }
 
 impl ToolRow {
@@ -126,7 +131,10 @@ impl ToolItem {
 
     /// Whether users can set values of their own.
     pub fn has_user_valves(&self) -> bool {
-        json_object(self.meta.as_deref()).get("has_user_valves").and_then(Value::as_bool).unwrap_or(false)
+        json_object(self.meta.as_deref())
+            .get("has_user_valves")
+            .and_then(Value::as_bool)
+            .unwrap_or(false)
     }
 }
 

@@ -19,15 +19,30 @@ pub struct Versions {
 }
 
 /// Versions of workspace models.
-pub const MODELS: Versions = Versions { table: "model_history", column: "model_id" };
+pub const MODELS: Versions = Versions {
+    table: "model_history",
+    column: "model_id",
+};
 /// Versions of prompts.
-pub const PROMPTS: Versions = Versions { table: "prompt_history", column: "prompt_id" };
+pub const PROMPTS: Versions = Versions {
+    table: "prompt_history",
+    column: "prompt_id",
+};
 /// Versions of tools.
-pub const TOOLS: Versions = Versions { table: "tool_history", column: "tool_id" };
+pub const TOOLS: Versions = Versions {
+    table: "tool_history",
+    column: "tool_id",
+};
 /// Versions of functions.
-pub const FUNCTIONS: Versions = Versions { table: "function_history", column: "function_id" };
+pub const FUNCTIONS: Versions = Versions {
+    table: "function_history",
+    column: "function_id",
+};
 /// Versions of skills.
-pub const SKILLS: Versions = Versions { table: "skill_history", column: "skill_id" };
+pub const SKILLS: Versions = Versions {
+    table: "skill_history",
+    column: "skill_id",
+};
 
 /// Who wrote a version.
 #[derive(Debug, Clone)]
@@ -80,7 +95,9 @@ impl Version {
 
     /// The author as `{name}`, or null.
     pub fn author_name(&self) -> Value {
-        self.author.as_ref().map_or(Value::Null, |author| json!({ "name": author.name }))
+        self.author
+            .as_ref()
+            .map_or(Value::Null, |author| json!({ "name": author.name }))
     }
 
     /// The author as `{id, name, role, email}`, or null.
@@ -103,14 +120,22 @@ impl Versions {
     fn read(self, row: &Row) -> DbResult<Version> {
         let author: Option<String> = row.at(7)?;
         let author = match author {
-            Some(id) => Some(Author { id, name: row.at(8)?, role: row.at(9)?, email: row.at(10)? }),
+            Some(id) => Some(Author {
+                id,
+                name: row.at(8)?,
+                role: row.at(9)?,
+                email: row.at(10)?,
+            }),
             None => None,
         };
         Ok(Version {
             id: row.at(0)?,
             resource_id: row.at(1)?,
             parent_id: row.at(2)?,
-            snapshot: row.at::<Option<Value>>(3)?.filter(|value| present(Some(value)).is_some()).unwrap_or_default(),
+            snapshot: row
+                .at::<Option<Value>>(3)?
+                .filter(|value| present(Some(value)).is_some())
+                .unwrap_or_default(),
             user_id: row.at(4)?,
             commit_message: row.at(5)?,
             created_at: row.at(6)?,
@@ -127,8 +152,13 @@ impl Versions {
         skip: i64,
         limit: i64,
     ) -> DbResult<Vec<Version>> {
-        let rest = format!("WHERE h.{} = ? ORDER BY h.created_at DESC, h.id DESC LIMIT ? OFFSET ?", self.column);
-        let rows = sql(self.select(&rest), args![resource_id, limit, skip.max(0)]).all(conn).await?;
+        let rest = format!(
+            "WHERE h.{} = ? ORDER BY h.created_at DESC, h.id DESC LIMIT ? OFFSET ?",
+            self.column
+        );
+        let rows = sql(self.select(&rest), args![resource_id, limit, skip.max(0)])
+            .all(conn)
+            .await?;
         rows.iter().map(|row| self.read(row)).collect()
     }
 
@@ -140,7 +170,9 @@ impl Versions {
         id: &str,
     ) -> DbResult<Option<Version>> {
         let rest = format!("WHERE h.{} = ? AND h.id = ?", self.column);
-        let row = sql(self.select(&rest), args![resource_id, id]).first(conn).await?;
+        let row = sql(self.select(&rest), args![resource_id, id])
+            .first(conn)
+            .await?;
         row.as_ref().map(|row| self.read(row)).transpose()
     }
 
@@ -161,16 +193,31 @@ impl Versions {
              VALUES (?, ?, ?, ?, ?, ?, ?)",
             self.table, self.column
         );
-        let args = args![id.as_str(), resource_id, parent_id, snapshot, user_id, commit_message, now];
+        let args = args![
+            id.as_str(),
+            resource_id,
+            parent_id,
+            snapshot,
+            user_id,
+            commit_message,
+            now
+        ];
         sql(text, args).execute(&mut *tx).await?;
         Ok(id)
     }
 
     /// Removes a version; versions that came from it then come from its parent. `false` when there was none.
     pub async fn remove(self, tx: &mut crate::Tx, resource_id: &str, id: &str) -> DbResult<bool> {
-        let Some(version) = self.get(&mut *tx, resource_id, id).await? else { return Ok(false) };
-        let text = format!("UPDATE {} SET parent_id = ? WHERE {} = ? AND parent_id = ?", self.table, self.column);
-        sql(text, args![version.parent_id, resource_id, id]).execute(&mut *tx).await?;
+        let Some(version) = self.get(&mut *tx, resource_id, id).await? else {
+            return Ok(false);
+        };
+        let text = format!(
+            "UPDATE {} SET parent_id = ? WHERE {} = ? AND parent_id = ?",
+            self.table, self.column
+        );
+        sql(text, args![version.parent_id, resource_id, id])
+            .execute(&mut *tx)
+            .await?;
         let text = format!("DELETE FROM {} WHERE {} = ? AND id = ?", self.table, self.column);
         sql(text, args![resource_id, id]).execute(&mut *tx).await?;
         Ok(true)
@@ -181,8 +228,15 @@ impl Versions {
         if resource_ids.is_empty() {
             return Ok(());
         }
-        let text = format!("DELETE FROM {} WHERE {} IN ({})", self.table, self.column, placeholders(resource_ids.len()));
-        sql(text, resource_ids.iter().map(Arg::from).collect()).execute(&mut *tx).await?;
+        let text = format!(
+            "DELETE FROM {} WHERE {} IN ({})",
+            self.table,
+            self.column,
+            placeholders(resource_ids.len())
+        );
+        sql(text, resource_ids.iter().map(Arg::from).collect())
+            .execute(&mut *tx)
+            .await?;
         Ok(())
     }
 }

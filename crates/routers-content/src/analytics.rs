@@ -106,12 +106,20 @@ form! {
 }
 
 fn check(caller: &Caller<Admin>) -> ApiResult<()> {
-    if caller.app().settings.access.analytics { Ok(()) } else { Err(ApiError::not_found("Not Found")) }
+    if caller.app().settings.access.analytics {
+        Ok(())
+    } else {
+        Err(ApiError::not_found("Not Found"))
+    }
 }
 
 impl SpanQuery {
     fn span(&self) -> Span<'_> {
-        Span { start: self.start_date, end: self.end_date, group_id: given(&self.group_id) }
+        Span {
+            start: self.start_date,
+            end: self.end_date,
+            group_id: given(&self.group_id),
+        }
     }
 }
 
@@ -132,7 +140,11 @@ async fn models(caller: Caller<Admin>, Query(query): Query<SpanQuery>) -> ApiRes
 
 async fn by_user(caller: Caller<Admin>, Query(query): Query<UsersQuery>) -> ApiResult<Json<Value>> {
     check(&caller)?;
-    let span = Span { start: query.start_date, end: query.end_date, group_id: given(&query.group_id) };
+    let span = Span {
+        start: query.start_date,
+        end: query.end_date,
+        group_id: given(&query.group_id),
+    };
     let mut usage = analytics::by_user(caller.db(), span).await?;
     usage.sort_by_key(|user| match query.metric {
         MetricName::Tokens => (-user.total_tokens(), -user.messages),
@@ -150,7 +162,9 @@ async fn by_user(caller: Caller<Admin>, Query(query): Query<UsersQuery>) -> ApiR
             "total_tokens": usage.total_tokens(),
         })
     };
-    Ok(Json(json!({ "users": usage.iter().map(item).collect::<Vec<_>>() })))
+    Ok(Json(
+        json!({ "users": usage.iter().map(item).collect::<Vec<_>>() }),
+    ))
 }
 
 async fn summary(caller: Caller<Admin>, Query(query): Query<SpanQuery>) -> ApiResult<Json<Value>> {
@@ -166,8 +180,9 @@ async fn tokens(caller: Caller<Admin>, Query(query): Query<SpanQuery>) -> ApiRes
     check(&caller)?;
     let mut usage = analytics::tokens_by_model(caller.db(), query.span()).await?;
     usage.sort_by_key(|model| -model.total_tokens());
-    let (input, output) =
-        usage.iter().fold((0, 0), |(input, output), model| (input + model.input_tokens, output + model.output_tokens));
+    let (input, output) = usage.iter().fold((0, 0), |(input, output), model| {
+        (input + model.input_tokens, output + model.output_tokens)
+    });
     let models: Vec<Value> = usage
         .iter()
         .map(|model| {
@@ -229,12 +244,19 @@ fn add(series: &mut Series, begin: i64, entry: Option<(String, i64)>) {
 
 /// The series with every slice between the bounds, empty ones too. `offset` moves the answers in time, so that
 /// an earlier span comes to lie on a later one.
-async fn series(caller: &Caller<Admin>, query: &DailyQuery, span: Span<'_>, offset: i64) -> ApiResult<Series> {
+async fn series(
+    caller: &Caller<Admin>,
+    query: &DailyQuery,
+    span: Span<'_>,
+    offset: i64,
+) -> ApiResult<Series> {
     /// More slices than any chart shows.
     const MOST: i64 = 100_000;
     let width = query.granularity.seconds();
     let mut series = Series::new();
-    for (begin, model, sum) in analytics::series(caller.db(), span, query.metric.metric(), width, offset).await? {
+    for (begin, model, sum) in
+        analytics::series(caller.db(), span, query.metric.metric(), width, offset).await?
+    {
         add(&mut series, begin + offset, Some((model, sum)));
     }
     if let (Some(start), Some(end)) = (span.start.filter(|at| *at != 0), span.end.filter(|at| *at != 0)) {
@@ -251,17 +273,28 @@ async fn series(caller: &Caller<Admin>, query: &DailyQuery, span: Span<'_>, offs
 
 async fn daily(caller: Caller<Admin>, Query(query): Query<DailyQuery>) -> ApiResult<Json<Value>> {
     check(&caller)?;
-    let bounds = query.start_date.zip(query.end_date).filter(|(start, end)| start <= end);
+    let bounds = query
+        .start_date
+        .zip(query.end_date)
+        .filter(|(start, end)| start <= end);
     if query.compare && bounds.is_none() {
         return Err(ApiError::bad_request("Comparison requires a bounded date range"));
     }
     let group_id = given(&query.group_id);
-    let span = Span { start: query.start_date, end: query.end_date, group_id };
+    let span = Span {
+        start: query.start_date,
+        end: query.end_date,
+        group_id,
+    };
     let current = series(&caller, &query, span, 0).await?;
     let earlier = match bounds.filter(|_| query.compare) {
         Some((start, end)) => {
             let length = end - start + 1;
-            let span = Span { start: Some(start - length), end: Some(start - 1), group_id };
+            let span = Span {
+                start: Some(start - length),
+                end: Some(start - 1),
+                group_id,
+            };
             Some((start, end, length, series(&caller, &query, span, length).await?))
         }
         None => None,

@@ -49,7 +49,11 @@ pub(crate) async fn allowed(caller: &Caller<Verified>) -> ApiResult<bool> {
 }
 
 async fn check(caller: &Caller<Verified>) -> ApiResult<()> {
-    if allowed(caller).await? { Ok(()) } else { Err(ApiError::forbidden(messages::UNAUTHORIZED)) }
+    if allowed(caller).await? {
+        Ok(())
+    } else {
+        Err(ApiError::forbidden(messages::UNAUTHORIZED))
+    }
 }
 
 async fn list(caller: Caller<Verified>, Query(query): Query<AutomationsQuery>) -> ApiResult<Json<Value>> {

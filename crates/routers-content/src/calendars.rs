@@ -44,14 +44,21 @@ form! {
 /// Refuses when calendars are switched off or not for the caller.
 async fn check(caller: &Caller<Verified>) -> ApiResult<()> {
     let on = caller.app().config.get(&features::ENABLE_CALENDAR) && caller.may("features.calendar").await?;
-    if on { Ok(()) } else { Err(ApiError::forbidden(messages::UNAUTHORIZED)) }
+    if on {
+        Ok(())
+    } else {
+        Err(ApiError::forbidden(messages::UNAUTHORIZED))
+    }
 }
 
 async fn list(caller: Caller<Verified>) -> ApiResult<Json<Value>> {
     check(&caller).await?;
     let reading = Reading::of(&caller).await?;
     let entries = calendars::of_user(caller.db(), reading.as_user()).await?;
-    let mut items: Vec<Value> = entries.iter().map(|entry| entry.row.to_json(&entry.grants)).collect();
+    let mut items: Vec<Value> = entries
+        .iter()
+        .map(|entry| entry.row.to_json(&entry.grants))
+        .collect();
     if automations_allowed(&caller).await? {
         let now = caller.app().clock.nanos();
         let (id, name, color) = TASKS;
@@ -70,7 +77,9 @@ fn instant(text: &str) -> Option<i64> {
         Err(_) => {
             let naive = NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f")
                 .or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M"))
-                .or_else(|_| NaiveDate::parse_from_str(text, "%Y-%m-%d").map(|day| day.and_time(NaiveTime::MIN)));
+                .or_else(|_| {
+                    NaiveDate::parse_from_str(text, "%Y-%m-%d").map(|day| day.and_time(NaiveTime::MIN))
+                });
             naive.ok()?.and_utc().timestamp_millis()
         }
     };
@@ -89,7 +98,10 @@ fn expanded(event: &Map<String, Value>, rule: &str, span: Span, timezone: Option
     let occurrence = |begin: i64| {
         let mut occurrence = event.clone();
         occurrence.insert("start_at".into(), json!(begin));
-        occurrence.insert("end_at".into(), json!(length.filter(|length| *length != 0).map(|length| begin + length)));
+        occurrence.insert(
+            "end_at".into(),
+            json!(length.filter(|length| *length != 0).map(|length| begin + length)),
+        );
         occurrence.insert("instance_id".into(), json!(format!("{id}_{begin}")));
         Value::Object(occurrence)
     };
@@ -99,7 +111,10 @@ fn expanded(event: &Map<String, Value>, rule: &str, span: Span, timezone: Option
 async fn events(caller: Caller<Verified>, Query(query): Query<EventsQuery>) -> ApiResult<Json<Value>> {
     check(&caller).await?;
     let bad = || ApiError::bad_request("Invalid date format. Use ISO 8601 (e.g. 2026-04-01T00:00:00)");
-    let span = Span { start: instant(&query.start).ok_or_else(bad)?, end: instant(&query.end).ok_or_else(bad)? };
+    let span = Span {
+        start: instant(&query.start).ok_or_else(bad)?,
+        end: instant(&query.end).ok_or_else(bad)?,
+    };
     let wanted: Option<Vec<String>> =
         given(&query.calendar_ids).map(|ids| ids.split(',').map(str::to_owned).collect());
     let reading = Reading::of(&caller).await?;
@@ -115,7 +130,9 @@ async fn events(caller: Caller<Verified>, Query(query): Query<EventsQuery>) -> A
             None => items.push(Value::Object(json)),
         }
     }
-    let tasks_wanted = wanted.as_ref().is_none_or(|wanted| wanted.iter().any(|id| id == TASKS.0));
+    let tasks_wanted = wanted
+        .as_ref()
+        .is_none_or(|wanted| wanted.iter().any(|id| id == TASKS.0));
     if tasks_wanted && automations_allowed(&caller).await? {
         items.extend(tasks(&caller, span).await?);
     }
@@ -163,7 +180,11 @@ fn planned(row: &AutomationRow, rule: &str) -> Map<String, Value> {
 }
 
 fn done(run: &RunRow, owner: &str, name: &str) -> Map<String, Value> {
-    let description = if run.status == "error" { json!(run.error) } else { json!("") };
+    let description = if run.status == "error" {
+        json!(run.error)
+    } else {
+        json!("")
+    };
     let fields = json!({
         "description": description, "start_at": run.created_at,
         "meta": {
@@ -177,10 +198,17 @@ fn done(run: &RunRow, owner: &str, name: &str) -> Map<String, Value> {
 /// Runs to come, by the rules of the automations, and runs that were.
 async fn tasks(caller: &Caller<Verified>, span: Span) -> ApiResult<Vec<Value>> {
     let timezone = caller.user().timezone.as_deref();
-    let coming = Span { start: span.start.max(caller.app().clock.nanos()), end: span.end };
+    let coming = Span {
+        start: span.start.max(caller.app().clock.nanos()),
+        end: span.end,
+    };
     let mut items = Vec::new();
     for row in automations::active_of(caller.db(), caller.id()).await? {
-        let rule = row.data.get("rrule").and_then(Value::as_str).filter(|rule| !rule.is_empty());
+        let rule = row
+            .data
+            .get("rrule")
+            .and_then(Value::as_str)
+            .filter(|rule| !rule.is_empty());
         if let Some(rule) = rule.filter(|_| row.next_run_at.is_some()) {
             items.extend(expanded(&planned(&row, rule), rule, coming, timezone));
         }
@@ -204,8 +232,9 @@ async fn readable(caller: &Caller<Verified>, id: &str) -> ApiResult<shared::Entr
 
 async fn event(caller: Caller<Verified>, Path(id): Path<String>) -> ApiResult<Json<Value>> {
     check(&caller).await?;
-    let event: Event =
-        calendars::event(caller.db(), &id).await?.ok_or_else(|| ApiError::not_found("Event not found"))?;
+    let event: Event = calendars::event(caller.db(), &id)
+        .await?
+        .ok_or_else(|| ApiError::not_found("Event not found"))?;
     readable(&caller, &event.row.calendar_id).await?;
     Ok(Json(Value::Object(event.to_json())))
 }
@@ -222,15 +251,26 @@ mod tests {
 
     #[test]
     fn times_of_queries() {
-        assert_eq!(instant("2026-11-01T00:00:00.000Z"), Some(1_793_491_200_000_000_000));
+        assert_eq!(
+            instant("2026-11-01T00:00:00.000Z"),
+            Some(1_793_491_200_000_000_000)
+        );
         assert_eq!(instant("2026-11-01T02:00:00+02:00"), instant("2026-11-01"));
         assert_eq!(instant("yesterday"), None);
     }
 
     #[test]
     fn occurrences_carry_their_own_time() {
-        let event = task("e".into(), "u", "T", json!({"start_at": 0, "end_at": 3_600_000_000_000_i64}));
-        let week = Span { start: 0, end: 3 * 86_400_000_000_000 };
+        let event = task(
+            "e".into(),
+            "u",
+            "T",
+            json!({"start_at": 0, "end_at": 3_600_000_000_000_i64}),
+        );
+        let week = Span {
+            start: 0,
+            end: 3 * 86_400_000_000_000,
+        };
         let items = expanded(&event, "FREQ=DAILY", week, None);
         assert_eq!(items.len(), 3);
         assert_eq!(items[1]["instance_id"], "e_86400000000000");

@@ -48,8 +48,11 @@ async fn list(caller: Caller<Verified>) -> ApiResult<Json<Value>> {
     let entries = channels::of_user(caller.db(), caller.id(), &membership).await?;
     let ids: Vec<String> = entries.iter().map(|entry| entry.row.id.clone()).collect();
     let activity = channels::activity(caller.db(), caller.id(), &ids).await?;
-    let direct: Vec<String> =
-        entries.iter().filter(|entry| entry.row.kind.as_deref() == Some("dm")).map(|entry| entry.row.id.clone()).collect();
+    let direct: Vec<String> = entries
+        .iter()
+        .filter(|entry| entry.row.kind.as_deref() == Some("dm"))
+        .map(|entry| entry.row.id.clone())
+        .collect();
     let mut people: HashMap<String, Vec<UserRow>> = HashMap::new();
     for (channel, user) in channels::people(caller.db(), &direct).await? {
         people.entry(channel).or_default().push(user);
@@ -57,11 +60,27 @@ async fn list(caller: Caller<Verified>) -> ApiResult<Json<Value>> {
     let now = caller.app().clock.seconds();
     let item = |entry: &Entry<ChannelRow>| {
         let seen = activity.get(&entry.row.id).cloned().unwrap_or_default();
-        let users = direct.contains(&entry.row.id).then(|| people.get(&entry.row.id).cloned().unwrap_or_default());
+        let users = direct
+            .contains(&entry.row.id)
+            .then(|| people.get(&entry.row.id).cloned().unwrap_or_default());
         let mut item = entry.row.to_json(&entry.grants);
         item.insert("is_channel_muted".into(), json!(seen.muted));
-        item.insert("user_ids".into(), json!(users.as_ref().map(|users| users.iter().map(|user| &user.id).collect::<Vec<_>>())));
-        item.insert("users".into(), json!(users.as_ref().map(|users| users.iter().map(|user| person(user, now)).collect::<Vec<_>>())));
+        item.insert(
+            "user_ids".into(),
+            json!(
+                users
+                    .as_ref()
+                    .map(|users| users.iter().map(|user| &user.id).collect::<Vec<_>>())
+            ),
+        );
+        item.insert(
+            "users".into(),
+            json!(
+                users
+                    .as_ref()
+                    .map(|users| users.iter().map(|user| person(user, now)).collect::<Vec<_>>())
+            ),
+        );
         item.insert("last_message_at".into(), json!(seen.last_message_at));
         item.insert("unread_count".into(), json!(seen.unread));
         Value::Object(item)
@@ -76,5 +95,10 @@ async fn all(caller: Caller<Verified>) -> ApiResult<Json<Value>> {
     } else {
         channels::of_user(caller.db(), caller.id(), &*caller.membership().await?).await?
     };
-    Ok(Json(entries.iter().map(|entry| Value::Object(entry.row.to_json(&entry.grants))).collect()))
+    Ok(Json(
+        entries
+            .iter()
+            .map(|entry| Value::Object(entry.row.to_json(&entry.grants)))
+            .collect(),
+    ))
 }

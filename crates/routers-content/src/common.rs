@@ -35,12 +35,19 @@ impl Reading {
 
     /// For statements.
     pub(crate) fn reader(&self) -> Reader<'_> {
-        Reader { user_id: &self.user_id, membership: &self.membership, sees_all: self.sees_all }
+        Reader {
+            user_id: &self.user_id,
+            membership: &self.membership,
+            sees_all: self.sees_all,
+        }
     }
 
     /// For statements in which administrators have no advantage.
     pub(crate) fn as_user(&self) -> Reader<'_> {
-        Reader { sees_all: false, ..self.reader() }
+        Reader {
+            sees_all: false,
+            ..self.reader()
+        }
     }
 
     /// Owner, grant, or administrator whose role overrides grants.
@@ -78,8 +85,11 @@ pub(crate) fn given(text: &Option<String>) -> Option<&str> {
 }
 
 /// Columns that every list can be ordered by.
-pub(crate) const ORDERS: &[(&str, &str)] =
-    &[("name", "r.name"), ("created_at", "r.created_at"), ("updated_at", "r.updated_at")];
+pub(crate) const ORDERS: &[(&str, &str)] = &[
+    ("name", "r.name"),
+    ("created_at", "r.created_at"),
+    ("updated_at", "r.updated_at"),
+];
 
 /// Grants as requests carry them.
 pub(crate) type GrantForm = Map<String, Value>;
@@ -92,19 +102,47 @@ form! {
     }
 }
 
+/// Path of a permission, where there is one.
+type Permission = Option<&'static str>;
+
 /// Permissions that sharing a kind of resource takes: at all, with everybody, and with people without an account.
 /// Without the second or third one nobody may share it with those.
-const SHARING: &[(&str, Option<&str>, Option<&str>, Option<&str>)] = &[
-    ("model", Some("sharing.models"), Some("sharing.public_models"), None),
-    ("knowledge", Some("sharing.knowledge"), Some("sharing.public_knowledge"), None),
-    ("prompt", Some("sharing.prompts"), Some("sharing.public_prompts"), None),
+const SHARING: &[(&str, Permission, Permission, Permission)] = &[
+    (
+        "model",
+        Some("sharing.models"),
+        Some("sharing.public_models"),
+        None,
+    ),
+    (
+        "knowledge",
+        Some("sharing.knowledge"),
+        Some("sharing.public_knowledge"),
+        None,
+    ),
+    (
+        "prompt",
+        Some("sharing.prompts"),
+        Some("sharing.public_prompts"),
+        None,
+    ),
     ("tool", Some("sharing.tools"), Some("sharing.public_tools"), None),
-    ("skill", Some("sharing.skills"), Some("sharing.public_skills"), None),
+    (
+        "skill",
+        Some("sharing.skills"),
+        Some("sharing.public_skills"),
+        None,
+    ),
     ("note", Some("sharing.notes"), Some("sharing.public_notes"), None),
     ("channel", None, Some("sharing.public_channels"), None),
     ("calendar", None, Some("sharing.public_calendars"), None),
     ("folder", Some("sharing.folders"), None, None),
-    ("shared_chat", None, Some("sharing.public_chats"), Some("sharing.open_chats")),
+    (
+        "shared_chat",
+        None,
+        Some("sharing.public_chats"),
+        Some("sharing.open_chats"),
+    ),
 ];
 
 fn normalized(input: Vec<GrantForm>) -> Vec<Grant> {
@@ -160,7 +198,9 @@ pub(crate) async fn demanded_grants(
     if grants.len() == count {
         Ok(grants)
     } else {
-        Err(ApiError::forbidden("You do not have permission to share with the requested audience"))
+        Err(ApiError::forbidden(
+            "You do not have permission to share with the requested audience",
+        ))
     }
 }
 

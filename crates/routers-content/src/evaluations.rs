@@ -56,7 +56,9 @@ impl Field for Thumb {
         if input.is_string() || input.as_i64().is_some() || input.is_boolean() {
             return Some(Self(input.clone()));
         }
-        issues.inside("str", |issues| issues.push("string_type", "Input should be a valid string", input));
+        issues.inside("str", |issues| {
+            issues.push("string_type", "Input should be a valid string", input)
+        });
         issues.inside("int", |issues| i64::parse(input, issues));
         None
     }
@@ -173,11 +175,17 @@ form! {
 async fn export(caller: Caller<Admin>, Query(query): Query<ExportQuery>) -> ApiResult<Json<Value>> {
     let wanted = given(&query.model_id);
     let about = |row: &&FeedbackRow| {
-        let model = row.data.as_ref().and_then(|data| data.get("model_id")).and_then(Value::as_str);
+        let model = row
+            .data
+            .as_ref()
+            .and_then(|data| data.get("model_id"))
+            .and_then(Value::as_str);
         wanted.is_none_or(|wanted| model == Some(wanted))
     };
     let rows = feedbacks::all(caller.db()).await?;
-    Ok(Json(rows.iter().filter(about).map(FeedbackRow::to_full_json).collect()))
+    Ok(Json(
+        rows.iter().filter(about).map(FeedbackRow::to_full_json).collect(),
+    ))
 }
 
 async fn delete_all(caller: Caller<Admin>) -> ApiResult<Json<Value>> {
@@ -185,7 +193,9 @@ async fn delete_all(caller: Caller<Admin>) -> ApiResult<Json<Value>> {
 }
 
 async fn delete_own(caller: Caller<Verified>) -> ApiResult<Json<Value>> {
-    Ok(Json(json!(feedbacks::delete_all(caller.db(), Some(caller.id())).await?)))
+    Ok(Json(json!(
+        feedbacks::delete_all(caller.db(), Some(caller.id())).await?
+    )))
 }
 
 fn page_json((rows, total): (Vec<(FeedbackRow, UserRow)>, i64)) -> Json<Value> {
@@ -213,7 +223,9 @@ async fn list(caller: Caller<Admin>, Query(query): Query<ListQuery>) -> ApiResul
         otherwise: "f.created_at DESC",
         ..FeedbackFilter::default()
     };
-    Ok(page_json(feedbacks::search(caller.db(), filter, window(query.page)).await?))
+    Ok(page_json(
+        feedbacks::search(caller.db(), filter, window(query.page)).await?,
+    ))
 }
 
 async fn own(caller: Caller<Verified>, Query(query): Query<ListQuery>) -> ApiResult<Json<Value>> {
@@ -222,13 +234,22 @@ async fn own(caller: Caller<Verified>, Query(query): Query<ListQuery>) -> ApiRes
         otherwise: "f.updated_at DESC",
         ..FeedbackFilter::default()
     };
-    Ok(page_json(feedbacks::search(caller.db(), filter, window(query.page)).await?))
+    Ok(page_json(
+        feedbacks::search(caller.db(), filter, window(query.page)).await?,
+    ))
 }
 
 async fn create(caller: Caller<Verified>, body: Body<FeedbackForm>) -> ApiResult<Json<Value>> {
     let meta = body.form.meta.clone().map(Value::Object);
-    let new = FeedbackData { meta, ..body.form.into_data() };
-    Ok(Json(feedbacks::create(caller.db(), caller.id(), new).await?.to_full_json()))
+    let new = FeedbackData {
+        meta,
+        ..body.form.into_data()
+    };
+    Ok(Json(
+        feedbacks::create(caller.db(), caller.id(), new)
+            .await?
+            .to_full_json(),
+    ))
 }
 
 /// Administrators reach the ratings of all, others their own.
@@ -241,15 +262,25 @@ fn missing() -> ApiError {
 }
 
 async fn get(caller: Caller<Verified>, Path(id): Path<String>) -> ApiResult<Json<Value>> {
-    let row = feedbacks::get(caller.db(), &id, scope(&caller)).await?.ok_or_else(missing)?;
+    let row = feedbacks::get(caller.db(), &id, scope(&caller))
+        .await?
+        .ok_or_else(missing)?;
     Ok(Json(row.to_full_json()))
 }
 
-async fn update(caller: Caller<Verified>, Path(id): Path<String>, body: Body<FeedbackForm>) -> ApiResult<Json<Value>> {
+async fn update(
+    caller: Caller<Verified>,
+    Path(id): Path<String>,
+    body: Body<FeedbackForm>,
+) -> ApiResult<Json<Value>> {
     let row = feedbacks::update(caller.db(), &id, scope(&caller), body.form.into_data()).await?;
     Ok(Json(row.ok_or_else(missing)?.to_full_json()))
 }
 
 async fn delete(caller: Caller<Verified>, Path(id): Path<String>) -> ApiResult<Json<Value>> {
-    if feedbacks::delete(caller.db(), &id, scope(&caller)).await? { Ok(Json(json!(true))) } else { Err(missing()) }
+    if feedbacks::delete(caller.db(), &id, scope(&caller)).await? {
+        Ok(Json(json!(true)))
+    } else {
+        Err(missing())
+    }
 }

@@ -25,7 +25,9 @@ async fn all(caller: Caller<Verified>) -> ApiResult<Json<Value>> {
         return Ok(Json(json!([])));
     }
     let rows = functions::all(caller.db()).await?;
-    Ok(Json(rows.iter().map(|row| Value::Object(row.to_json())).collect()))
+    Ok(Json(
+        rows.iter().map(|row| Value::Object(row.to_json())).collect(),
+    ))
 }
 
 async fn list(caller: Caller<Admin>) -> ApiResult<Json<Value>> {

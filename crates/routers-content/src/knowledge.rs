@@ -5,9 +5,9 @@ use axum::Json;
 use axum::extract::Path;
 use oui_config::connections;
 use oui_core::{ApiError, ApiResult, form, messages};
+use oui_models::grants;
 use oui_models::knowledge::{self, FileFilter, KnowledgeRow, Linked};
 use oui_models::shared::{self, Entry, Filter};
-use oui_models::grants;
 use oui_web::{Admin, Area, Body, Caller, Query, Verified, endpoints};
 use serde_json::{Map, Value, json};
 
@@ -89,7 +89,10 @@ async fn page(caller: &Caller<Verified>, reading: &Reading, filter: &Filter<'_>)
     let item = |entry: &Knowledge| {
         let mut item = entry.row.to_json(&entry.grants);
         item.insert("user".into(), entry.user_json());
-        item.insert("file_count".into(), json!(counts.get(&entry.row.id).copied().unwrap_or(0)));
+        item.insert(
+            "file_count".into(),
+            json!(counts.get(&entry.row.id).copied().unwrap_or(0)),
+        );
         item.insert("write_access".into(), json!(reading.may(entry, "write")));
         Value::Object(item)
     };
@@ -120,7 +123,10 @@ async fn search(caller: Caller<Verified>, Query(query): Query<SearchQuery>) -> A
     let mut filter = Filter::readable(reading.reader(), format!("{order}, r.id")).page(query.page, PAGE);
     filter.view = given(&query.view_option);
     if let Some(text) = given(&query.query) {
-        filter = filter.and(shared::contains(&["r.name", "r.description", "u.name", "u.email", "u.username"], text));
+        filter = filter.and(shared::contains(
+            &["r.name", "r.description", "u.name", "u.email", "u.username"],
+            text,
+        ));
     }
     match given(&query.source) {
         Some("external") => filter = filter.and(knowledge::source(caller.db().dialect(), true)),
@@ -135,28 +141,42 @@ fn file_json(linked: &Linked) -> Map<String, Value> {
     json.insert("directory_id".into(), Value::Null);
     json.insert("directory_path".into(), json!(""));
     json.insert("has_original".into(), json!(true));
-    json.insert("user".into(), linked.user.as_ref().map_or(Value::Null, shared::user_json));
+    json.insert(
+        "user".into(),
+        linked.user.as_ref().map_or(Value::Null, shared::user_json),
+    );
     json
 }
 
-async fn search_files(caller: Caller<Verified>, Query(query): Query<FilesSearchQuery>) -> ApiResult<Json<Value>> {
+async fn search_files(
+    caller: Caller<Verified>,
+    Query(query): Query<FilesSearchQuery>,
+) -> ApiResult<Json<Value>> {
     let reading = Reading::of(&caller).await?;
     let mut conditions = vec![knowledge::readable(reading.as_user())];
     if let Some(text) = given(&query.query) {
         conditions.push(mentions(&caller, text, query.include_content));
     }
     let window = ((query.page.max(1) - 1).saturating_mul(PAGE), PAGE);
-    let filter = FileFilter { conditions, order: "f.updated_at DESC, f.id".into(), window };
+    let filter = FileFilter {
+        conditions,
+        order: "f.updated_at DESC, f.id".into(),
+        window,
+    };
     let (files, total) = knowledge::files(caller.db(), &filter).await?;
     let mut items = Vec::new();
     for linked in &files {
         let mut item = file_json(linked);
         let collection = shared::get::<KnowledgeRow>(caller.db(), &linked.knowledge_id).await?;
-        let collection = collection.map_or(Value::Null, |entry| Value::Object(entry.row.to_json(&entry.grants)));
+        let collection = collection.map_or(Value::Null, |entry| {
+            Value::Object(entry.row.to_json(&entry.grants))
+        });
         item.insert("collection".into(), collection);
         items.push(Value::Object(item));
     }
-    Ok(Json(json!({ "items": items, "directories": [], "breadcrumbs": [], "total": total })))
+    Ok(Json(
+        json!({ "items": items, "directories": [], "breadcrumbs": [], "total": total }),
+    ))
 }
 
 fn mentions(caller: &Caller<Verified>, text: &str, content: bool) -> shared::Condition {
@@ -166,7 +186,10 @@ fn mentions(caller: &Caller<Verified>, text: &str, content: bool) -> shared::Con
 
 /// Connections to collections that lie elsewhere, without their secrets.
 async fn external_connections(caller: Caller<Admin>) -> ApiResult<Json<Value>> {
-    let configured = caller.app().config.get(&connections::EXTERNAL_KNOWLEDGE_CONNECTIONS);
+    let configured = caller
+        .app()
+        .config
+        .get(&connections::EXTERNAL_KNOWLEDGE_CONNECTIONS);
     let items: Vec<Value> = configured
         .as_array()
         .into_iter()
@@ -184,17 +207,37 @@ async fn external_connections(caller: Caller<Admin>) -> ApiResult<Json<Value>> {
 }
 
 /// The collection, when the caller may read it.
-async fn readable(caller: &Caller<Verified>, id: &str, missing: ApiError, denied: ApiError) -> ApiResult<Knowledge> {
-    let entry = shared::get::<KnowledgeRow>(caller.db(), id).await?.ok_or(missing)?;
-    if Reading::of(caller).await?.may_or_admin(&entry, "read") { Ok(entry) } else { Err(denied) }
+async fn readable(
+    caller: &Caller<Verified>,
+    id: &str,
+    missing: ApiError,
+    denied: ApiError,
+) -> ApiResult<Knowledge> {
+    let entry = shared::get::<KnowledgeRow>(caller.db(), id)
+        .await?
+        .ok_or(missing)?;
+    if Reading::of(caller).await?.may_or_admin(&entry, "read") {
+        Ok(entry)
+    } else {
+        Err(denied)
+    }
 }
 
 async fn get(caller: Caller<Verified>, Path(id): Path<String>) -> ApiResult<Json<Value>> {
     let missing = ApiError::not_found(messages::NOT_FOUND);
-    let entry = readable(&caller, &id, missing, ApiError::unauthorized(messages::ACCESS_PROHIBITED)).await?;
+    let entry = readable(
+        &caller,
+        &id,
+        missing,
+        ApiError::unauthorized(messages::ACCESS_PROHIBITED),
+    )
+    .await?;
     let mut json = entry.row.to_json(&entry.grants);
     json.insert("files".into(), Value::Null);
-    json.insert("write_access".into(), json!(Reading::of(&caller).await?.may(&entry, "write")));
+    json.insert(
+        "write_access".into(),
+        json!(Reading::of(&caller).await?.may(&entry, "write")),
+    );
     Ok(Json(Value::Object(json)))
 }
 
@@ -210,7 +253,9 @@ async fn set_access(
     }
     let wanted = demanded_grants(&caller, knowledge::KIND, body.form.access_grants).await?;
     grants::set(caller.db(), knowledge::KIND, &id, &wanted).await?;
-    let Some(entry) = shared::get::<KnowledgeRow>(caller.db(), &id).await? else { return Ok(Json(Value::Null)) };
+    let Some(entry) = shared::get::<KnowledgeRow>(caller.db(), &id).await? else {
+        return Ok(Json(Value::Null));
+    };
     let files = knowledge::files(
         caller.db(),
         &FileFilter {
@@ -240,8 +285,15 @@ async fn files(
     Query(query): Query<FilesQuery>,
 ) -> ApiResult<Json<Value>> {
     let missing = ApiError::bad_request(messages::NOT_FOUND);
-    readable(&caller, &id, missing, ApiError::bad_request(messages::ACCESS_PROHIBITED)).await?;
-    let mut conditions: Vec<shared::Condition> = vec![("k.knowledge_id = ?".into(), vec![id.as_str().into()])];
+    readable(
+        &caller,
+        &id,
+        missing,
+        ApiError::bad_request(messages::ACCESS_PROHIBITED),
+    )
+    .await?;
+    let mut conditions: Vec<shared::Condition> =
+        vec![("k.knowledge_id = ?".into(), vec![id.as_str().into()])];
     let folder = given(&query.directory_id);
     match (folder, &query.directory_id) {
         (Some(folder), _) => conditions.push(("k.directory_id = ?".into(), vec![folder.into()])),
@@ -256,18 +308,40 @@ async fn files(
         Some("shared") => conditions.push(("k.user_id <> ?".into(), vec![caller.id().into()])),
         _ => {}
     }
-    let columns = [("name", "f.filename"), ("created_at", "f.created_at"), ("updated_at", "f.updated_at")];
-    let order = shared::order(&columns, given(&query.order_by), given(&query.direction), "f.updated_at DESC");
-    let size = query.limit.filter(|_| caller.is_admin()).map_or(PAGE, |limit| limit.max(1));
+    let columns = [
+        ("name", "f.filename"),
+        ("created_at", "f.created_at"),
+        ("updated_at", "f.updated_at"),
+    ];
+    let order = shared::order(
+        &columns,
+        given(&query.order_by),
+        given(&query.direction),
+        "f.updated_at DESC",
+    );
+    let size = query
+        .limit
+        .filter(|_| caller.is_admin())
+        .map_or(PAGE, |limit| limit.max(1));
     let window = ((query.page.max(1) - 1).saturating_mul(size), size);
-    let filter = FileFilter { conditions, order: format!("{order}, f.id"), window };
+    let filter = FileFilter {
+        conditions,
+        order: format!("{order}, f.id"),
+        window,
+    };
     let (files, total) = knowledge::files(caller.db(), &filter).await?;
     let tree = Tree(knowledge::directories(caller.db(), &id).await?);
     let item = |linked: &Linked| {
         let mut item = file_json(linked);
         item.insert("directory_id".into(), json!(linked.directory_id));
-        item.insert("directory_path".into(), json!(tree.path(linked.directory_id.as_deref())));
-        item.insert("has_original".into(), json!(linked.file.path.as_deref().is_some_and(|path| !path.is_empty())));
+        item.insert(
+            "directory_path".into(),
+            json!(tree.path(linked.directory_id.as_deref())),
+        );
+        item.insert(
+            "has_original".into(),
+            json!(linked.file.path.as_deref().is_some_and(|path| !path.is_empty())),
+        );
         Value::Object(item)
     };
     Ok(Json(json!({
@@ -303,14 +377,24 @@ impl Tree {
     }
 
     fn inside(&self, id: Option<&str>) -> Value {
-        self.0.iter().filter(|folder| folder.parent_id.as_deref() == id).map(|folder| folder.to_json()).collect()
+        self.0
+            .iter()
+            .filter(|folder| folder.parent_id.as_deref() == id)
+            .map(|folder| folder.to_json())
+            .collect()
     }
 }
 
 /// Files that are still being read.
 async fn pending(caller: Caller<Verified>, Path(id): Path<String>) -> ApiResult<Json<Value>> {
     let missing = ApiError::not_found(messages::NOT_FOUND);
-    readable(&caller, &id, missing, ApiError::bad_request(messages::ACCESS_PROHIBITED)).await?;
+    readable(
+        &caller,
+        &id,
+        missing,
+        ApiError::bad_request(messages::ACCESS_PROHIBITED),
+    )
+    .await?;
     let files = knowledge::pending_files(caller.db(), &id).await?;
     let item = |(file, data): &(knowledge::FileItem, Value)| {
         let mut item = file.to_json();

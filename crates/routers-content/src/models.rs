@@ -96,7 +96,12 @@ fn json_of(entry: &Model) -> Value {
 /// With the fields that the system prompt asks for. Who may not write sees no parameters.
 fn detail(entry: &Model, writable: bool) -> Value {
     let mut json = json_of(entry);
-    let system = entry.row.params_object().get("system").and_then(Value::as_str).map(str::to_owned);
+    let system = entry
+        .row
+        .params_object()
+        .get("system")
+        .and_then(Value::as_str)
+        .map(str::to_owned);
     let schema = system.and_then(|system| variables::schema(&system));
     if let Some(meta) = json["meta"].as_object_mut() {
         meta.shift_remove("chat_variables_schema");
@@ -135,10 +140,18 @@ async fn list(caller: Caller<Verified>, Query(query): Query<ListQuery>) -> ApiRe
     let (view, tag) = (given(&query.view_option), given(&query.tag));
     let order_by = given(&query.order_by);
     let unfiltered = reading.reader().sees_all
-        && [text, view, tag, order_by, given(&query.direction)].iter().all(Option::is_none);
-    let otherwise = if unfiltered { "r.created_at DESC" } else { "r.created_at" };
+        && [text, view, tag, order_by, given(&query.direction)]
+            .iter()
+            .all(Option::is_none);
+    let otherwise = if unfiltered {
+        "r.created_at DESC"
+    } else {
+        "r.created_at"
+    };
     let order = shared::order(ORDERS, order_by, given(&query.direction), otherwise);
-    let mut filter = Filter::readable(reading.reader(), order).page(query.page, PAGE).and(is_preset());
+    let mut filter = Filter::readable(reading.reader(), order)
+        .page(query.page, PAGE)
+        .and(is_preset());
     filter.view = view;
     if let Some(text) = text {
         let columns = ["r.name", "r.base_model_id", "u.name", "u.email", "u.username"];
@@ -166,7 +179,11 @@ async fn list(caller: Caller<Verified>, Query(query): Query<ListQuery>) -> ApiRe
 /// Base models or all rows, as administrators see them.
 async fn rows(caller: &Caller<Admin>, condition: Option<Condition>) -> ApiResult<Vec<Model>> {
     let membership = caller.membership().await?;
-    let reader = shared::Reader { user_id: caller.id(), membership: &membership, sees_all: true };
+    let reader = shared::Reader {
+        user_id: caller.id(),
+        membership: &membership,
+        sees_all: true,
+    };
     let mut filter = Filter::readable(reader, "r.created_at, r.id");
     filter.conditions.extend(condition);
     Ok(shared::list(caller.db(), &filter).await?)
@@ -179,14 +196,14 @@ async fn all(caller: Caller<Admin>) -> ApiResult<Json<Value>> {
 fn tag_names(entry: &Model) -> Vec<String> {
     let meta = entry.row.meta_object();
     let tags = meta.get("tags").and_then(Value::as_array).into_iter().flatten();
-    tags.filter_map(|tag| tag.get("name")?.as_str().map(str::to_owned)).collect()
+    tags.filter_map(|tag| tag.get("name")?.as_str().map(str::to_owned))
+        .collect()
 }
 
 async fn base(caller: Caller<Admin>, Query(query): Query<TagQuery>) -> ApiResult<Json<Value>> {
     let rows = rows(&caller, Some(is_base())).await?;
-    let wanted = |entry: &&Model| {
-        given(&query.tag).is_none_or(|tag| tag_names(entry).iter().any(|name| name == tag))
-    };
+    let wanted =
+        |entry: &&Model| given(&query.tag).is_none_or(|tag| tag_names(entry).iter().any(|name| name == tag));
     Ok(Json(rows.iter().filter(wanted).map(json_of).collect()))
 }
 
@@ -212,7 +229,9 @@ async fn find(caller: &Caller<Verified>, id: &str) -> ApiResult<Option<Model>> {
 }
 
 async fn get(caller: Caller<Verified>, Query(query): Query<IdQuery>) -> ApiResult<Json<Value>> {
-    let entry = find(&caller, &query.id).await?.ok_or_else(|| ApiError::not_found(messages::NOT_FOUND))?;
+    let entry = find(&caller, &query.id)
+        .await?
+        .ok_or_else(|| ApiError::not_found(messages::NOT_FOUND))?;
     let reading = Reading::of(&caller).await?;
     let writable = reading.may(&entry, "write");
     if !writable && !reading.may(&entry, "read") {
@@ -226,7 +245,9 @@ async fn get(caller: Caller<Verified>, Query(query): Query<IdQuery>) -> ApiResul
 /// Ends every write: the list of models is put together anew, and the model is answered as it is now.
 async fn written(caller: &Caller<Verified>, id: &str) -> ApiResult<Json<Value>> {
     caller.app().chat.catalogue.reassemble();
-    Ok(Json(find(caller, id).await?.as_ref().map_or(Value::Null, json_of)))
+    Ok(Json(
+        find(caller, id).await?.as_ref().map_or(Value::Null, json_of),
+    ))
 }
 
 /// Ids that the providers' models have, with and without tag for Ollama.
@@ -250,13 +271,20 @@ async fn check_controls(caller: &Caller<Verified>, draft: &Draft, raw: &Value) -
     let models = caller.app().chat.catalogue.known(&CallContext::default()).await?;
     let base = draft.data.base_model_id.as_deref().unwrap_or(&draft.id);
     let managed = models.get(base).is_none_or(|model| {
-        let on = |name: &str| model.json.get(name).is_some_and(|value| *value != json!(false) && !value.is_null());
+        let on = |name: &str| {
+            model
+                .json
+                .get(name)
+                .is_some_and(|value| *value != json!(false) && !value.is_null())
+        };
         model.json.get("pipe").is_none() && !on("direct") && model.owned_by() != "arena"
     });
     if managed {
         Ok(())
     } else {
-        Err(ApiError::bad_request("Model controls require a server-managed provider model."))
+        Err(ApiError::bad_request(
+            "Model controls require a server-managed provider model.",
+        ))
     }
 }
 
@@ -281,7 +309,10 @@ async fn create(caller: Caller<Verified>, body: Body<ModelForm>) -> ApiResult<Js
     assets::verify(&caller, &draft.data, None).await?;
     let grants = allowed_grants(&caller, models::KIND, draft.grants.clone()).await?;
     check_controls(&caller, &draft, &body.raw).await?;
-    let commit = Commit { user_id: caller.id(), message: draft.message.as_deref() };
+    let commit = Commit {
+        user_id: caller.id(),
+        message: draft.message.as_deref(),
+    };
     match models::create(caller.db(), &draft.id, &draft.data, &grants, commit).await {
         Err(error) if error.is_unique_violation() => Err(ApiError::unauthorized(messages::MODEL_ID_TAKEN)),
         Err(error) => Err(error.into()),
@@ -296,7 +327,12 @@ async fn update(caller: Caller<Verified>, body: Body<ModelForm>) -> ApiResult<Js
         return Err(ApiError::bad_request(messages::ACCESS_PROHIBITED));
     }
     let existing = ModelData::of(&entry.row);
-    let draft = Draft::new(body.form, &body.raw, Some(&existing), &caller.app().settings.access);
+    let draft = Draft::new(
+        body.form,
+        &body.raw,
+        Some(&existing),
+        &caller.app().settings.access,
+    );
     assets::verify_knowledge(&caller, draft.data.meta.get("knowledge")).await?;
     let filled = |base: &Option<String>| base.as_deref().is_some_and(|base| !base.is_empty());
     if !caller.is_admin() && filled(&existing.base_model_id) && !filled(&draft.data.base_model_id) {
@@ -304,13 +340,18 @@ async fn update(caller: Caller<Verified>, body: Body<ModelForm>) -> ApiResult<Js
     }
     assets::verify(&caller, &draft.data, Some(&existing)).await?;
     check_controls(&caller, &draft, &body.raw).await?;
-    let commit = Commit { user_id: caller.id(), message: draft.message.as_deref() };
+    let commit = Commit {
+        user_id: caller.id(),
+        message: draft.message.as_deref(),
+    };
     models::save(caller.db(), &draft.id, &draft.data, commit).await?;
     written(&caller, &draft.id).await
 }
 
 async fn toggle(caller: Caller<Verified>, Query(query): Query<IdQuery>) -> ApiResult<Json<Value>> {
-    let entry = find(&caller, &query.id).await?.ok_or_else(|| ApiError::unauthorized(messages::NOT_FOUND))?;
+    let entry = find(&caller, &query.id)
+        .await?
+        .ok_or_else(|| ApiError::unauthorized(messages::NOT_FOUND))?;
     if !Reading::of(&caller).await?.may_or_admin(&entry, "write") {
         return Err(ApiError::unauthorized(messages::UNAUTHORIZED));
     }
@@ -329,12 +370,18 @@ async fn set_access(caller: Caller<Verified>, body: Body<AccessForm>) -> ApiResu
             // Models of providers have no row; the grants need one to lie on.
             let data = ModelData {
                 base_model_id: None,
-                name: form.name.filter(|name| !name.is_empty()).unwrap_or_else(|| id.clone()),
+                name: form
+                    .name
+                    .filter(|name| !name.is_empty())
+                    .unwrap_or_else(|| id.clone()),
                 params: serde_json::Map::new(),
                 meta: models::normal_meta(&serde_json::Map::new()),
                 is_active: None,
             };
-            let commit = Commit { user_id: caller.id(), message: None };
+            let commit = Commit {
+                user_id: caller.id(),
+                message: None,
+            };
             models::create(caller.db(), &id, &data, &[], commit).await?;
         }
     }
@@ -345,7 +392,9 @@ async fn set_access(caller: Caller<Verified>, body: Body<AccessForm>) -> ApiResu
 
 async fn delete(caller: Caller<Verified>, body: Body<IdForm>) -> ApiResult<Json<Value>> {
     let id = body.form.id;
-    let entry = find(&caller, &id).await?.ok_or_else(|| ApiError::unauthorized(messages::NOT_FOUND))?;
+    let entry = find(&caller, &id)
+        .await?
+        .ok_or_else(|| ApiError::unauthorized(messages::NOT_FOUND))?;
     if !Reading::of(&caller).await?.may_or_admin(&entry, "write") {
         return Err(ApiError::unauthorized(messages::UNAUTHORIZED));
     }
@@ -368,7 +417,12 @@ async fn profile_image(caller: Caller<Verified>, Query(query): Query<IdQuery>) -
     if let Some(entry) = find(&caller, &query.id).await?
         && (access.all_models || reading.may(&entry, "read"))
     {
-        let url = entry.row.meta_object().get("profile_image_url").and_then(Value::as_str).map(str::to_owned);
+        let url = entry
+            .row
+            .meta_object()
+            .get("profile_image_url")
+            .and_then(Value::as_str)
+            .map(str::to_owned);
         shown = (url, entry.row.updated_at);
     }
     if shown.0.as_deref().is_none_or(str::is_empty) {
@@ -379,13 +433,23 @@ async fn profile_image(caller: Caller<Verified>, Query(query): Query<IdQuery>) -
 
 /// The picture of an arena model, which lies in the configuration.
 async fn arena_picture(caller: &Caller<Verified>, id: &str) -> ApiResult<Option<String>> {
-    let configured = caller.app().config.get(&oui_config::models::EVALUATION_ARENA_MODELS);
+    let configured = caller
+        .app()
+        .config
+        .get(&oui_config::models::EVALUATION_ARENA_MODELS);
     let models = configured.as_array().into_iter().flatten();
-    let Some(model) = models.into_iter().find(|model| model.get("id").and_then(Value::as_str) == Some(id)) else {
+    let Some(model) = models
+        .into_iter()
+        .find(|model| model.get("id").and_then(Value::as_str) == Some(id))
+    else {
         return Ok(None);
     };
     let meta = model.get("meta").cloned().unwrap_or_default();
-    let listed = meta.get("access_grants").and_then(Value::as_array).cloned().unwrap_or_default();
+    let listed = meta
+        .get("access_grants")
+        .and_then(Value::as_array)
+        .cloned()
+        .unwrap_or_default();
     let membership = caller.membership().await?;
     let granted = oui_models::grants::normalize(&listed)
         .iter()
@@ -394,6 +458,9 @@ async fn arena_picture(caller: &Caller<Verified>, id: &str) -> ApiResult<Option<
         || caller.bypasses_grants()
         || (listed.is_empty() && caller.is_admin())
         || granted;
-    let url = meta.get("profile_image_url").and_then(Value::as_str).map(str::to_owned);
+    let url = meta
+        .get("profile_image_url")
+        .and_then(Value::as_str)
+        .map(str::to_owned);
     Ok(url.filter(|_| open))
 }

@@ -31,8 +31,11 @@ pub(crate) fn area() -> Area {
 /// Notes of a page.
 const PAGE: i64 = 60;
 
-const ORDERS: &[(&str, &str)] =
-    &[("name", "r.title"), ("created_at", "r.created_at"), ("updated_at", "r.updated_at")];
+const ORDERS: &[(&str, &str)] = &[
+    ("name", "r.title"),
+    ("created_at", "r.created_at"),
+    ("updated_at", "r.updated_at"),
+];
 
 form! {
     /// Which page.
@@ -119,20 +122,32 @@ async fn list(caller: Caller<Verified>, Query(query): Query<PageQuery>) -> ApiRe
     }
     let entries = shared::list::<NoteRow>(caller.db(), &filter).await?;
     let pins = notes::pinned_ids(caller.db(), caller.id()).await?;
-    Ok(Json(entries.iter().filter_map(|entry| item(entry, pins.contains(&entry.row.id))).collect()))
+    Ok(Json(
+        entries
+            .iter()
+            .filter_map(|entry| item(entry, pins.contains(&entry.row.id)))
+            .collect(),
+    ))
 }
 
 async fn pinned(caller: Caller<Verified>) -> ApiResult<Json<Value>> {
     check(&caller).await?;
     let reading = Reading::of(&caller).await?;
     let entries = notes::pinned(caller.db(), reading.as_user()).await?;
-    Ok(Json(entries.iter().filter_map(|entry| item(entry, true)).collect()))
+    Ok(Json(
+        entries.iter().filter_map(|entry| item(entry, true)).collect(),
+    ))
 }
 
 async fn search(caller: Caller<Verified>, Query(query): Query<SearchQuery>) -> ApiResult<Json<Value>> {
     check(&caller).await?;
     let reading = Reading::of(&caller).await?;
-    let order = shared::order(ORDERS, given(&query.order_by), given(&query.direction), "r.updated_at DESC");
+    let order = shared::order(
+        ORDERS,
+        given(&query.order_by),
+        given(&query.direction),
+        "r.updated_at DESC",
+    );
     let mut filter = Filter::readable(reading.reader(), order);
     filter.view = given(&query.view_option);
     let read_only = given(&query.permission) == Some("read_only");
@@ -148,7 +163,9 @@ async fn search(caller: Caller<Verified>, Query(query): Query<SearchQuery>) -> A
     }
     if read_only {
         // Readable, but neither the caller's own nor writable.
-        filter = filter.and(("r.user_id <> ?".into(), vec![caller.id().into()])).and(not_writable(&reading));
+        filter = filter
+            .and(("r.user_id <> ?".into(), vec![caller.id().into()]))
+            .and(not_writable(&reading));
     }
     if let Some(page) = query.page {
         filter = filter.page(page, PAGE);
@@ -171,11 +188,16 @@ async fn search(caller: Caller<Verified>, Query(query): Query<SearchQuery>) -> A
 fn not_writable(reading: &Reading) -> shared::Condition {
     let reader = reading.as_user();
     let (reach, args) = grants::reach_condition(notes::KIND, "write", reader.user_id, reader.membership);
-    (format!("NOT EXISTS (SELECT 1 FROM access_grant WHERE resource_id = r.id AND {reach})"), args)
+    (
+        format!("NOT EXISTS (SELECT 1 FROM access_grant WHERE resource_id = r.id AND {reach})"),
+        args,
+    )
 }
 
 async fn find(caller: &Caller<Verified>, id: &str) -> ApiResult<Note> {
-    shared::get(caller.db(), id).await?.ok_or_else(|| ApiError::not_found(messages::NOT_FOUND))
+    shared::get(caller.db(), id)
+        .await?
+        .ok_or_else(|| ApiError::not_found(messages::NOT_FOUND))
 }
 
 /// The note, when the caller may do what the permission names.
@@ -210,11 +232,18 @@ async fn create(caller: Caller<Verified>, body: Body<NoteForm>) -> ApiResult<Jso
 async fn get(caller: Caller<Verified>, Path(id): Path<String>) -> ApiResult<Json<Value>> {
     let entry = authorized(&caller, &id, "read").await?;
     let mut json = answer(&caller, &id).await?;
-    json.insert("write_access".into(), json!(Reading::of(&caller).await?.may_or_admin(&entry, "write")));
+    json.insert(
+        "write_access".into(),
+        json!(Reading::of(&caller).await?.may_or_admin(&entry, "write")),
+    );
     Ok(Json(Value::Object(json)))
 }
 
-async fn update(caller: Caller<Verified>, Path(id): Path<String>, body: Body<UpdateForm>) -> ApiResult<Json<Value>> {
+async fn update(
+    caller: Caller<Verified>,
+    Path(id): Path<String>,
+    body: Body<UpdateForm>,
+) -> ApiResult<Json<Value>> {
     authorized(&caller, &id, "write").await?;
     let sent = |name: &str| body.raw.get(name).is_some();
     let data = notes::sanitize(body.form.data.clone());
@@ -231,7 +260,12 @@ async fn update(caller: Caller<Verified>, Path(id): Path<String>, body: Body<Upd
 }
 
 /// Tells everybody who has the note open; of the data only the fields that were sent.
-async fn announce(caller: &Caller<Verified>, id: &str, note: &Map<String, Value>, sent: Option<&Map<String, Value>>) {
+async fn announce(
+    caller: &Caller<Verified>,
+    id: &str,
+    note: &Map<String, Value>,
+    sent: Option<&Map<String, Value>>,
+) {
     let mut event = note.clone();
     if let Some(sent) = sent {
         let stored = note.get("data").and_then(Value::as_object);
@@ -242,7 +276,11 @@ async fn announce(caller: &Caller<Verified>, id: &str, note: &Map<String, Value>
         event.insert("data".into(), Value::Object(fields));
     }
     let room = Room::Note(id.to_owned());
-    caller.app().emitter.emit(&room, "events:note", &Value::Object(event), None).await;
+    caller
+        .app()
+        .emitter
+        .emit(&room, "events:note", &Value::Object(event), None)
+        .await;
 }
 
 async fn set_access(

@@ -15,7 +15,8 @@ const FALLBACK: &str = "/static/favicon.png";
 const STATIC: &[&str] = &["/user.png", "/favicon.png", FALLBACK];
 
 fn has_prefix(text: &str, prefix: &str) -> bool {
-    text.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix))
+    text.get(..prefix.len())
+        .is_some_and(|head| head.eq_ignore_ascii_case(prefix))
 }
 
 /// Whether an address may be kept as picture.
@@ -23,7 +24,10 @@ pub(crate) fn is_valid(url: &str, access: &Access) -> bool {
     if url.is_empty() || STATIC.contains(&url) {
         return true;
     }
-    if let Some(id) = url.strip_prefix("/api/v1/users/").and_then(|rest| rest.strip_suffix("/profile/image")) {
+    if let Some(id) = url
+        .strip_prefix("/api/v1/users/")
+        .and_then(|rest| rest.strip_suffix("/profile/image"))
+    {
         return !id.is_empty() && !id.contains(['/', '?', '#']);
     }
     if has_prefix(url, "http://") || has_prefix(url, "https://") {
@@ -32,12 +36,19 @@ pub(crate) fn is_valid(url: &str, access: &Access) -> bool {
         let host = authority.rsplit('@').next().unwrap_or_default();
         return !host.is_empty() && !host.starts_with(':');
     }
-    let Some(kind) = inline_kind(url) else { return false };
-    let known = access
-        .profile_image_types
-        .iter()
-        .any(|allowed| allowed.rsplit('/').next().is_some_and(|name| name.eq_ignore_ascii_case(kind)));
-    known && access.profile_image_max.is_none_or(|limit| limit == 0 || url.chars().count() <= limit)
+    let Some(kind) = inline_kind(url) else {
+        return false;
+    };
+    let known = access.profile_image_types.iter().any(|allowed| {
+        allowed
+            .rsplit('/')
+            .next()
+            .is_some_and(|name| name.eq_ignore_ascii_case(kind))
+    });
+    known
+        && access
+            .profile_image_max
+            .is_none_or(|limit| limit == 0 || url.chars().count() <= limit)
 }
 
 /// `png` of `data:image/png;base64,...`.
@@ -59,9 +70,15 @@ fn redirect(location: &str) -> Response {
 /// The answer for a stored picture: the image, or a redirect to where it is; to the fallback for everything
 /// that may not be shown. `version` becomes the entity tag.
 pub(crate) fn respond(url: Option<&str>, version: Option<i64>, access: &Access) -> Response {
-    let Some(url) = url.filter(|url| !url.is_empty()) else { return redirect(FALLBACK) };
+    let Some(url) = url.filter(|url| !url.is_empty()) else {
+        return redirect(FALLBACK);
+    };
     if url.starts_with("http") {
-        return redirect(if access.profile_image_redirects { url } else { FALLBACK });
+        return redirect(if access.profile_image_redirects {
+            url
+        } else {
+            FALLBACK
+        });
     }
     if url.starts_with("data:image") {
         return inline(url, version, access).unwrap_or_else(|| redirect(FALLBACK));
@@ -124,10 +141,21 @@ mod tests {
     #[test]
     fn only_harmless_addresses_are_kept() {
         let access = access();
-        for good in ["", "/static/favicon.png", "https://example.com/a.png", "data:image/PNG;base64,AA"] {
+        for good in [
+            "",
+            "/static/favicon.png",
+            "https://example.com/a.png",
+            "data:image/PNG;base64,AA",
+        ] {
             assert!(is_valid(good, &access), "{good}");
         }
-        for bad in ["/api/v1/chats", "javascript:x", "http://:80/", "data:image/svg+xml;base64,AA", "data:image/png,x"] {
+        for bad in [
+            "/api/v1/chats",
+            "javascript:x",
+            "http://:80/",
+            "data:image/svg+xml;base64,AA",
+            "data:image/png,x",
+        ] {
             assert!(!is_valid(bad, &access), "{bad}");
         }
     }
@@ -135,12 +163,30 @@ mod tests {
     #[test]
     fn pictures_are_answered_or_replaced() {
         let access = access();
-        assert_eq!(location(&respond(Some("/static/../static/a.png"), None, &access)), "/static/a.png");
-        assert_eq!(location(&respond(Some("/static/%2e%2e/api"), None, &access)), FALLBACK);
-        assert_eq!(location(&respond(Some("/static/../api/v1"), None, &access)), FALLBACK);
-        assert_eq!(location(&respond(Some("https://example.com/a"), None, &access)), "https://example.com/a");
+        assert_eq!(
+            location(&respond(Some("/static/../static/a.png"), None, &access)),
+            "/static/a.png"
+        );
+        assert_eq!(
+            location(&respond(Some("/static/%2e%2e/api"), None, &access)),
+            FALLBACK
+        );
+        assert_eq!(
+            location(&respond(Some("/static/../api/v1"), None, &access)),
+            FALLBACK
+        );
+        assert_eq!(
+            location(&respond(Some("https://example.com/a"), None, &access)),
+            "https://example.com/a"
+        );
         let image = respond(Some("data:image/png;base64,iVBORw0KGgo="), Some(7), &access);
-        assert_eq!((image.status(), &image.headers()[header::ETAG]), (StatusCode::OK, &HeaderValue::from_static("\"7\"")));
-        assert_eq!(location(&respond(Some("data:image/svg+xml;base64,AA=="), None, &access)), FALLBACK);
+        assert_eq!(
+            (image.status(), &image.headers()[header::ETAG]),
+            (StatusCode::OK, &HeaderValue::from_static("\"7\""))
+        );
+        assert_eq!(
+            location(&respond(Some("data:image/svg+xml;base64,AA=="), None, &access)),
+            FALLBACK
+        );
     }
 }

@@ -12,7 +12,8 @@ use oui_web::{Area, Body, Caller, Query, Verified, endpoints};
 use serde_json::{Map, Value, json};
 
 use crate::common::{
-    GrantForm, GrantsForm, ListQuery, ORDERS, PAGE, Reading, allowed_grants, demand_any, demanded_grants, given,
+    GrantForm, GrantsForm, ListQuery, ORDERS, PAGE, Reading, allowed_grants, demand_any, demanded_grants,
+    given,
 };
 
 /// The table of this area.
@@ -118,7 +119,12 @@ async fn all(caller: Caller<Verified>) -> ApiResult<Json<Value>> {
     let reading = Reading::of(&caller).await?;
     let filter = Filter::readable(reading.reader(), "r.updated_at DESC").and(prompts::is_active());
     let entries = shared::list::<PromptRow>(caller.db(), &filter).await?;
-    Ok(Json(entries.iter().map(|entry| Value::Object(json_of(entry))).collect()))
+    Ok(Json(
+        entries
+            .iter()
+            .map(|entry| Value::Object(json_of(entry)))
+            .collect(),
+    ))
 }
 
 async fn tags(caller: Caller<Verified>) -> ApiResult<Json<Value>> {
@@ -128,11 +134,19 @@ async fn tags(caller: Caller<Verified>) -> ApiResult<Json<Value>> {
 
 async fn list(caller: Caller<Verified>, Query(query): Query<ListQuery>) -> ApiResult<Json<Value>> {
     let reading = Reading::of(&caller).await?;
-    let order = shared::order(ORDERS, given(&query.order_by), given(&query.direction), "r.updated_at DESC");
+    let order = shared::order(
+        ORDERS,
+        given(&query.order_by),
+        given(&query.direction),
+        "r.updated_at DESC",
+    );
     let mut filter = Filter::readable(reading.reader(), order).page(query.page, PAGE);
     filter.view = given(&query.view_option);
     if let Some(text) = given(&query.query) {
-        filter = filter.and(shared::contains(&["r.name", "r.command", "r.content", "u.name", "u.email"], text));
+        filter = filter.and(shared::contains(
+            &["r.name", "r.command", "r.content", "u.name", "u.email"],
+            text,
+        ));
     }
     if let Some(tag) = given(&query.tag) {
         filter = filter.and(prompts::has_tag(caller.db().dialect(), tag));
@@ -153,7 +167,9 @@ async fn list(caller: Caller<Verified>, Query(query): Query<ListQuery>) -> ApiRe
 
 /// The prompt, or 404.
 async fn find(caller: &Caller<Verified>, id: &str) -> ApiResult<Prompt> {
-    shared::get(caller.db(), id).await?.ok_or_else(|| ApiError::not_found(messages::NOT_FOUND))
+    shared::get(caller.db(), id)
+        .await?
+        .ok_or_else(|| ApiError::not_found(messages::NOT_FOUND))
 }
 
 /// The prompt, when the caller may do what the permission names.
@@ -185,8 +201,15 @@ async fn create(caller: Caller<Verified>, body: Body<PromptForm>) -> ApiResult<J
     let form = body.form;
     let grants = allowed_grants(&caller, prompts::KIND, form.access_grants.clone()).await?;
     demand_free(&caller, &form.command, None).await?;
-    let message = form.commit_message.as_deref().filter(|message| !message.is_empty()).unwrap_or(FIRST_VERSION);
-    let commit = Commit { user_id: caller.id(), message: Some(message) };
+    let message = form
+        .commit_message
+        .as_deref()
+        .filter(|message| !message.is_empty())
+        .unwrap_or(FIRST_VERSION);
+    let commit = Commit {
+        user_id: caller.id(),
+        message: Some(message),
+    };
     let id = prompts::create(caller.db(), &form.data(), &grants, commit).await?;
     answer(&caller, &id).await
 }
@@ -203,12 +226,26 @@ async fn get(caller: Caller<Verified>, Path(id): Path<String>) -> ApiResult<Json
     Ok(Json(Value::Object(json)))
 }
 
-async fn update(caller: Caller<Verified>, Path(id): Path<String>, body: Body<PromptForm>) -> ApiResult<Json<Value>> {
+async fn update(
+    caller: Caller<Verified>,
+    Path(id): Path<String>,
+    body: Body<PromptForm>,
+) -> ApiResult<Json<Value>> {
     let entry = authorized(&caller, &id, "write").await?;
     let form = body.form;
     demand_free(&caller, &form.command, Some(&entry.row)).await?;
-    let commit = Commit { user_id: caller.id(), message: form.commit_message.as_deref() };
-    prompts::save(caller.db(), &id, &form.data(), form.is_production.unwrap_or(false), commit).await?;
+    let commit = Commit {
+        user_id: caller.id(),
+        message: form.commit_message.as_deref(),
+    };
+    prompts::save(
+        caller.db(),
+        &id,
+        &form.data(),
+        form.is_production.unwrap_or(false),
+        commit,
+    )
+    .await?;
     answer(&caller, &id).await
 }
 
@@ -297,7 +334,9 @@ async fn remove_version(
 ) -> ApiResult<Json<Value>> {
     let entry = authorized(&caller, &id, "write").await?;
     if entry.row.version_id.as_deref() == Some(version_id.as_str()) {
-        return Err(ApiError::bad_request("Cannot delete the active production version"));
+        return Err(ApiError::bad_request(
+            "Cannot delete the active production version",
+        ));
     }
     if !prompts::remove_version(caller.db(), &id, &version_id).await? {
         return Err(ApiError::not_found(messages::NOT_FOUND));

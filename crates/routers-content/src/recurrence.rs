@@ -17,7 +17,9 @@ pub(crate) struct Span {
 }
 
 fn zone(name: Option<&str>) -> Tz {
-    let named = name.filter(|name| !name.is_empty()).and_then(|name| name.parse::<chrono_tz::Tz>().ok());
+    let named = name
+        .filter(|name| !name.is_empty())
+        .and_then(|name| name.parse::<chrono_tz::Tz>().ok());
     named.map_or(Tz::UTC, Tz::Tz)
 }
 
@@ -31,12 +33,18 @@ fn with_until(rule: &str, zone: Tz) -> String {
     let parts: Vec<String> = rule
         .split(';')
         .map(|part| {
-            let Some((name, value)) = part.split_once('=') else { return part.to_owned() };
+            let Some((name, value)) = part.split_once('=') else {
+                return part.to_owned();
+            };
             if !name.eq_ignore_ascii_case("UNTIL") && !name.to_ascii_uppercase().ends_with(":UNTIL") {
                 return part.to_owned();
             }
             let digits = value.trim_end_matches(['Z', 'z']);
-            let whole = if digits.contains('T') { digits.to_owned() } else { format!("{digits}T000000") };
+            let whole = if digits.contains('T') {
+                digits.to_owned()
+            } else {
+                format!("{digits}T000000")
+            };
             let until = NaiveDateTime::parse_from_str(&whole, "%Y%m%dT%H%M%S").ok();
             let until = until.and_then(|until| zone.from_local_datetime(&until).earliest());
             until.map_or_else(
@@ -54,7 +62,11 @@ fn set(rule: &str, start: DateTime<Tz>, zone: Tz) -> Option<RRuleSet> {
         .filter(|line| !line.to_ascii_uppercase().starts_with("DTSTART"))
         .map(|line| {
             let line = with_until(line, zone);
-            if line.contains(':') { line } else { format!("RRULE:{line}") }
+            if line.contains(':') {
+                line
+            } else {
+                format!("RRULE:{line}")
+            }
         })
         .collect();
     let begin = match zone {
@@ -81,10 +93,17 @@ pub(crate) fn occurrences(
     let zone = zone(timezone);
     let set = set(rule, local(first, zone)?, zone)?;
     let reach = Duration::nanoseconds(length.unwrap_or(0).max(0)) + Duration::days(1);
-    let set = set.after(local(span.start, zone)? - reach).before(local(span.end, zone)?);
-    let begins = set.all(MOST).dates.into_iter().filter_map(|date| date.timestamp_nanos_opt());
+    let set = set
+        .after(local(span.start, zone)? - reach)
+        .before(local(span.end, zone)?);
+    let begins = set
+        .all(MOST)
+        .dates
+        .into_iter()
+        .filter_map(|date| date.timestamp_nanos_opt());
     let touches = |begin: &i64| {
-        *begin < span.end && (*begin >= span.start || length.is_some_and(|length| begin + length > span.start))
+        *begin < span.end
+            && (*begin >= span.start || length.is_some_and(|length| begin + length > span.start))
     };
     Some(begins.filter(touches).collect())
 }
@@ -96,19 +115,44 @@ mod tests {
     const SECOND: i64 = 1_000_000_000;
 
     fn at(text: &str) -> i64 {
-        NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M").unwrap().and_utc().timestamp() * SECOND
+        NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M")
+            .unwrap()
+            .and_utc()
+            .timestamp()
+            * SECOND
     }
 
     #[test]
     fn local_time_stays_when_the_clocks_change() {
-        let span = Span { start: at("2026-03-27 00:00"), end: at("2026-03-31 00:00") };
-        let found = occurrences("FREQ=DAILY", at("2026-03-01 08:00"), None, span, Some("Europe/Berlin")).unwrap();
-        assert_eq!(found, [at("2026-03-27 08:00"), at("2026-03-28 08:00"), at("2026-03-29 07:00"), at("2026-03-30 07:00")]);
+        let span = Span {
+            start: at("2026-03-27 00:00"),
+            end: at("2026-03-31 00:00"),
+        };
+        let found = occurrences(
+            "FREQ=DAILY",
+            at("2026-03-01 08:00"),
+            None,
+            span,
+            Some("Europe/Berlin"),
+        )
+        .unwrap();
+        assert_eq!(
+            found,
+            [
+                at("2026-03-27 08:00"),
+                at("2026-03-28 08:00"),
+                at("2026-03-29 07:00"),
+                at("2026-03-30 07:00")
+            ]
+        );
     }
 
     #[test]
     fn ends_and_long_events() {
-        let span = Span { start: at("2026-01-05 12:00"), end: at("2026-02-01 00:00") };
+        let span = Span {
+            start: at("2026-01-05 12:00"),
+            end: at("2026-02-01 00:00"),
+        };
         let hours = |hours: i64| Some(hours * 3600 * SECOND);
         let rule = "RRULE:FREQ=WEEKLY;UNTIL=20260112T080000";
         let found = occurrences(rule, at("2026-01-05 08:00"), hours(6), span, None).unwrap();
@@ -119,8 +163,14 @@ mod tests {
 
     #[test]
     fn rules_that_can_not_be_read() {
-        let span = Span { start: 0, end: SECOND };
+        let span = Span {
+            start: 0,
+            end: SECOND,
+        };
         assert_eq!(occurrences("FREQ=SOMETIMES", 0, None, span, None), None);
-        assert_eq!(occurrences("FREQ=DAILY\nEXRULE:FREQ=WEEKLY", 0, None, span, None), None);
+        assert_eq!(
+            occurrences("FREQ=DAILY\nEXRULE:FREQ=WEEKLY", 0, None, span, None),
+            None
+        );
     }
 }

@@ -87,12 +87,19 @@ async fn all(caller: Caller<Verified>, Query(query): Query<NameQuery>) -> ApiRes
         let text = text.to_lowercase();
         entries.retain(|entry| entry.row.name.to_lowercase().contains(&text));
     }
-    Ok(Json(entries.iter().map(|entry| Value::Object(item(entry))).collect()))
+    Ok(Json(
+        entries.iter().map(|entry| Value::Object(item(entry))).collect(),
+    ))
 }
 
 async fn list(caller: Caller<Verified>, Query(query): Query<ListQuery>) -> ApiResult<Json<Value>> {
     let reading = Reading::of(&caller).await?;
-    let order = shared::order(ORDERS, given(&query.order_by), given(&query.direction), "r.updated_at DESC");
+    let order = shared::order(
+        ORDERS,
+        given(&query.order_by),
+        given(&query.direction),
+        "r.updated_at DESC",
+    );
     let mut filter = Filter::readable(reading.reader(), order).page(query.page, PAGE);
     filter.view = given(&query.view_option);
     if let Some(text) = given(&query.query) {
@@ -120,7 +127,9 @@ async fn find(caller: &Caller<Verified>, id: &str) -> ApiResult<Option<Skill>> {
 }
 
 async fn get(caller: Caller<Verified>, Path(id): Path<String>) -> ApiResult<Json<Value>> {
-    let entry = find(&caller, &id).await?.ok_or_else(|| ApiError::not_found(messages::NOT_FOUND))?;
+    let entry = find(&caller, &id)
+        .await?
+        .ok_or_else(|| ApiError::not_found(messages::NOT_FOUND))?;
     let reading = Reading::of(&caller).await?;
     if !reading.may(&entry, "read") {
         return Err(ApiError::unauthorized(messages::ACCESS_PROHIBITED));
@@ -134,7 +143,9 @@ async fn get(caller: Caller<Verified>, Path(id): Path<String>) -> ApiResult<Json
 
 /// The skill, when the caller may write it.
 async fn writable(caller: &Caller<Verified>, id: &str) -> ApiResult<Skill> {
-    let entry = find(caller, id).await?.ok_or_else(|| ApiError::not_found(messages::NOT_FOUND))?;
+    let entry = find(caller, id)
+        .await?
+        .ok_or_else(|| ApiError::not_found(messages::NOT_FOUND))?;
     if Reading::of(caller).await?.may(&entry, "write") {
         Ok(entry)
     } else {
@@ -144,7 +155,9 @@ async fn writable(caller: &Caller<Verified>, id: &str) -> ApiResult<Skill> {
 
 /// The whole skill, as writing routes answer it.
 async fn written(caller: &Caller<Verified>, id: &str) -> ApiResult<Json<Value>> {
-    let Some(entry) = find(caller, id).await? else { return Ok(Json(Value::Null)) };
+    let Some(entry) = find(caller, id).await? else {
+        return Ok(Json(Value::Null));
+    };
     let mut json = entry.row.to_json(&entry.grants);
     json.insert("content".into(), json!(entry.row.content));
     json.insert("data".into(), json!(entry.row.data));
@@ -176,7 +189,9 @@ async fn delete(caller: Caller<Verified>, Path(id): Path<String>) -> ApiResult<J
 
 /// The skill, when the caller may read it; for the routes about files and versions.
 async fn readable(caller: &Caller<Verified>, id: &str) -> ApiResult<Skill> {
-    let entry = find(caller, id).await?.ok_or_else(|| ApiError::not_found("Skill not found"))?;
+    let entry = find(caller, id)
+        .await?
+        .ok_or_else(|| ApiError::not_found("Skill not found"))?;
     if Reading::of(caller).await?.may(&entry, "read") {
         Ok(entry)
     } else {
@@ -185,7 +200,11 @@ async fn readable(caller: &Caller<Verified>, id: &str) -> ApiResult<Skill> {
 }
 
 /// Files of a version; of the live one when none is named.
-async fn files_of(caller: &Caller<Verified>, skill: &Skill, version_id: Option<&str>) -> ApiResult<Vec<Value>> {
+async fn files_of(
+    caller: &Caller<Verified>,
+    skill: &Skill,
+    version_id: Option<&str>,
+) -> ApiResult<Vec<Value>> {
     let data = match version_id.filter(|id| skill.row.version_id.as_deref() != Some(*id)) {
         None => skill.row.data.clone(),
         Some(id) => {
@@ -194,7 +213,10 @@ async fn files_of(caller: &Caller<Verified>, skill: &Skill, version_id: Option<&
             version.snapshot.get("data").cloned()
         }
     };
-    let files = data.as_ref().and_then(|data| data.get("files")).and_then(Value::as_array);
+    let files = data
+        .as_ref()
+        .and_then(|data| data.get("files"))
+        .and_then(Value::as_array);
     Ok(files.cloned().unwrap_or_default())
 }
 
@@ -204,13 +226,15 @@ fn is_base64(file: &Value) -> bool {
 
 fn bytes(file: &Value) -> Vec<u8> {
     let content = file.get("content").and_then(Value::as_str).unwrap_or_default();
-    if is_base64(file) { STANDARD.decode(content).unwrap_or_default() } else { content.as_bytes().to_vec() }
+    if is_base64(file) {
+        STANDARD.decode(content).unwrap_or_default()
+    } else {
+        content.as_bytes().to_vec()
+    }
 }
 
 fn summaries(files: &[Value]) -> Value {
-    let summary = |file: &Value| {
-        json!({ "path": file.get("path"), "size": bytes(file).len(), "encoding": file.get("encoding") })
-    };
+    let summary = |file: &Value| json!({ "path": file.get("path"), "size": bytes(file).len(), "encoding": file.get("encoding") });
     files.iter().map(summary).collect()
 }
 
@@ -223,12 +247,16 @@ async fn files(
     let version_id = given(&query.version_id);
     let files = files_of(&caller, &skill, version_id).await?;
     let version_id = version_id.or(skill.row.version_id.as_deref());
-    Ok(Json(json!({ "version_id": version_id, "files": summaries(&files) })))
+    Ok(Json(
+        json!({ "version_id": version_id, "files": summaries(&files) }),
+    ))
 }
 
 /// Media type by the end of the path, for the kinds of files that skills hold.
 fn media_type(path: &str) -> &'static str {
-    let extension = path.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
+    let extension = path
+        .rsplit_once('.')
+        .map(|(_, extension)| extension.to_ascii_lowercase());
     match extension.as_deref() {
         Some("md" | "markdown") => "text/markdown; charset=utf-8",
         Some("txt" | "log") => "text/plain; charset=utf-8",
@@ -271,12 +299,17 @@ async fn file(
 ) -> ApiResult<Response> {
     let skill = readable(&caller, &id).await?;
     let files = files_of(&caller, &skill, Some(&query.version_id)).await?;
-    let file = files.iter().find(|file| file.get("path").and_then(Value::as_str) == Some(query.path.as_str()));
+    let file = files
+        .iter()
+        .find(|file| file.get("path").and_then(Value::as_str) == Some(query.path.as_str()));
     let file = file.ok_or_else(|| ApiError::not_found("File not found"))?;
     let name = query.path.rsplit('/').next().unwrap_or_default();
     Response::builder()
         .header(header::CONTENT_TYPE, media_type(&query.path))
-        .header(header::CONTENT_DISPOSITION, format!("attachment; filename*=UTF-8''{}", quoted(name)))
+        .header(
+            header::CONTENT_DISPOSITION,
+            format!("attachment; filename*=UTF-8''{}", quoted(name)),
+        )
         .header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")
         .header(header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox")
         .header(header::CACHE_CONTROL, "private, no-store")
@@ -323,7 +356,10 @@ mod tests {
 
     #[test]
     fn files_are_named_typed_and_measured() {
-        let files = [json!({"path": "SKILL.md", "content": "Grüße"}), json!({"path": "a.png", "content": "AAEC", "encoding": "base64"})];
+        let files = [
+            json!({"path": "SKILL.md", "content": "Grüße"}),
+            json!({"path": "a.png", "content": "AAEC", "encoding": "base64"}),
+        ];
         assert_eq!(
             summaries(&files),
             json!([{"path": "SKILL.md", "size": 7, "encoding": null}, {"path": "a.png", "size": 3, "encoding": "base64"}])

@@ -25,11 +25,14 @@ fn text<'a>(connection: &'a Value, name: &str) -> &'a str {
 
 /// How an orchestrator binds terminals to chats and automations.
 fn contexts(connection: &Value) -> Value {
-    let orchestrator = text(connection, "server_type") == "orchestrator" || !text(connection, "policy_id").is_empty();
+    let orchestrator =
+        text(connection, "server_type") == "orchestrator" || !text(connection, "policy_id").is_empty();
     let configured = connection.pointer("/config/contexts").and_then(Value::as_object);
     let mut contexts = Map::new();
     for (name, value) in configured.filter(|_| orchestrator).into_iter().flatten() {
-        let Some((_, own)) = CONTEXTS.iter().find(|(context, _)| context == name) else { continue };
+        let Some((_, own)) = CONTEXTS.iter().find(|(context, _)| context == name) else {
+            continue;
+        };
         match value {
             Value::Bool(false) => drop(contexts.insert(name.clone(), json!(false))),
             Value::Object(object) => {
@@ -58,7 +61,9 @@ async fn available(caller: &Caller<Verified>) -> ApiResult<Vec<Value>> {
     let configured = caller.app().config.get(&connections::TERMINAL_SERVER_CONNECTIONS);
     let mut servers = Vec::new();
     for connection in configured.as_array().into_iter().flatten() {
-        let enabled = connection.get("enabled").is_none_or(|enabled| *enabled != json!(false) && !enabled.is_null());
+        let enabled = connection
+            .get("enabled")
+            .is_none_or(|enabled| *enabled != json!(false) && !enabled.is_null());
         if enabled && opens_connection(caller, connection).await? {
             servers.push(connection.clone());
         }
@@ -68,7 +73,11 @@ async fn available(caller: &Caller<Verified>) -> ApiResult<Vec<Value>> {
 
 /// Ids of the terminal servers that the caller may use.
 pub(crate) async fn available_ids(caller: &Caller<Verified>) -> ApiResult<Vec<String>> {
-    Ok(available(caller).await?.iter().map(|connection| text(connection, "id").to_owned()).collect())
+    Ok(available(caller)
+        .await?
+        .iter()
+        .map(|connection| text(connection, "id").to_owned())
+        .collect())
 }
 
 async fn list(caller: Caller<Verified>) -> ApiResult<Json<Value>> {
@@ -94,6 +103,9 @@ mod tests {
             contexts(&json!({"policy_id": "p", "config": config})),
             json!({"chat": {"context_id": "chat_id"}, "automation": {}})
         );
-        assert_eq!(chat_uploads(&json!({"config": {"chat_uploads": "elsewhere"}})), "default");
+        assert_eq!(
+            chat_uploads(&json!({"config": {"chat_uploads": "elsewhere"}})),
+            "default"
+        );
     }
 }

@@ -52,7 +52,11 @@ async fn items(caller: &Caller<Verified>, reading: &Reading) -> ApiResult<Vec<En
     if !caller.app().settings.plugins.tools() {
         return Ok(Vec::new());
     }
-    Ok(shared::list(caller.db(), &Filter::readable(reading.reader(), "r.updated_at DESC")).await?)
+    Ok(shared::list(
+        caller.db(),
+        &Filter::readable(reading.reader(), "r.updated_at DESC"),
+    )
+    .await?)
 }
 
 /// Whether the grants of a connection in the configuration open it to the caller; without grants it is the
@@ -61,14 +65,22 @@ pub(crate) async fn opens_connection(caller: &Caller<Verified>, connection: &Val
     if caller.bypasses_grants() {
         return Ok(true);
     }
-    let listed = connection.pointer("/config/access_grants").and_then(Value::as_array);
-    let Some(listed) = listed.filter(|listed| !listed.is_empty()) else { return Ok(caller.is_admin()) };
+    let listed = connection
+        .pointer("/config/access_grants")
+        .and_then(Value::as_array);
+    let Some(listed) = listed.filter(|listed| !listed.is_empty()) else {
+        return Ok(caller.is_admin());
+    };
     let membership = caller.membership().await?;
-    Ok(normalize(listed).iter().any(|grant| grant.permission == "read" && grant.reaches(caller.id(), &membership)))
+    Ok(normalize(listed)
+        .iter()
+        .any(|grant| grant.permission == "read" && grant.reaches(caller.id(), &membership)))
 }
 
 fn truthy(value: Option<&Value>) -> bool {
-    value.is_some_and(|value| !matches!(value, Value::Null | Value::Bool(false)) && *value != json!("") && *value != json!(0))
+    value.is_some_and(|value| {
+        !matches!(value, Value::Null | Value::Bool(false)) && *value != json!("") && *value != json!(0)
+    })
 }
 
 /// MCP servers of the configuration, as entries of the list of tools.
@@ -92,10 +104,13 @@ async fn mcp_servers(caller: &Caller<Verified>) -> ApiResult<Vec<Value>> {
             ("id", json!(id)),
             ("user_id", json!(id)),
             ("name", json!(info("name").unwrap_or("MCP Tool Server"))),
-            ("meta", json!({
-                "i18n": null, "description": info("description").unwrap_or_default(),
-                "manifest": {}, "has_user_valves": false,
-            })),
+            (
+                "meta",
+                json!({
+                    "i18n": null, "description": info("description").unwrap_or_default(),
+                    "manifest": {}, "has_user_valves": false,
+                }),
+            ),
             ("access_grants", json!([])),
             ("updated_at", json!(now)),
             ("created_at", json!(now)),
@@ -103,8 +118,13 @@ async fn mcp_servers(caller: &Caller<Verified>) -> ApiResult<Vec<Value>> {
         ] {
             entry.insert(name.to_owned(), value);
         }
-        if matches!(server.get("auth_type").and_then(Value::as_str), Some("oauth_2.1" | "oauth_2.1_static")) {
-            let provider = info("id").and_then(|id| id.rsplit(':').next()).unwrap_or_default();
+        if matches!(
+            server.get("auth_type").and_then(Value::as_str),
+            Some("oauth_2.1" | "oauth_2.1_static")
+        ) {
+            let provider = info("id")
+                .and_then(|id| id.rsplit(':').next())
+                .unwrap_or_default();
             let known = tools::has_session(caller.db(), caller.id(), &format!("mcp:{provider}")).await?;
             entry.insert("authenticated".into(), json!(known));
         }
@@ -127,7 +147,11 @@ async fn all(caller: Caller<Verified>, Query(query): Query<NameQuery>) -> ApiRes
     list.extend(mcp_servers(&caller).await?);
     if let Some(text) = given(&query.query) {
         let text = text.to_lowercase();
-        list.retain(|tool| tool["name"].as_str().is_some_and(|name| name.to_lowercase().contains(&text)));
+        list.retain(|tool| {
+            tool["name"]
+                .as_str()
+                .is_some_and(|name| name.to_lowercase().contains(&text))
+        });
     }
     Ok(Json(Value::Array(list)))
 }
@@ -135,8 +159,17 @@ async fn all(caller: Caller<Verified>, Query(query): Query<NameQuery>) -> ApiRes
 /// Ids of all tools and tool servers that the caller may use.
 pub(crate) async fn available_ids(caller: &Caller<Verified>) -> ApiResult<Vec<String>> {
     let reading = Reading::of(caller).await?;
-    let mut ids: Vec<String> = items(caller, &reading).await?.into_iter().map(|entry| entry.row.id).collect();
-    ids.extend(mcp_servers(caller).await?.iter().filter_map(|server| server["id"].as_str().map(str::to_owned)));
+    let mut ids: Vec<String> = items(caller, &reading)
+        .await?
+        .into_iter()
+        .map(|entry| entry.row.id)
+        .collect();
+    ids.extend(
+        mcp_servers(caller)
+            .await?
+            .iter()
+            .filter_map(|server| server["id"].as_str().map(str::to_owned)),
+    );
     Ok(ids)
 }
 
@@ -157,7 +190,12 @@ async fn export(caller: Caller<Verified>) -> ApiResult<Json<Value>> {
     let mut filter = Filter::readable(reading.reader(), "r.updated_at DESC");
     filter.permission = "write";
     let entries = shared::list::<ToolRow>(caller.db(), &filter).await?;
-    Ok(Json(entries.iter().map(|entry| entry.row.to_json(&entry.grants)).collect()))
+    Ok(Json(
+        entries
+            .iter()
+            .map(|entry| entry.row.to_json(&entry.grants))
+            .collect(),
+    ))
 }
 
 type Tool = Entry<ToolRow>;
@@ -167,7 +205,9 @@ async fn find(caller: &Caller<Verified>, id: &str) -> ApiResult<Option<Tool>> {
 }
 
 async fn get(caller: Caller<Verified>, Path(id): Path<String>) -> ApiResult<Json<Value>> {
-    let entry = find(&caller, &id).await?.ok_or_else(|| ApiError::not_found(messages::NOT_FOUND))?;
+    let entry = find(&caller, &id)
+        .await?
+        .ok_or_else(|| ApiError::not_found(messages::NOT_FOUND))?;
     let reading = Reading::of(&caller).await?;
     if !reading.may_or_admin(&entry, "read") {
         return Err(ApiError::unauthorized(messages::ACCESS_PROHIBITED));
@@ -186,7 +226,9 @@ async fn get(caller: Caller<Verified>, Path(id): Path<String>) -> ApiResult<Json
 
 /// The tool, when the caller may write it; missing ones answer as the caller had no right.
 async fn writable(caller: &Caller<Verified>, id: &str) -> ApiResult<Tool> {
-    let entry = find(caller, id).await?.ok_or_else(|| ApiError::unauthorized(messages::NOT_FOUND))?;
+    let entry = find(caller, id)
+        .await?
+        .ok_or_else(|| ApiError::unauthorized(messages::NOT_FOUND))?;
     if Reading::of(caller).await?.may_or_admin(&entry, "write") {
         Ok(entry)
     } else {
@@ -203,7 +245,9 @@ async fn set_access(
     let wanted = demanded_grants(&caller, tools::KIND, body.form.access_grants).await?;
     grants::set(caller.db(), tools::KIND, &id, &wanted).await?;
     let entry = find(&caller, &id).await?;
-    Ok(Json(entry.map_or(Value::Null, |entry| entry.row.to_json(&entry.grants))))
+    Ok(Json(
+        entry.map_or(Value::Null, |entry| entry.row.to_json(&entry.grants)),
+    ))
 }
 
 async fn delete(caller: Caller<Verified>, Path(id): Path<String>) -> ApiResult<Json<Value>> {
@@ -214,7 +258,9 @@ async fn delete(caller: Caller<Verified>, Path(id): Path<String>) -> ApiResult<J
 
 /// The tool, when the caller may see its versions: who may write it.
 async fn with_history(caller: &Caller<Verified>, id: &str) -> ApiResult<Tool> {
-    let entry = find(caller, id).await?.ok_or_else(|| ApiError::not_found("Not found"))?;
+    let entry = find(caller, id)
+        .await?
+        .ok_or_else(|| ApiError::not_found("Not found"))?;
     if Reading::of(caller).await?.may(&entry, "write") {
         Ok(entry)
     } else {
@@ -236,7 +282,11 @@ async fn history(
     with_history(&caller, &id).await?;
     let skip = (query.page.max(1) - 1).saturating_mul(VERSIONS);
     let list = versions::TOOLS.list(caller.db(), &id, skip, VERSIONS).await?;
-    Ok(Json(list.iter().map(|version| Value::Object(version_json(version))).collect()))
+    Ok(Json(
+        list.iter()
+            .map(|version| Value::Object(version_json(version)))
+            .collect(),
+    ))
 }
 
 async fn version(

@@ -8,7 +8,17 @@ use serde_json::{Map, Value, json};
 
 /// Properties of a field that the client may see, in the order of the wire.
 const SHOWN: &[&str] = &[
-    "default", "label", "max", "maxlength", "min", "minlength", "options", "placeholder", "required", "step", "type",
+    "default",
+    "label",
+    "max",
+    "maxlength",
+    "min",
+    "minlength",
+    "options",
+    "placeholder",
+    "required",
+    "step",
+    "type",
 ];
 
 /// Lists nested deeper than this stay text.
@@ -22,7 +32,8 @@ static VARIABLE: LazyLock<Regex> = LazyLock::new(|| {
 /// The schema of a system prompt as `{fields: [...]}`; nothing when it asks for nothing or contradicts itself.
 pub(crate) fn schema(system: &str) -> Option<Value> {
     let fields = fields(system)?;
-    (!fields.is_empty()).then(|| json!({ "fields": fields.into_iter().map(|(_, field)| field).collect::<Vec<_>>() }))
+    (!fields.is_empty())
+        .then(|| json!({ "fields": fields.into_iter().map(|(_, field)| field).collect::<Vec<_>>() }))
 }
 
 fn fields(system: &str) -> Option<Map<String, Value>> {
@@ -32,9 +43,14 @@ fn fields(system: &str) -> Option<Map<String, Value>> {
         if !is_key(&key) {
             return None;
         }
-        let definition = found.get(2).map(|text| text.as_str().trim()).filter(|text| !text.is_empty());
+        let definition = found
+            .get(2)
+            .map(|text| text.as_str().trim())
+            .filter(|text| !text.is_empty());
         let Some(definition) = definition else {
-            fields.entry(key.clone()).or_insert_with(|| field(&key, &text_type()));
+            fields
+                .entry(key.clone())
+                .or_insert_with(|| field(&key, &text_type()));
             continue;
         };
         let field = field(&key, &definition_of(definition));
@@ -55,7 +71,9 @@ fn text_type() -> Map<String, Value> {
 
 fn is_key(key: &str) -> bool {
     key.starts_with(|first: char| first.is_ascii_lowercase())
-        && key.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        && key
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
 }
 
 fn field(key: &str, definition: &Map<String, Value>) -> Value {
@@ -84,7 +102,9 @@ fn field(key: &str, definition: &Map<String, Value>) -> Value {
 
 fn definition_of(text: &str) -> Map<String, Value> {
     let parts = split(text, ':');
-    let Some((first, properties)) = parts.split_first() else { return text_type() };
+    let Some((first, properties)) = parts.split_first() else {
+        return text_type();
+    };
     let kind = first.strip_prefix("type=").unwrap_or(first).trim();
     let mut definition = Map::new();
     definition.insert("type".into(), json!(if kind.is_empty() { "text" } else { kind }));
@@ -170,6 +190,9 @@ mod tests {
         assert_eq!(schema("Be brief."), None);
         assert_eq!(schema("{{chat.variables.Bad}}"), None);
         assert_eq!(schema("{{chat.variables.a | select}}"), None);
-        assert_eq!(schema("{{chat.variables.a | text}} {{chat.variables.a | number}}"), None);
+        assert_eq!(
+            schema("{{chat.variables.a | text}} {{chat.variables.a | number}}"),
+            None
+        );
     }
 }

@@ -29,17 +29,27 @@ struct Standing {
 }
 
 fn index(standings: &mut Vec<Standing>, id: &str) -> usize {
-    standings.iter().position(|standing| standing.id == id).unwrap_or_else(|| {
-        standings.push(Standing { id: id.to_owned(), rating: START, won: 0, lost: 0 });
-        standings.len() - 1
-    })
+    standings
+        .iter()
+        .position(|standing| standing.id == id)
+        .unwrap_or_else(|| {
+            standings.push(Standing {
+                id: id.to_owned(),
+                rating: START,
+                won: 0,
+                lost: 0,
+            });
+            standings.len() - 1
+        })
 }
 
 /// Plays the comparisons in order. A model that is compared with itself gains nothing.
 fn standings(ratings: &[Rating]) -> Vec<Standing> {
     let mut standings = Vec::new();
     for rating in ratings {
-        let (Some(model), Some(won)) = (rating.model_id(), rating.won()) else { continue };
+        let (Some(model), Some(won)) = (rating.model_id(), rating.won()) else {
+            continue;
+        };
         for opponent in rating.texts("sibling_model_ids") {
             let (a, b) = (index(&mut standings, model), index(&mut standings, opponent));
             let expected = 1.0 / (1.0 + 10.0_f64.powf((standings[b].rating - standings[a].rating) / SCALE));
@@ -57,14 +67,22 @@ fn standings(ratings: &[Rating]) -> Vec<Standing> {
 /// Tags of a model's ratings, most frequent first; equal ones in the order of their first occurrence.
 fn top_tags(ratings: &[Rating], model: &str) -> Vec<Value> {
     let mut counts: Vec<(&str, i64)> = Vec::new();
-    for tag in ratings.iter().filter(|rating| rating.model_id() == Some(model)).flat_map(|rating| rating.texts("tags")) {
+    for tag in ratings
+        .iter()
+        .filter(|rating| rating.model_id() == Some(model))
+        .flat_map(|rating| rating.texts("tags"))
+    {
         match counts.iter_mut().find(|(known, _)| *known == tag) {
             Some((_, count)) => *count += 1,
             None => counts.push((tag, 1)),
         }
     }
     counts.sort_by_key(|(_, count)| -count);
-    counts.into_iter().take(TAGS).map(|(tag, count)| json!({ "tag": tag, "count": count })).collect()
+    counts
+        .into_iter()
+        .take(TAGS)
+        .map(|(tag, count)| json!({ "tag": tag, "count": count }))
+        .collect()
 }
 
 pub(super) async fn all(caller: Caller<Admin>) -> ApiResult<Json<Value>> {
@@ -109,14 +127,25 @@ fn by_day(ratings: &[Rating], model: &str, days: i64, now: i64) -> Vec<Value> {
     let today = day(now);
     let counted: Vec<(i64, bool)> = ratings
         .iter()
-        .filter(|rating| rating.model_id() == Some(model) && (days == 0 || rating.created_at >= now - days * DAY))
+        .filter(|rating| {
+            rating.model_id() == Some(model) && (days == 0 || rating.created_at >= now - days * DAY)
+        })
         .filter_map(|rating| Some((day(rating.created_at), rating.won()?)))
         .collect();
-    let first = if days == 0 { counted.iter().map(|(day, _)| *day).min() } else { Some(today - days + 1) };
+    let first = if days == 0 {
+        counted.iter().map(|(day, _)| *day).min()
+    } else {
+        Some(today - days + 1)
+    };
     let first = first.unwrap_or(today + 1).max(today - MOST);
     (first..=today)
         .map(|day| {
-            let count = |wanted: bool| counted.iter().filter(|(on, won)| *on == day && *won == wanted).count();
+            let count = |wanted: bool| {
+                counted
+                    .iter()
+                    .filter(|(on, won)| *on == day && *won == wanted)
+                    .count()
+            };
             json!({ "date": name(day), "won": count(true), "lost": count(false) })
         })
         .collect()
@@ -128,7 +157,9 @@ pub(super) async fn history(
     Path(path): Path<String>,
     Query(query): Query<HistoryQuery>,
 ) -> ApiResult<Json<Value>> {
-    let model = path.strip_suffix("/history").ok_or_else(|| ApiError::not_found(messages::NOT_FOUND))?;
+    let model = path
+        .strip_suffix("/history")
+        .ok_or_else(|| ApiError::not_found(messages::NOT_FOUND))?;
     let ratings = feedbacks::ratings(caller.db()).await?;
     let history = by_day(&ratings, model, query.days.max(0), caller.app().clock.seconds());
     Ok(Json(json!({ "model_id": model, "history": history })))
@@ -142,7 +173,9 @@ mod tests {
         Rating {
             id: "r".into(),
             user_id: None,
-            data: Some(json!({"model_id": model, "sibling_model_ids": siblings, "rating": rating, "tags": ["code", "art", "code"]})),
+            data: Some(
+                json!({"model_id": model, "sibling_model_ids": siblings, "rating": rating, "tags": ["code", "art", "code"]}),
+            ),
             created_at: at,
             updated_at: at,
         }
@@ -150,19 +183,36 @@ mod tests {
 
     #[test]
     fn winning_takes_points_from_the_other() {
-        let ratings = [rating("a", &["b"], json!(1), 0), rating("a", &["b"], json!("-1"), 0), rating("a", &["b"], json!(0), 0)];
+        let ratings = [
+            rating("a", &["b"], json!(1), 0),
+            rating("a", &["b"], json!("-1"), 0),
+            rating("a", &["b"], json!(0), 0),
+        ];
         let standings = standings(&ratings);
         assert_eq!((standings[0].won, standings[0].lost, standings[1].won), (1, 1, 1));
         // 16 points up, then 32 * 0.546 down.
-        assert!((standings[0].rating - 998.53).abs() < 0.01, "{}", standings[0].rating);
+        assert!(
+            (standings[0].rating - 998.53).abs() < 0.01,
+            "{}",
+            standings[0].rating
+        );
         assert!((standings[0].rating + standings[1].rating - 2000.0).abs() < 1e-9);
-        assert_eq!(top_tags(&ratings, "a"), [json!({"tag": "code", "count": 6}), json!({"tag": "art", "count": 3})]);
+        assert_eq!(
+            top_tags(&ratings, "a"),
+            [
+                json!({"tag": "code", "count": 6}),
+                json!({"tag": "art", "count": 3})
+            ]
+        );
     }
 
     #[test]
     fn every_day_has_a_row() {
         let now = 1_700_000_000;
-        let ratings = [rating("a/b", &[], json!(1), now - DAY), rating("a/b", &[], json!(-1), now - 400 * DAY)];
+        let ratings = [
+            rating("a/b", &[], json!(1), now - DAY),
+            rating("a/b", &[], json!(-1), now - 400 * DAY),
+        ];
         let days = by_day(&ratings, "a/b", 3, now);
         assert_eq!(days.len(), 3);
         assert_eq!(days[1], json!({"date": "2023-11-13", "won": 1, "lost": 0}));

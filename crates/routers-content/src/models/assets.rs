@@ -24,7 +24,9 @@ async fn content(caller: &Caller<Verified>, file_id: &str, refusal: &str) -> Api
     let file = knowledge::readable_file(caller.db(), file_id, caller.is_admin(), reading.as_user()).await?;
     let path = file.ok_or_else(|| ApiError::forbidden(refusal))?.path;
     let path = path.ok_or_else(|| ApiError::bad_request("File not found"))?;
-    tokio::fs::read(&path).await.map_err(|_| ApiError::bad_request("File not found"))
+    tokio::fs::read(&path)
+        .await
+        .map_err(|_| ApiError::bad_request("File not found"))
 }
 
 /// Media type of an image that may be a background, by its first bytes.
@@ -73,9 +75,20 @@ pub(super) async fn verify(
 
 /// Ids of the animations of an avatar.
 fn animations(avatar: &Value) -> Vec<&str> {
-    let states = avatar.get("states").and_then(Value::as_object).into_iter().flat_map(|states| states.values());
-    let gestures = avatar.get("gestures").and_then(Value::as_array).into_iter().flatten();
-    states.chain(gestures).filter_map(|asset| asset.get("file_id")?.as_str()).collect()
+    let states = avatar
+        .get("states")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flat_map(|states| states.values());
+    let gestures = avatar
+        .get("gestures")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
+    states
+        .chain(gestures)
+        .filter_map(|asset| asset.get("file_id")?.as_str())
+        .collect()
 }
 
 async fn verify_avatar(caller: &Caller<Verified>, avatar: &Value, previous: &Value) -> ApiResult<()> {
@@ -84,30 +97,51 @@ async fn verify_avatar(caller: &Caller<Verified>, avatar: &Value, previous: &Val
     let figure = avatar.get("file_id").and_then(Value::as_str).unwrap_or_default();
     let moves = animations(avatar);
     if moves.contains(&figure) {
-        return Err(ApiError::bad_request("An animation must be a VRMA file, not the avatar."));
+        return Err(ApiError::bad_request(
+            "An animation must be a VRMA file, not the avatar.",
+        ));
     }
     let known = animations(previous);
     if previous.get("file_id").and_then(Value::as_str) != Some(figure) {
-        check_scene(&content(caller, figure, REFUSAL).await?, AVATAR_MAX, "Invalid VRM file.")?;
+        check_scene(
+            &content(caller, figure, REFUSAL).await?,
+            AVATAR_MAX,
+            "Invalid VRM file.",
+        )?;
     }
     for id in moves.into_iter().filter(|id| !known.contains(id)) {
-        check_scene(&content(caller, id, REFUSAL).await?, ANIMATION_MAX, "Invalid VRMA file.")?;
+        check_scene(
+            &content(caller, id, REFUSAL).await?,
+            ANIMATION_MAX,
+            "Invalid VRMA file.",
+        )?;
     }
     Ok(())
 }
 
 /// Whether the data begin as a binary glTF 2 of this very length.
 fn check_scene(data: &[u8], most: usize, refusal: &str) -> ApiResult<()> {
-    let word = |at: usize| data.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes);
+    let word = |at: usize| {
+        data.get(at..at + 4)
+            .and_then(|bytes| bytes.try_into().ok())
+            .map(u32::from_le_bytes)
+    };
     let good = data.len() <= most
         && data.starts_with(b"glTF")
         && word(4) == Some(2)
         && word(8) == u32::try_from(data.len()).ok();
-    if good { Ok(()) } else { Err(ApiError::bad_request(refusal)) }
+    if good {
+        Ok(())
+    } else {
+        Err(ApiError::bad_request(refusal))
+    }
 }
 
 /// Refuses knowledge files that the caller may not read; administrators may read all.
-pub(super) async fn verify_knowledge(caller: &Caller<Verified>, knowledge_items: Option<&Value>) -> ApiResult<()> {
+pub(super) async fn verify_knowledge(
+    caller: &Caller<Verified>,
+    knowledge_items: Option<&Value>,
+) -> ApiResult<()> {
     if caller.is_admin() {
         return Ok(());
     }
@@ -116,8 +150,13 @@ pub(super) async fn verify_knowledge(caller: &Caller<Verified>, knowledge_items:
         if item.get("type").and_then(Value::as_str) != Some("file") {
             continue;
         }
-        let Some(id) = item.get("id").and_then(Value::as_str).filter(|id| !id.is_empty()) else { continue };
-        if knowledge::readable_file(caller.db(), id, false, reading.as_user()).await?.is_none() {
+        let Some(id) = item.get("id").and_then(Value::as_str).filter(|id| !id.is_empty()) else {
+            continue;
+        };
+        if knowledge::readable_file(caller.db(), id, false, reading.as_user())
+            .await?
+            .is_none()
+        {
             return Err(ApiError::forbidden(messages::ACCESS_PROHIBITED));
         }
     }
@@ -125,10 +164,19 @@ pub(super) async fn verify_knowledge(caller: &Caller<Verified>, knowledge_items:
 }
 
 /// The background of an exported model as a data URI; nothing when it has none.
-pub(super) async fn background_data(caller: &Caller<Verified>, model_id: &str, url: Option<&str>) -> ApiResult<Option<String>> {
-    let Some(id) = url.and_then(background_file) else { return Ok(None) };
+pub(super) async fn background_data(
+    caller: &Caller<Verified>,
+    model_id: &str,
+    url: Option<&str>,
+) -> ApiResult<Option<String>> {
+    let Some(id) = url.and_then(background_file) else {
+        return Ok(None);
+    };
     let failed = || ApiError::bad_request(format!("Could not export background for model {model_id}."));
-    let file = knowledge::file(caller.db(), id).await?.and_then(|file| file.path).ok_or_else(failed)?;
+    let file = knowledge::file(caller.db(), id)
+        .await?
+        .and_then(|file| file.path)
+        .ok_or_else(failed)?;
     let image = tokio::fs::read(&file).await.map_err(|_| failed())?;
     let kind = background_type(&image).map_err(|_| failed())?;
     Ok(Some(format!("data:{kind};base64,{}", STANDARD.encode(image))))
@@ -143,7 +191,10 @@ mod tests {
         assert_eq!(background_type(b"\x89PNG\r\n\x1a\nrest"), Ok("image/png"));
         assert_eq!(background_type(b"RIFF....WEBPVP8 "), Ok("image/webp"));
         assert_eq!(background_type(b"<svg>"), Err("Invalid background image."));
-        assert_eq!(background_type(&vec![0; BACKGROUND_MAX + 1]), Err("Background image must be at most 5 MiB."));
+        assert_eq!(
+            background_type(&vec![0; BACKGROUND_MAX + 1]),
+            Err("Background image must be at most 5 MiB.")
+        );
         let mut scene = b"glTF\x02\0\0\0\x0c\0\0\0".to_vec();
         assert!(check_scene(&scene, AVATAR_MAX, "x").is_ok());
         scene.push(0);

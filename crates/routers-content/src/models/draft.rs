@@ -44,7 +44,10 @@ macro_rules! texts {
 fn right_length(text: &str, (least, most): (usize, usize), input: &Value, issues: &mut Issues) -> bool {
     let length = text.chars().count();
     if length < least {
-        let message = format!("String should have at least {least} character{}", if least == 1 { "" } else { "s" });
+        let message = format!(
+            "String should have at least {least} character{}",
+            if least == 1 { "" } else { "s" }
+        );
         issues.push_ctx("string_too_short", message, input, json!({ "min_length": least }));
     } else if length > most {
         let message = format!("String should have at most {most} characters");
@@ -70,7 +73,9 @@ fn is_uuid(text: &str) -> bool {
 fn is_gesture(text: &str) -> bool {
     text.len() <= 48
         && text.starts_with(|c: char| c.is_ascii_lowercase())
-        && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        && text
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
 }
 
 texts! {
@@ -97,7 +102,11 @@ impl Field for BackgroundUrl {
     fn parse(input: &Value, issues: &mut Issues) -> Option<Self> {
         match input.as_str() {
             Some(url) if background_file(url).is_some() => return Some(Self(url.to_owned())),
-            Some(_) => value_error("Invalid background image URL: must reference an internal file.", input, issues),
+            Some(_) => value_error(
+                "Invalid background image URL: must reference an internal file.",
+                input,
+                issues,
+            ),
             None => value_error("Invalid image URL.", input, issues),
         }
         None
@@ -115,7 +124,12 @@ pub(crate) fn background_file(url: &str) -> Option<&str> {
 }
 
 fn value_error(text: &str, input: &Value, issues: &mut Issues) {
-    issues.push_ctx("value_error", format!("Value error, {text}"), input, json!({ "error": {} }));
+    issues.push_ctx(
+        "value_error",
+        format!("Value error, {text}"),
+        input,
+        json!({ "error": {} }),
+    );
 }
 
 form! {
@@ -160,8 +174,11 @@ form! {
 
 impl AvatarForm {
     fn into_json(self) -> Value {
-        let states: Map<String, Value> =
-            self.states.into_iter().map(|(name, state)| (name, json!({ "file_id": state.file_id.0 }))).collect();
+        let states: Map<String, Value> = self
+            .states
+            .into_iter()
+            .map(|(name, state)| (name, json!({ "file_id": state.file_id.0 })))
+            .collect();
         let gestures: Vec<Value> = self
             .gestures
             .into_iter()
@@ -200,19 +217,31 @@ form! {
 
 impl MetaForm {
     fn into_object(self, access: &Access) -> Map<String, Value> {
-        let picture = self.profile_image_url.filter(|url| {
-            url.as_str().is_some_and(|url| picture::is_valid(url, access))
-        });
+        let picture = self
+            .profile_image_url
+            .filter(|url| url.as_str().is_some_and(|url| picture::is_valid(url, access)));
         let mut meta = Map::new();
         for (name, value) in [
             ("profile_image_url", json!(picture)),
-            ("background_image_url", json!(self.background_image_url.map(|url| url.0))),
+            (
+                "background_image_url",
+                json!(self.background_image_url.map(|url| url.0)),
+            ),
             ("description", json!(self.description)),
             ("i18n", json!(self.i18n)),
             ("capabilities", json!(self.capabilities)),
             ("knowledge", json!(self.knowledge)),
-            ("voice", self.voice.map_or(Value::Null, |voice| json!({ "voice": voice.voice.map(|name| name.0) }))),
-            ("voice_avatar", self.voice_avatar.map_or(Value::Null, AvatarForm::into_json)),
+            (
+                "voice",
+                self.voice.map_or(
+                    Value::Null,
+                    |voice| json!({ "voice": voice.voice.map(|name| name.0) }),
+                ),
+            ),
+            (
+                "voice_avatar",
+                self.voice_avatar.map_or(Value::Null, AvatarForm::into_json),
+            ),
         ] {
             meta.insert(name.to_owned(), value);
         }
@@ -259,7 +288,9 @@ pub(crate) struct Controls(Map<String, Value>);
 fn is_control_key(key: &str) -> bool {
     !matches!(key, "constructor" | "prototype")
         && key.starts_with(|c: char| c.is_ascii_alphabetic())
-        && key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
+        && key
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
 }
 
 fn check_key(key: &str, issues: &mut Issues) {
@@ -269,7 +300,12 @@ fn check_key(key: &str, issues: &mut Issues) {
         issues.inside(key, |issues| {
             issues.inside("[key]", |issues| {
                 let message = format!("String should match pattern '{PATTERN}'");
-                issues.push_ctx("string_pattern_mismatch", message, &json!(key), json!({ "pattern": PATTERN }));
+                issues.push_ctx(
+                    "string_pattern_mismatch",
+                    message,
+                    &json!(key),
+                    json!({ "pattern": PATTERN }),
+                );
             });
         });
     }
@@ -287,13 +323,20 @@ fn control(input: &Value, issues: &mut Issues) -> Option<Value> {
         for (key, option) in &form.options {
             check_key(key, issues);
             if let Some(option) = issues.inside(key.as_str(), |issues| OptionForm::parse(option, issues)) {
-                options.insert(key.clone(), json!({ "label": option.label.0, "params": option.params }));
+                options.insert(
+                    key.clone(),
+                    json!({ "label": option.label.0, "params": option.params }),
+                );
             }
         }
     });
     if form.display == Display::Slider && options.len() < 2 {
         value_error("A slider needs at least two options.", input, issues);
-    } else if form.default.as_ref().is_some_and(|default| !options.contains_key(default)) {
+    } else if form
+        .default
+        .as_ref()
+        .is_some_and(|default| !options.contains_key(default))
+    {
         value_error("Default must name an approved option.", input, issues);
     }
     let mut control = Map::new();
@@ -391,7 +434,10 @@ impl Draft {
         if let Some(existing) = existing {
             for name in ["profile_image_url", "voice_avatar", "background_image_url"] {
                 if !sent(&format!("/meta/{name}")) {
-                    data.meta.insert(name.to_owned(), existing.meta.get(name).cloned().unwrap_or_default());
+                    data.meta.insert(
+                        name.to_owned(),
+                        existing.meta.get(name).cloned().unwrap_or_default(),
+                    );
                 }
             }
             if !sent("/base_model_id") {
@@ -403,12 +449,19 @@ impl Draft {
                 data.params.insert("model_controls".into(), controls.clone());
             }
         }
-        Self { id: form.id.0, data, message: form.commit_message, grants: form.access_grants }
+        Self {
+            id: form.id.0,
+            data,
+            message: form.commit_message,
+            grants: form.access_grants,
+        }
     }
 
     /// Whether the request itself sets controls.
     pub(crate) fn sets_controls(raw: &Value) -> bool {
-        raw.pointer("/params/model_controls").and_then(Value::as_object).is_some_and(|controls| !controls.is_empty())
+        raw.pointer("/params/model_controls")
+            .and_then(Value::as_object)
+            .is_some_and(|controls| !controls.is_empty())
     }
 }
 
@@ -430,16 +483,27 @@ mod tests {
         let existing = ModelData {
             base_model_id: Some("echo".into()),
             name: "Old".into(),
-            params: Map::from_iter([("model_controls".to_owned(), json!({"a": {}})), ("x".to_owned(), json!(1))]),
+            params: Map::from_iter([
+                ("model_controls".to_owned(), json!({"a": {}})),
+                ("x".to_owned(), json!(1)),
+            ]),
             meta: Map::from_iter([("profile_image_url".to_owned(), json!("/user.png"))]),
             is_active: None,
         };
-        let draft = Draft::new(ModelForm::read("body", &raw).unwrap(), &raw, Some(&existing), &access());
+        let draft = Draft::new(
+            ModelForm::read("body", &raw).unwrap(),
+            &raw,
+            Some(&existing),
+            &access(),
+        );
         assert_eq!(draft.data.base_model_id, None);
         assert_eq!(draft.data.is_active, None);
         assert_eq!(draft.data.meta["profile_image_url"], "/user.png");
         assert_eq!(draft.data.meta["tags"], json!([{"name": "a"}, {"name": "b"}]));
-        assert_eq!(json!(draft.data.params), json!({"top_p": 1, "model_controls": {"a": {}}}));
+        assert_eq!(
+            json!(draft.data.params),
+            json!({"top_p": 1, "model_controls": {"a": {}}})
+        );
     }
 
     #[test]
@@ -452,7 +516,10 @@ mod tests {
         let issues = ModelForm::read("body", &raw).unwrap_err();
         let kinds: Vec<&Value> = issues.iter().map(|issue| &issue["type"]).collect();
         assert_eq!(kinds, ["string_pattern_mismatch", "string_pattern_mismatch"]);
-        assert_eq!(issues[0]["loc"], json!(["body", "params", "model_controls", "1st", "[key]"]));
+        assert_eq!(
+            issues[0]["loc"],
+            json!(["body", "params", "model_controls", "1st", "[key]"])
+        );
     }
 
     #[test]

@@ -64,14 +64,21 @@ pub(super) async fn export(
     Pairs(pairs): Pairs<Vec<(String, String)>>,
 ) -> ApiResult<Json<Value>> {
     demand_any(&caller, &["workspace.models_export"]).await?;
-    let wanted: Vec<String> = pairs.into_iter().filter(|(name, _)| name == "ids").map(|(_, id)| id).collect();
+    let wanted: Vec<String> = pairs
+        .into_iter()
+        .filter(|(name, _)| name == "ids")
+        .map(|(_, id)| id)
+        .collect();
     let reading = Reading::of(&caller).await?;
     let mut filter = Filter::readable(reading.reader(), "r.created_at, r.id").and(is_preset());
     filter.permission = "write";
     let mut entries = shared::list::<ModelRow>(caller.db(), &filter).await?;
     if !wanted.is_empty() {
         entries.retain(|entry| wanted.contains(&entry.row.id));
-        if !wanted.iter().all(|id| entries.iter().any(|entry| entry.row.id == *id)) {
+        if !wanted
+            .iter()
+            .all(|id| entries.iter().any(|entry| entry.row.id == *id))
+        {
             return Err(ApiError::forbidden(messages::ACCESS_PROHIBITED));
         }
     }
@@ -93,9 +100,18 @@ pub(super) async fn export(
 fn read(raw: &Value) -> ApiResult<ModelForm> {
     ModelForm::read("body", raw).map_err(|issues| {
         let count = issues.len();
-        let mut text = format!("{count} validation error{} for ModelForm", if count == 1 { "" } else { "s" });
+        let mut text = format!(
+            "{count} validation error{} for ModelForm",
+            if count == 1 { "" } else { "s" }
+        );
         for issue in &issues {
-            let place: Vec<String> = issue["loc"].as_array().into_iter().flatten().skip(1).map(plain).collect();
+            let place: Vec<String> = issue["loc"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .skip(1)
+                .map(plain)
+                .collect();
             let message = issue["msg"].as_str().unwrap_or_default();
             let kind = issue["type"].as_str().unwrap_or_default();
             text.push_str(&format!("\n{}\n  {message} [type={kind}]", place.join(".")));
@@ -132,7 +148,11 @@ pub(super) async fn import(caller: Caller<Verified>, body: Body<ImportForm>) -> 
     demand_any(&caller, &["workspace.models_import"]).await?;
     let mut bases: Option<Vec<String>> = None;
     for mut model in body.form.models {
-        let id = model.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let id = model
+            .get("id")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned();
         if id.is_empty() || id.chars().count() > LONGEST_ID || id.contains(char::is_whitespace) {
             continue;
         }
@@ -141,17 +161,30 @@ pub(super) async fn import(caller: Caller<Verified>, body: Body<ImportForm>) -> 
         }
         let knowledge = model.get("meta").and_then(|meta| meta.get("knowledge"));
         if assets::verify_knowledge(&caller, knowledge).await.is_err() {
-            tracing::warn!(model = id, "not imported: it names files that the caller may not read");
+            tracing::warn!(
+                model = id,
+                "not imported: it names files that the caller may not read"
+            );
             continue;
         }
-        if model.get("background_image_data").is_some_and(|data| !data.is_null()) {
+        if model
+            .get("background_image_data")
+            .is_some_and(|data| !data.is_null())
+        {
             return Err(ApiError::bad_request("Background images can not be imported."));
         }
         let existing = find(&caller, &id).await?;
         if existing.is_none() && !caller.is_admin() && bases.is_none() {
             bases = Some(base_ids(&caller).await?);
         }
-        import_one(&caller, &id, model, existing, bases.as_deref().unwrap_or_default()).await?;
+        import_one(
+            &caller,
+            &id,
+            model,
+            existing,
+            bases.as_deref().unwrap_or_default(),
+        )
+        .await?;
     }
     caller.app().chat.catalogue.reassemble();
     Ok(Json(json!(true)))
@@ -170,7 +203,14 @@ async fn import_one(
             return Err(ApiError::unauthorized(messages::MODEL_ID_TAKEN));
         }
         let clears = model.contains_key("base_model_id") && !filled(model.get("base_model_id"));
-        if !caller.is_admin() && clears && entry.row.base_model_id.as_deref().is_some_and(|base| !base.is_empty()) {
+        if !caller.is_admin()
+            && clears
+            && entry
+                .row
+                .base_model_id
+                .as_deref()
+                .is_some_and(|base| !base.is_empty())
+        {
             tracing::warn!(model = id, "not imported: it would take the base model away");
             return Ok(());
         }
@@ -185,10 +225,18 @@ async fn import_one(
     }
     let raw = merged(model, existing.as_ref());
     let previous = existing.as_ref().map(|entry| ModelData::of(&entry.row));
-    let draft = Draft::new(read(&raw)?, &raw, previous.as_ref(), &caller.app().settings.access);
+    let draft = Draft::new(
+        read(&raw)?,
+        &raw,
+        previous.as_ref(),
+        &caller.app().settings.access,
+    );
     check_controls(caller, &draft, &raw).await?;
     assets::verify(caller, &draft.data, previous.as_ref()).await?;
-    let commit = Commit { user_id: caller.id(), message: draft.message.as_deref() };
+    let commit = Commit {
+        user_id: caller.id(),
+        message: draft.message.as_deref(),
+    };
     if previous.is_some() {
         models::save(caller.db(), id, &draft.data, commit).await?;
     } else {
@@ -199,7 +247,12 @@ async fn import_one(
 }
 
 pub(super) async fn sync(caller: Caller<Admin>, body: Body<SyncForm>) -> ApiResult<Json<Value>> {
-    let raw: Vec<Value> = body.raw.get("models").and_then(Value::as_array).cloned().unwrap_or_default();
+    let raw: Vec<Value> = body
+        .raw
+        .get("models")
+        .and_then(Value::as_array)
+        .cloned()
+        .unwrap_or_default();
     let mut existing: HashMap<String, ModelData> = HashMap::new();
     for registered in models::registry(caller.db()).await?.iter() {
         existing.insert(registered.row.id.clone(), ModelData::of(&registered.row));
@@ -221,9 +274,16 @@ pub(super) async fn sync(caller: Caller<Admin>, body: Body<SyncForm>) -> ApiResu
         let previous = existing.get(raw["id"].as_str().unwrap_or_default());
         let mut draft = Draft::new(form, raw, previous, &caller.app().settings.access);
         draft.data.is_active = Some(is_active);
-        wanted.push(Synced { id: draft.id, data: draft.data, grants: oui_models::grants::normalize(&grants) });
+        wanted.push(Synced {
+            id: draft.id,
+            data: draft.data,
+            grants: oui_models::grants::normalize(&grants),
+        });
     }
-    let commit = Commit { user_id: caller.id(), message: None };
+    let commit = Commit {
+        user_id: caller.id(),
+        message: None,
+    };
     models::sync(caller.db(), &wanted, commit).await?;
     caller.app().chat.catalogue.reassemble();
     let rows = super::rows(&caller, None).await?;

@@ -40,7 +40,9 @@ form! {
 
 /// The model, when the caller may write it.
 async fn authorized(caller: &Caller<Verified>, id: &str) -> ApiResult<Model> {
-    let entry = find(caller, id).await?.ok_or_else(|| ApiError::not_found(messages::NOT_FOUND))?;
+    let entry = find(caller, id)
+        .await?
+        .ok_or_else(|| ApiError::not_found(messages::NOT_FOUND))?;
     if Reading::of(caller).await?.may(&entry, "write") {
         Ok(entry)
     } else {
@@ -54,7 +56,10 @@ fn item(version: &Version) -> serde_json::Map<String, Value> {
     item
 }
 
-pub(super) async fn list(caller: Caller<Verified>, Query(query): Query<HistoryQuery>) -> ApiResult<Json<Value>> {
+pub(super) async fn list(
+    caller: Caller<Verified>,
+    Query(query): Query<HistoryQuery>,
+) -> ApiResult<Json<Value>> {
     authorized(&caller, &query.id).await?;
     let skip = (query.page.max(1) - 1).saturating_mul(PAGE);
     let list = versions::MODELS.list(caller.db(), &query.id, skip, PAGE).await?;
@@ -103,7 +108,8 @@ pub(super) async fn restore(
         return Err(ApiError::internal("a model version without snapshot"));
     }
     raw["id"] = json!(query.id);
-    let form = ModelForm::read("body", &raw).map_err(|_| ApiError::internal("a model version that is no model"))?;
+    let form =
+        ModelForm::read("body", &raw).map_err(|_| ApiError::internal("a model version that is no model"))?;
     let draft = Draft::new(form, &raw, None, &caller.app().settings.access);
     let has_base = |data: &ModelData| data.base_model_id.as_deref().is_some_and(|base| !base.is_empty());
     if !caller.is_admin() && has_base(&ModelData::of(&entry.row)) && !has_base(&draft.data) {
@@ -119,30 +125,55 @@ pub(super) async fn restore(
 }
 
 /// Refuses a shared resource that is gone, switched off or closed to the caller.
-async fn demand<R: Shared>(caller: &Caller<Verified>, id: &str, active: impl Fn(&R) -> bool) -> ApiResult<()> {
+async fn demand<R: Shared>(
+    caller: &Caller<Verified>,
+    id: &str,
+    active: impl Fn(&R) -> bool,
+) -> ApiResult<()> {
     let kind = R::KIND;
-    let entry = shared::get::<R>(caller.db(), id).await?.filter(|entry| active(&entry.row));
-    let entry = entry.ok_or_else(|| ApiError::bad_request(format!("Referenced {kind} is unavailable: {id}")))?;
+    let entry = shared::get::<R>(caller.db(), id)
+        .await?
+        .filter(|entry| active(&entry.row));
+    let entry =
+        entry.ok_or_else(|| ApiError::bad_request(format!("Referenced {kind} is unavailable: {id}")))?;
     if Reading::of(caller).await?.may(&entry, "read") {
         Ok(())
     } else {
-        Err(ApiError::forbidden(format!("Referenced {kind} is not accessible: {id}")))
+        Err(ApiError::forbidden(format!(
+            "Referenced {kind} is not accessible: {id}"
+        )))
     }
 }
 
 /// Everything that an older version refers to must still be there for the caller.
 async fn verify_dependencies(caller: &Caller<Verified>, data: &ModelData) -> ApiResult<()> {
     if let Some(base) = data.base_model_id.as_deref().filter(|base| !base.is_empty()) {
-        let models = caller.app().chat.catalogue.all(false, &CallContext::default()).await?;
+        let models = caller
+            .app()
+            .chat
+            .catalogue
+            .all(false, &CallContext::default())
+            .await?;
         if !models.contains_key(base) {
             return Err(ApiError::bad_request("The base model is unavailable."));
         }
     }
-    for item in data.meta.get("knowledge").and_then(Value::as_array).into_iter().flatten() {
+    for item in data
+        .meta
+        .get("knowledge")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+    {
         verify_knowledge(caller, item).await?;
     }
     let texts = |name: &str| -> Vec<String> {
-        let list = data.meta.get(name).and_then(Value::as_array).into_iter().flatten();
+        let list = data
+            .meta
+            .get(name)
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten();
         list.filter_map(|id| id.as_str().map(str::to_owned)).collect()
     };
     for id in texts("skillIds") {
@@ -150,33 +181,59 @@ async fn verify_dependencies(caller: &Caller<Verified>, data: &ModelData) -> Api
     }
     let tools = crate::tools::available_ids(caller).await?;
     if texts("toolIds").iter().any(|id| !tools.contains(id)) {
-        return Err(ApiError::bad_request("A referenced tool is missing or inaccessible."));
+        return Err(ApiError::bad_request(
+            "A referenced tool is missing or inaccessible.",
+        ));
     }
-    for id in ["filterIds", "defaultFilterIds", "actionIds"].into_iter().flat_map(texts) {
+    for id in ["filterIds", "defaultFilterIds", "actionIds"]
+        .into_iter()
+        .flat_map(texts)
+    {
         let function = functions::by_id(caller.db(), &id).await?;
         if function.is_none_or(|function| function.is_active != Some(true)) {
-            return Err(ApiError::bad_request(format!("A referenced function is unavailable: {id}")));
+            return Err(ApiError::bad_request(format!(
+                "A referenced function is unavailable: {id}"
+            )));
         }
     }
-    let terminal = data.meta.get("terminalId").and_then(Value::as_str).filter(|id| !id.is_empty());
+    let terminal = data
+        .meta
+        .get("terminalId")
+        .and_then(Value::as_str)
+        .filter(|id| !id.is_empty());
     if let Some(terminal) = terminal
-        && !crate::terminals::available_ids(caller).await?.iter().any(|id| id == terminal)
+        && !crate::terminals::available_ids(caller)
+            .await?
+            .iter()
+            .any(|id| id == terminal)
     {
-        return Err(ApiError::bad_request("The referenced terminal is missing or inaccessible."));
+        return Err(ApiError::bad_request(
+            "The referenced terminal is missing or inaccessible.",
+        ));
     }
     Ok(())
 }
 
 async fn verify_knowledge(caller: &Caller<Verified>, item: &Value) -> ApiResult<()> {
-    let text = |name: &str| item.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-    let legacy = item.get("legacy").is_some_and(|legacy| *legacy != json!(false) && !legacy.is_null());
-    let Some(id) = text("id").filter(|_| !legacy) else { return Ok(()) };
+    let text = |name: &str| {
+        item.get(name)
+            .and_then(Value::as_str)
+            .filter(|text| !text.is_empty())
+    };
+    let legacy = item
+        .get("legacy")
+        .is_some_and(|legacy| *legacy != json!(false) && !legacy.is_null());
+    let Some(id) = text("id").filter(|_| !legacy) else {
+        return Ok(());
+    };
     match text("type") {
         Some("file") => {
             let reading = Reading::of(caller).await?;
-            let file = knowledge::readable_file(caller.db(), id, caller.is_admin(), reading.as_user()).await?;
-            file.map(drop)
-                .ok_or_else(|| ApiError::bad_request("A referenced knowledge file is missing or inaccessible."))
+            let file =
+                knowledge::readable_file(caller.db(), id, caller.is_admin(), reading.as_user()).await?;
+            file.map(drop).ok_or_else(|| {
+                ApiError::bad_request("A referenced knowledge file is missing or inaccessible.")
+            })
         }
         Some("note") => demand::<notes::NoteRow>(caller, id, |_| true).await,
         _ => demand::<knowledge::KnowledgeRow>(caller, id, |_| true).await,
