@@ -76,3 +76,30 @@ fn joined(mut first: Vec<Value>, second: Vec<Value>) -> Value {
     first.extend(second);
     Value::Array(first)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn events_leave_their_traces() {
+        for db in crate::testing::databases().await {
+            let ada = crate::testing::user(&db, "ada").await;
+            let chat = crate::testing::chat(&db, &ada, "t", "Hello").await;
+            let note = async |kind: &str, data: Value| store(&db, &chat.id, "q", kind, &data).await.unwrap();
+            assert!(note("message", json!({"content": " there"})).await);
+            assert!(note("status", json!({"description": "busy"})).await);
+            assert!(note("files", json!({"files": [{"id": "f"}]})).await);
+            assert!(note("files", json!({"files": [{"id": "g"}]})).await);
+            assert!(note("source", json!({"source": {"name": "s"}})).await);
+            assert!(!note("source", json!({"type": "code_execution"})).await);
+            assert!(!note("notification", json!({})).await);
+            let row = crate::chats::by_id(&*db, &chat.id).await.unwrap().unwrap();
+            let message = &row.document()["history"]["messages"]["q"];
+            assert_eq!(message["content"], "Hello there");
+            assert_eq!(message["statusHistory"], json!([{"description": "busy"}]));
+            assert_eq!(message["files"], json!([{"id": "g"}, {"id": "f"}]));
+            assert_eq!(message["sources"].as_array().map(Vec::len), Some(1));
+        }
+    }
+}

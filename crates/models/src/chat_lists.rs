@@ -455,4 +455,108 @@ mod tests {
             (120, 0, 0)
         );
     }
+
+    #[tokio::test]
+    async fn the_sidebar_leaves_out_what_stands_elsewhere() {
+        for db in crate::testing::databases().await {
+            let ada = crate::testing::user(&db, "ada").await;
+            let mut ids = Vec::new();
+            for title in ["b", "a", "pinned", "in a folder", "archived"] {
+                ids.push(crate::testing::chat(&db, &ada, title, "?").await.id);
+            }
+            let folder = crate::folders::create(&db, &ada.id, None, "F".into(), None, None)
+                .await
+                .unwrap();
+            crate::chats::toggle_pinned(&db, &ids[2]).await.unwrap();
+            crate::chats::move_to_folder(&db, &ids[3], Some(&folder.id), true)
+                .await
+                .unwrap();
+            let mut tx = db.begin().await.unwrap();
+            assert!(crate::chats::toggle_archived(&mut tx, &ids[4]).await.unwrap());
+            tx.commit().await.unwrap();
+            let titles = async |by: &str, direction: &str, with: bool, window: Option<Window>| {
+                let sort = Sort {
+                    by,
+                    direction,
+                    unread_for: None,
+                };
+                let list = sidebar(&db, &ada.id, with, with, sort, window).await.unwrap();
+                list.into_iter().filter_map(|line| line.title).collect::<Vec<_>>()
+            };
+            assert_eq!(titles("updated_at", "desc", false, None).await, ["a", "b"]);
+            assert_eq!(
+                titles("title", "asc", true, None).await,
+                ["a", "b", "in a folder", "pinned"]
+            );
+            assert_eq!(
+                titles("title", "asc", true, Some(Window::page(2, 3))).await,
+                ["pinned"]
+            );
+            assert_eq!(pinned(&db, &ada.id).await.unwrap().len(), 1);
+            assert_eq!(count_archived(&db, &ada.id).await.unwrap(), 1);
+            let filter = PageFilter {
+                query: Some("ARCH".into()),
+                ..PageFilter::default()
+            };
+            assert_eq!(
+                archived(&db, &ada.id, &filter, Window::page(1, 9)).await.unwrap()[0].id,
+                ids[4]
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn unread_chats_come_first_unless_they_are_being_written() {
+        for db in crate::testing::databases().await {
+            let ada = crate::testing::user(&db, "ada").await;
+            let first = crate::testing::chat(&db, &ada, "first", "?").await;
+            let second = crate::testing::chat(&db, &ada, "second", "?").await;
+            let folder = crate::folders::create(&db, &ada.id, None, "F".into(), None, None)
+                .await
+                .unwrap();
+            for chat in [&first, &second] {
+                crate::chats::move_to_folder(&db, &chat.id, Some(&folder.id), true)
+                    .await
+                    .unwrap();
+            }
+            crate::chats::mark_unread(&*db, &first.id).await.unwrap();
+            let order = async || {
+                let sort = Sort {
+                    by: "unread_updated_at",
+                    direction: "desc",
+                    unread_for: Some(&ada.id),
+                };
+                let list = in_shared_folder(&db, &folder.id, sort, Window::page(1, 9))
+                    .await
+                    .unwrap();
+                list.into_iter().filter_map(|line| line.title).collect::<Vec<_>>()
+            };
+            assert_eq!(order().await[0], "first");
+            assert_eq!(
+                unread_by_folder(&db, &ada.id).await.unwrap(),
+                [(folder.id.clone(), 1)]
+            );
+            let reply = json!({"role": "assistant", "parentId": "q", "content": "", "done": false});
+            let reply = reply.as_object().cloned().unwrap();
+            crate::chat_edits::upsert_message(&db, &first.id, "r", reply, false)
+                .await
+                .unwrap();
+            assert_eq!(
+                unfinished(&db, &[first.id.clone(), second.id.clone()])
+                    .await
+                    .unwrap(),
+                HashSet::from([first.id])
+            );
+            assert_eq!(
+                unread_by_folder(&db, &ada.id).await.unwrap(),
+                [(folder.id.clone(), 0)]
+            );
+            assert_eq!(
+                crate::chats::mark_all_read(&*db, &ada.id, Some(std::slice::from_ref(&folder.id)))
+                    .await
+                    .unwrap(),
+                2
+            );
+        }
+    }
 }

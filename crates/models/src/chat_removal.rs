@@ -91,3 +91,69 @@ pub async fn delete_in_folders(tx: &mut Tx, user_id: &str, folder_ids: &[String]
     delete_where(tx, &condition, args).await?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_of_a_deleted_chat_is_left() {
+        for db in crate::testing::databases().await {
+            let ada = crate::testing::user(&db, "ada").await;
+            let (gone, kept) = (
+                crate::testing::chat(&db, &ada, "gone", "?").await,
+                crate::testing::chat(&db, &ada, "kept", "?").await,
+            );
+            tags::add_to_chat(&db, &gone.id, &ada.id, "only here")
+                .await
+                .unwrap();
+            for chat in [&gone, &kept] {
+                tags::add_to_chat(&db, &chat.id, &ada.id, "both").await.unwrap();
+            }
+            crate::shared_chats::share(&db, &gone.id, &ada.id, None)
+                .await
+                .unwrap();
+            let head = crate::chats::head(&*db, &gone.id).await.unwrap().unwrap();
+            let below = children(&*db, &head).await.unwrap();
+            assert!(below.is_empty());
+            delete(&db, &head, &below).await.unwrap();
+            for table in [
+                "chat WHERE id",
+                "chat_message WHERE chat_id",
+                "shared_chat WHERE chat_id",
+            ] {
+                let text = format!("SELECT COUNT(*) FROM {table} = ?");
+                assert_eq!(
+                    sql(text, args![&gone.id]).scalar::<i64>(&*db).await.unwrap(),
+                    Some(0),
+                    "{table}"
+                );
+            }
+            let names = async || {
+                let tags = tags::of_user(&*db, &ada.id).await.unwrap();
+                tags.into_iter().map(|tag| tag.id).collect::<Vec<_>>()
+            };
+            assert_eq!(names().await, ["both"]);
+            delete_all(&db, &ada.id).await.unwrap();
+            assert!(names().await.is_empty() && crate::chats::head(&*db, &kept.id).await.unwrap().is_none());
+        }
+    }
+
+    #[tokio::test]
+    async fn chats_of_sub_agents_are_found() {
+        for db in crate::testing::databases().await {
+            let ada = crate::testing::user(&db, "ada").await;
+            let chat = crate::testing::chat(&db, &ada, "above", "?").await;
+            let meta = serde_json::json!({"internal": true, "parent_chat_id": chat.id});
+            let new = crate::chat_edits::NewChat {
+                id: "below".into(),
+                user_id: ada.id.clone(),
+                meta: meta.as_object().cloned().unwrap(),
+                ..Default::default()
+            };
+            crate::chat_edits::create(&db, new).await.unwrap();
+            let head = crate::chats::head(&*db, &chat.id).await.unwrap().unwrap();
+            assert_eq!(children(&*db, &head).await.unwrap(), ["below"]);
+        }
+    }
+}

@@ -400,4 +400,56 @@ mod tests {
         assert!(cut.starts_with("...aaa") && cut.ends_with("bbb...") && cut.contains("Grüße"));
         assert_eq!(cut.chars().count(), SNIPPET + 6);
     }
+
+    #[tokio::test]
+    async fn texts_tags_and_marks_are_found() {
+        for db in crate::testing::databases().await {
+            let (ada, bob) = (
+                crate::testing::user(&db, "ada").await,
+                crate::testing::user(&db, "bob").await,
+            );
+            let fruit = crate::testing::chat(&db, &ada, "Obst", "Wo wachsen GRÜNE Äpfel?").await;
+            let other = crate::testing::chat(&db, &ada, "Anything", "apples, and then some pears").await;
+            crate::testing::chat(&db, &bob, "Obst", "Not Ada's").await;
+            tags::add_to_chat(&db, &fruit.id, &ada.id, "Red Fruit")
+                .await
+                .unwrap();
+            let found = async |text: &str| {
+                let hits = run(&db, &ada.id, &Search::parse(text), Window::page(1, 60))
+                    .await
+                    .unwrap();
+                hits.into_iter()
+                    .map(|hit| (hit.listed.id, hit.snippet))
+                    .collect::<Vec<_>>()
+            };
+            let snippet = Some("Wo wachsen GRÜNE Äpfel?".to_owned());
+            assert_eq!(found("grüne äpfel").await, [(fruit.id.clone(), snippet)]);
+            assert_eq!(found("obst").await, [(fruit.id.clone(), None)]);
+            // All words, in any order, but not as a phrase.
+            assert_eq!(found("pears apples").await.len(), 1);
+            assert!(found("pears grapes").await.is_empty());
+            assert_eq!(found("tag:red_fruit").await, [(fruit.id.clone(), None)]);
+            assert_eq!(found("tag:none").await, [(other.id.clone(), None)]);
+            assert_eq!(found("").await.len(), 2);
+            assert!(found("archived:true").await.is_empty() && found("folder:none").await.is_empty());
+            assert_eq!(found("shared:false pinned:false").await.len(), 2);
+        }
+    }
+
+    #[tokio::test]
+    async fn chats_without_rows_are_searched_in_their_documents() {
+        for db in crate::testing::databases().await {
+            let ada = crate::testing::user(&db, "ada").await;
+            let chat = crate::testing::chat(&db, &ada, "Old", "Where are the penguins?").await;
+            sql("DELETE FROM chat_message", Vec::new())
+                .execute(&*db)
+                .await
+                .unwrap();
+            let hits = run(&db, &ada.id, &Search::parse("penguins"), Window::page(1, 60))
+                .await
+                .unwrap();
+            assert_eq!((hits.len(), hits[0].listed.id.as_str()), (1, chat.id.as_str()));
+            assert_eq!(hits[0].snippet.as_deref(), Some("Where are the penguins?"));
+        }
+    }
 }

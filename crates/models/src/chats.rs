@@ -222,7 +222,10 @@ pub async fn head(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Option<ChatHe
 
 /// The archived chats of a user, without their documents.
 pub async fn archived_heads(conn: impl Into<Conn<'_>>, user_id: &str) -> DbResult<Vec<ChatHead>> {
-    let condition = format!("WHERE user_id = ? AND archived = ? AND {}", crate::chat_lists::NOT_INTERNAL);
+    let condition = format!(
+        "WHERE user_id = ? AND archived = ? AND {}",
+        crate::chat_lists::NOT_INTERNAL
+    );
     ChatHead::list(conn, &condition, args![user_id, true]).await
 }
 

@@ -14,7 +14,9 @@ pub async fn readable(db: &Db, entries: &[Value], user: &UserRow) -> DbResult<Ve
     let membership = groups::membership(db, &user.id).await?;
     let mut kept = Vec::new();
     for entry in entries {
-        let Some(id) = history::text(entry, "id").filter(|id| !id.is_empty()) else { continue };
+        let Some(id) = history::text(entry, "id").filter(|id| !id.is_empty()) else {
+            continue;
+        };
         let readable = match history::text(entry, "type") {
             Some("file" | "collection" | "note") if is_admin => true,
             Some("file") => may_read_file(db, id, user, &membership).await?,
@@ -39,7 +41,9 @@ pub async fn may_read_all(db: &Db, files: &Value, user: &UserRow) -> DbResult<bo
 }
 
 async fn may_read_collection(db: &Db, id: &str, user: &UserRow, membership: &Membership) -> DbResult<bool> {
-    let owner: Option<Option<String>> = sql("SELECT user_id FROM knowledge WHERE id = ?", args![id]).scalar(db).await?;
+    let owner: Option<Option<String>> = sql("SELECT user_id FROM knowledge WHERE id = ?", args![id])
+        .scalar(db)
+        .await?;
     match owner {
         None => Ok(false),
         Some(owner) if owner.as_deref() == Some(&user.id) => Ok(true),
@@ -50,7 +54,9 @@ async fn may_read_collection(db: &Db, id: &str, user: &UserRow, membership: &Mem
 /// Whether the user may read a file: their own, or one that reaches them in a collection, a workspace model, a
 /// channel, a shared chat, or a shared note of the file's owner.
 pub async fn may_read_file(db: &Db, id: &str, user: &UserRow, membership: &Membership) -> DbResult<bool> {
-    let owner: Option<Option<String>> = sql("SELECT user_id FROM file WHERE id = ?", args![id]).scalar(db).await?;
+    let owner: Option<Option<String>> = sql("SELECT user_id FROM file WHERE id = ?", args![id])
+        .scalar(db)
+        .await?;
     let Some(owner) = owner else { return Ok(false) };
     Ok(owner.as_deref() == Some(&user.id)
         || in_collection(db, id, user, membership).await?
@@ -61,7 +67,13 @@ pub async fn may_read_file(db: &Db, id: &str, user: &UserRow, membership: &Membe
 }
 
 /// Whether one of the resources is open to the user by a grant.
-async fn any_granted(db: &Db, kind: &str, ids: &[String], user: &UserRow, membership: &Membership) -> DbResult<bool> {
+async fn any_granted(
+    db: &Db,
+    kind: &str,
+    ids: &[String],
+    user: &UserRow,
+    membership: &Membership,
+) -> DbResult<bool> {
     if ids.is_empty() {
         return Ok(false);
     }
@@ -99,7 +111,12 @@ async fn in_collection(db: &Db, id: &str, user: &UserRow, membership: &Membershi
 }
 
 async fn in_channel(db: &Db, id: &str, user: &UserRow, membership: &Membership) -> DbResult<bool> {
-    let found = owned(db, "SELECT channel_id, user_id FROM channel_file WHERE file_id = ?", id).await?;
+    let found = owned(
+        db,
+        "SELECT channel_id, user_id FROM channel_file WHERE file_id = ?",
+        id,
+    )
+    .await?;
     if found.is_empty() {
         return Ok(false);
     }
@@ -125,9 +142,10 @@ async fn in_chat(db: &Db, id: &str, user: &UserRow, membership: &Membership) -> 
 
 /// Whether a list of attachments has the file.
 fn attaches(list: Option<&Value>, id: &str) -> bool {
-    list.and_then(Value::as_array).into_iter().flatten().any(|item| {
-        history::text(item, "type") == Some("file") && history::text(item, "id") == Some(id)
-    })
+    list.and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .any(|item| history::text(item, "type") == Some("file") && history::text(item, "id") == Some(id))
 }
 
 /// Whether a model shows the file: as knowledge, as its background, or as a part of its animated face.
@@ -146,13 +164,24 @@ fn model_uses(meta: &Value, id: &str) -> bool {
 /// Rows whose JSON text names the file: `(id, owner, json)`. The text only narrows down what is looked at.
 async fn naming(db: &Db, text: &str, id: &str) -> DbResult<Vec<(String, Option<String>, Value)>> {
     let rows = sql(text, args![format!("%{id}%")]).all(db).await?;
-    rows.iter().map(|row| Ok((row.at(0)?, row.at(1)?, row.at::<Option<Value>>(2)?.unwrap_or_default()))).collect()
+    rows.iter()
+        .map(|row| {
+            Ok((
+                row.at(0)?,
+                row.at(1)?,
+                row.at::<Option<Value>>(2)?.unwrap_or_default(),
+            ))
+        })
+        .collect()
 }
 
 async fn in_model(db: &Db, id: &str, user: &UserRow, membership: &Membership) -> DbResult<bool> {
     let text = "SELECT id, user_id, meta FROM model WHERE CAST(meta AS TEXT) LIKE ?";
     let models = naming(db, text, id).await?;
-    let found = models.into_iter().filter(|(_, _, meta)| model_uses(meta, id)).map(|(id, owner, _)| (id, owner));
+    let found = models
+        .into_iter()
+        .filter(|(_, _, meta)| model_uses(meta, id))
+        .map(|(id, owner, _)| (id, owner));
     own_or_granted(db, "model", found.collect(), user, membership).await
 }
 
@@ -175,9 +204,21 @@ mod tests {
 
     #[test]
     fn models_use_files_in_several_places() {
-        assert!(model_uses(&json!({"knowledge": [{"type": "file", "id": "f"}]}), "f"));
-        assert!(model_uses(&json!({"background_image_url": "/api/v1/files/f/content"}), "f"));
-        assert!(model_uses(&json!({"voice_avatar": {"states": {"idle": {"file_id": "f"}}}}), "f"));
-        assert!(!model_uses(&json!({"knowledge": [{"type": "collection", "id": "f"}], "description": "f"}), "f"));
+        assert!(model_uses(
+            &json!({"knowledge": [{"type": "file", "id": "f"}]}),
+            "f"
+        ));
+        assert!(model_uses(
+            &json!({"background_image_url": "/api/v1/files/f/content"}),
+            "f"
+        ));
+        assert!(model_uses(
+            &json!({"voice_avatar": {"states": {"idle": {"file_id": "f"}}}}),
+            "f"
+        ));
+        assert!(!model_uses(
+            &json!({"knowledge": [{"type": "collection", "id": "f"}], "description": "f"}),
+            "f"
+        ));
     }
 }

@@ -115,3 +115,57 @@ pub async fn moving_root(db: &Db, user_id: &str, folder_id: Option<&str>) -> DbR
         .find(|id| grants.iter().any(|grant| grant.resource_id == **id));
     Ok(shared.or(ids.last()).cloned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn shared_folders_show_what_is_below_them() {
+        for db in crate::testing::databases().await {
+            let (ada, bob) = (
+                crate::testing::user(&db, "ada").await,
+                crate::testing::user(&db, "bob").await,
+            );
+            let top = folders::create(&db, &ada.id, None, "Top".into(), None, None)
+                .await
+                .unwrap();
+            let inner = folders::create(&db, &ada.id, Some(top.id.clone()), "In".into(), None, None)
+                .await
+                .unwrap();
+            let grant = |permission: &str| crate::grants::Grant {
+                principal_type: "user".into(),
+                principal_id: bob.id.clone(),
+                permission: permission.into(),
+            };
+            let mut tx = db.begin().await.unwrap();
+            crate::grants::replace(&mut tx, KIND, &top.id, &[grant("write")])
+                .await
+                .unwrap();
+            crate::grants::replace(&mut tx, KIND, &inner.id, &[grant("read")])
+                .await
+                .unwrap();
+            tx.commit().await.unwrap();
+            for user in [&ada, &bob] {
+                let shared = of_user(&db, &user.id, &Membership::default()).await.unwrap();
+                assert_eq!(shared.len(), 2);
+                assert!(
+                    shared.iter().all(|shared| shared.writable),
+                    "the inherited right counts"
+                );
+            }
+            let stranger = crate::testing::user(&db, "eve").await;
+            assert!(
+                of_user(&db, &stranger.id, &Membership::default())
+                    .await
+                    .unwrap()
+                    .is_empty()
+            );
+            let root = moving_root(&db, &ada.id, Some(&inner.id)).await.unwrap();
+            assert_eq!(root.as_deref(), Some(top.id.as_str()));
+            let chat = crate::testing::chat(&db, &bob, "t", "?").await;
+            let people = participants(&db, std::slice::from_ref(&chat.id)).await.unwrap();
+            assert_eq!(people[&chat.id], [bob.id.as_str()]);
+        }
+    }
+}

@@ -396,3 +396,99 @@ pub async fn count_chats(db: &Db, owner: &str, folder_ids: &[String]) -> DbResul
     }
     Ok(total)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn folders_are_found_moved_and_deleted_with_those_below() {
+        for db in crate::testing::databases().await {
+            let ada = crate::testing::user(&db, "ada").await;
+            let new = async |name: &str, parent: Option<&FolderRow>| {
+                let parent = parent.map(|folder| folder.id.clone());
+                create(&db, &ada.id, parent, name.to_owned(), None, None)
+                    .await
+                    .unwrap()
+            };
+            let work = new("My Work", None).await;
+            let inner = new("Inner", Some(&work)).await;
+            let other = new("Other", None).await;
+            assert_eq!(
+                subtree(&*db, &work).await.unwrap(),
+                [work.id.clone(), inner.id.clone()]
+            );
+            assert_eq!(
+                named(&db, &ada.id, &["my_work".to_owned()]).await.unwrap().len(),
+                2
+            );
+            assert_eq!(
+                in_place(&*db, &ada.id, Some(&work.id), "INNER")
+                    .await
+                    .unwrap()
+                    .unwrap()
+                    .id,
+                inner.id
+            );
+            assert!(in_place(&*db, &ada.id, None, "inner").await.unwrap().is_none());
+            let root = crate::folder_shares::moving_root(&db, &ada.id, Some(&inner.id))
+                .await
+                .unwrap();
+            assert_eq!(root.as_deref(), Some(work.id.as_str()));
+            let chat = crate::testing::chat(&db, &ada, "t", "?").await;
+            crate::chats::move_to_folder(&db, &chat.id, Some(&inner.id), true)
+                .await
+                .unwrap();
+            assert_eq!(
+                count_chats(&db, &ada.id, std::slice::from_ref(&inner.id))
+                    .await
+                    .unwrap(),
+                1
+            );
+            assert_eq!(delete(&db, &work, false).await.unwrap().len(), 2);
+            assert_eq!(
+                crate::chats::head(&*db, &chat.id)
+                    .await
+                    .unwrap()
+                    .unwrap()
+                    .folder_id,
+                None
+            );
+            crate::chats::move_to_folder(&db, &chat.id, Some(&other.id), true)
+                .await
+                .unwrap();
+            delete(&db, &other, true).await.unwrap();
+            assert!(crate::chats::head(&*db, &chat.id).await.unwrap().is_none());
+            assert!(of_user(&*db, &ada.id).await.unwrap().is_empty());
+        }
+    }
+
+    #[tokio::test]
+    async fn lost_folders_come_back_to_the_top() {
+        for db in crate::testing::databases().await {
+            let ada = crate::testing::user(&db, "ada").await;
+            let new = async |name: &str, parent: &str| {
+                create(&db, &ada.id, Some(parent.to_owned()), name.to_owned(), None, None)
+                    .await
+                    .unwrap()
+            };
+            let orphan = new("orphan", "nowhere").await;
+            let a = new("a", "unknown yet").await;
+            let b = new("b", &a.id).await;
+            let below = FolderChange {
+                parent_id: Some(Some(b.id.clone())),
+                ..FolderChange::default()
+            };
+            change(&db, &a.id, below).await.unwrap();
+            let folders = of_user_repaired(&db, &ada.id).await.unwrap();
+            let top: Vec<&str> = folders
+                .iter()
+                .filter(|folder| folder.parent_id.is_none())
+                .map(|folder| folder.name.as_str())
+                .collect();
+            assert!(top.contains(&"orphan") && top.len() == 2, "{top:?}");
+            assert_eq!(folders.len(), 3);
+            let _ = orphan;
+        }
+    }
+}

@@ -139,7 +139,7 @@ fn complete_new(messages: &Object, id: &str, mut message: Object, now: i64) -> V
         message.insert("childrenIds".to_owned(), json!([]));
     }
     message.insert("role".to_owned(), Value::from(role));
-    if !message.get("timestamp").is_some_and(|at| at.as_i64().is_some_and(|at| at != 0)) {
+    if message.get("timestamp").is_none_or(|at| at.as_i64().unwrap_or(0) == 0) {
         message.insert("timestamp".to_owned(), Value::from(now));
     }
     Value::Object(message)

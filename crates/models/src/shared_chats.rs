@@ -247,3 +247,65 @@ pub async fn of_user(db: &Db, user_id: &str, filter: &PageFilter, window: Window
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_snapshot_changes_when_it_is_taken_again() {
+        for db in crate::testing::databases().await {
+            let ada = crate::testing::user(&db, "ada").await;
+            let chat = crate::testing::chat(&db, &ada, "First", "?").await;
+            let shared = share(&db, &chat.id, &ada.id, Some(Some("continue")))
+                .await
+                .unwrap()
+                .unwrap();
+            let token = shared.share_id.unwrap();
+            crate::chat_edits::set_title(&db, &chat.id, "Second")
+                .await
+                .unwrap();
+            let now = async || by_id(&*db, &token).await.unwrap().unwrap();
+            assert_eq!(now().await.title.as_deref(), Some("First"));
+            // Taking it again keeps link and mode.
+            assert_eq!(
+                share(&db, &chat.id, &ada.id, None)
+                    .await
+                    .unwrap()
+                    .unwrap()
+                    .share_id
+                    .as_deref(),
+                Some(&*token)
+            );
+            assert!(now().await.is_to_continue() && now().await.title.as_deref() == Some("Second"));
+            crate::chat_edits::set_title(&db, &chat.id, "Third")
+                .await
+                .unwrap();
+            let head = crate::chats::head(&*db, &chat.id).await.unwrap().unwrap();
+            let anyone = grants::Grant {
+                principal_type: "anyone".into(),
+                ..grants::Grant::public_read()
+            };
+            set_access(&db, &head, &[anyone], Some(None)).await.unwrap();
+            assert!(!now().await.is_to_continue() && now().await.title.as_deref() == Some("Third"));
+            assert!(is_open(&*db, &chat.id).await.unwrap());
+            let list = of_user(&db, &ada.id, &PageFilter::default(), Window::page(1, 60))
+                .await
+                .unwrap();
+            assert_eq!(
+                (list.len(), &list[0]["share_id"], &list[0]["id"]),
+                (1, &json!(token), &json!(chat.id))
+            );
+            unshare_all(&db, &ada.id).await.unwrap();
+            assert!(!is_open(&*db, &chat.id).await.unwrap() && by_id(&*db, &token).await.unwrap().is_none());
+            assert_eq!(
+                crate::chats::head(&*db, &chat.id)
+                    .await
+                    .unwrap()
+                    .unwrap()
+                    .share_id,
+                None
+            );
+        }
+    }
+}

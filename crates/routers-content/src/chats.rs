@@ -19,8 +19,8 @@ mod tags;
 use oui_web::{Admin, Area, Optional, Verified, endpoints};
 
 use self::loaded::{
-    Apologise, Chat, Deleter, Importer, Keeper, Missing, Organizer, Owner, Prohibit, Reader, Sharer, StatsReader,
-    Unknown,
+    Apologise, Chat, Deleter, Importer, Keeper, Missing, Organizer, Owner, Prohibit, Reader, Sharer,
+    StatsReader, Unknown,
 };
 
 /// The table of this area.

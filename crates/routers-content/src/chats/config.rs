@@ -33,7 +33,11 @@ fn shown(app: &App) -> Json<Value> {
     };
     let threshold = page.get("CONTEXT_COMPACTION_TOKEN_THRESHOLD").cloned();
     or(&mut page, "CONTEXT_COMPACTION_MODEL", json!(""));
-    or(&mut page, "CONTEXT_COMPACTION_TOKEN_CAP", threshold.unwrap_or_else(|| json!(80_000)));
+    or(
+        &mut page,
+        "CONTEXT_COMPACTION_TOKEN_CAP",
+        threshold.unwrap_or_else(|| json!(80_000)),
+    );
     or(&mut page, "CONTEXT_COMPACTION_RETENTION_PERCENTAGE", json!(40));
     Json(Value::Object(page))
 }
@@ -56,7 +60,10 @@ pub(super) async fn save(caller: Caller<Admin>, AnyJson(input): AnyJson) -> ApiR
     let threshold = number(&changes, paths[0])
         .unwrap_or_else(|| environment.environment_value(&keys::CONTEXT_COMPACTION_TOKEN_THRESHOLD))
         .max(1);
-    let cap = number(&changes, paths[1]).filter(|cap| *cap != 0).unwrap_or(threshold).max(1);
+    let cap = number(&changes, paths[1])
+        .filter(|cap| *cap != 0)
+        .unwrap_or(threshold)
+        .max(1);
     let retention = number(&changes, paths[2])
         .unwrap_or_else(|| environment.environment_value(&keys::CONTEXT_COMPACTION_RETENTION_PERCENTAGE))
         .clamp(10, 50);
@@ -64,13 +71,21 @@ pub(super) async fn save(caller: Caller<Admin>, AnyJson(input): AnyJson) -> ApiR
     for (path, value) in paths.iter().zip([threshold, cap, retention, defer]) {
         changes.insert((*path).to_owned(), value.into());
     }
-    let model = changes.entry(keys::CONTEXT_COMPACTION_MODEL.meta().path().to_owned()).or_default();
+    let model = changes
+        .entry(keys::CONTEXT_COMPACTION_MODEL.meta().path().to_owned())
+        .or_default();
     if model.is_null() {
         *model = json!("");
     }
-    let loaded = changes.entry(keys::TOOL_SEARCH_ALWAYS_LOADED.meta().path().to_owned()).or_default();
+    let loaded = changes
+        .entry(keys::TOOL_SEARCH_ALWAYS_LOADED.meta().path().to_owned())
+        .or_default();
     let names = loaded.as_array().into_iter().flatten().filter_map(Value::as_str);
-    *loaded = names.map(str::trim).filter(|name| !name.is_empty()).map(Value::from).collect();
+    *loaded = names
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+        .map(Value::from)
+        .collect();
     app.save_config(changes).await?;
     Ok(shown(app))
 }

@@ -26,11 +26,17 @@ pub(super) async fn of(
     if !app.config.get(&keys::ENABLE_CONTEXT_COMPACTION) {
         return Ok(Value::Null);
     }
-    let Some(current_id) = current_id.map(str::to_owned).or_else(|| history::current_id(document)) else {
+    let Some(current_id) = current_id
+        .map(str::to_owned)
+        .or_else(|| history::current_id(document))
+    else {
         return Ok(Value::Null);
     };
     let messages = chat_edits::messages_map(db, chat_id).await?.unwrap_or_default();
-    let path: Vec<Value> = history::path_to(&messages, &current_id).into_iter().cloned().collect();
+    let path: Vec<Value> = history::path_to(&messages, &current_id)
+        .into_iter()
+        .cloned()
+        .collect();
     if path.is_empty() {
         return Ok(Value::Null);
     }
@@ -46,11 +52,20 @@ pub(super) async fn of(
 
 fn threshold(app: &App, document: &Object) -> i64 {
     let positive = |value: &i64| *value > 0;
-    let general =
-        Some(app.config.get(&keys::CONTEXT_COMPACTION_TOKEN_THRESHOLD)).filter(positive).unwrap_or(80_000);
-    let cap = app.config.get(&keys::CONTEXT_COMPACTION_TOKEN_CAP).filter(positive).unwrap_or(general);
-    let own = document.get("params").and_then(|params| params.get("compact_token_threshold"));
-    let own = own.and_then(|value| value.as_i64().or_else(|| value.as_str()?.trim().parse().ok())).filter(positive);
+    let general = Some(app.config.get(&keys::CONTEXT_COMPACTION_TOKEN_THRESHOLD))
+        .filter(positive)
+        .unwrap_or(80_000);
+    let cap = app
+        .config
+        .get(&keys::CONTEXT_COMPACTION_TOKEN_CAP)
+        .filter(positive)
+        .unwrap_or(general);
+    let own = document
+        .get("params")
+        .and_then(|params| params.get("compact_token_threshold"));
+    let own = own
+        .and_then(|value| value.as_i64().or_else(|| value.as_str()?.trim().parse().ok()))
+        .filter(positive);
     own.unwrap_or(general).min(cap)
 }
 
@@ -58,7 +73,12 @@ fn tokens(path: Vec<Value>) -> i64 {
     let (messages, summary) = since_checkpoint(path);
     for (index, message) in messages.iter().enumerate().rev() {
         let counted = message.get("usage").filter(|usage| usage.is_object());
-        let counted = counted.or_else(|| message.get("info")?.get("usage").filter(|usage| usage.is_object()));
+        let counted = counted.or_else(|| {
+            message
+                .get("info")?
+                .get("usage")
+                .filter(|usage| usage.is_object())
+        });
         if let Some(count) = counted.map(counted_tokens).filter(|count| *count != 0) {
             return count + estimate(&messages[index + 1..]);
         }
@@ -67,7 +87,12 @@ fn tokens(path: Vec<Value>) -> i64 {
 }
 
 fn counted_tokens(usage: &Value) -> i64 {
-    let first = |names: &[&str]| names.iter().filter_map(|name| usage.get(name)?.as_i64()).find(|count| *count != 0);
+    let first = |names: &[&str]| {
+        names
+            .iter()
+            .filter_map(|name| usage.get(name)?.as_i64())
+            .find(|count| *count != 0)
+    };
     let both = |a: &str, b: &str| first(&[a]).unwrap_or(0) + first(&[b]).unwrap_or(0);
     let prompt = first(&PROMPT).or_else(|| Some(both("prompt_n", "cache_n")).filter(|count| *count != 0));
     prompt.or_else(|| first(&["input_tokens"])).unwrap_or(0) + first(&REPLY).unwrap_or(0)
@@ -76,12 +101,19 @@ fn counted_tokens(usage: &Value) -> i64 {
 /// The messages that are still sent, and the summary of those before.
 fn since_checkpoint(mut path: Vec<Value>) -> (Vec<Value>, Option<String>) {
     for index in (0..path.len()).rev() {
-        let summary = ["contextSummary", "context_summary"].iter().find_map(|name| history::text(&path[index], name));
-        if let Some(summary) = summary.filter(|summary| !summary.trim().is_empty()).map(str::to_owned) {
+        let summary = ["contextSummary", "context_summary"]
+            .iter()
+            .find_map(|name| history::text(&path[index], name));
+        if let Some(summary) = summary
+            .filter(|summary| !summary.trim().is_empty())
+            .map(str::to_owned)
+        {
             return (path.split_off(index), Some(summary));
         }
         if let Some((call_id, summary)) = marker(&path[index])
-            && let Some((from, kept)) = (0..=index).rev().find_map(|at| Some((at, kept_output(&path[at], &call_id)?)))
+            && let Some((from, kept)) = (0..=index)
+                .rev()
+                .find_map(|at| Some((at, kept_output(&path[at], &call_id)?)))
         {
             path[from]["output"] = kept;
             return (path.split_off(from.saturating_sub(1)), Some(summary));
@@ -91,14 +123,21 @@ fn since_checkpoint(mut path: Vec<Value>) -> (Vec<Value>, Option<String>) {
 }
 
 fn output(message: &Value) -> &[Value] {
-    message.get("output").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+    message
+        .get("output")
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default()
 }
 
 /// The mark that a summary was made while tools ran: the call it was made at, and the summary.
 fn marker(message: &Value) -> Option<(String, String)> {
     let is_marker = |item: &&Value| history::text(item, "type") == Some("open_webui:context_compaction");
     let item = output(message).iter().rev().find(is_marker)?;
-    Some((history::text(item, "call_id")?.to_owned(), history::text(item, "summary")?.to_owned()))
+    Some((
+        history::text(item, "call_id")?.to_owned(),
+        history::text(item, "summary")?.to_owned(),
+    ))
 }
 
 /// The output from the round of a call on.
@@ -111,7 +150,9 @@ fn kept_output(message: &Value, call_id: &str) -> Option<Value> {
     while start > 0 && kind(&items[start - 1]) != "function_call_output" {
         start -= 1;
     }
-    let kept = items[start..].iter().filter(|item| kind(item) != "open_webui:context_compaction");
+    let kept = items[start..]
+        .iter()
+        .filter(|item| kind(item) != "open_webui:context_compaction");
     Some(kept.cloned().collect())
 }
 
@@ -124,7 +165,9 @@ fn estimate_message(message: &Value) -> i64 {
         Some(Value::Array(parts)) => parts.iter().map(estimate_part).sum(),
         other => estimate_value(other),
     };
-    let files = message.get("files").filter(|files| files.as_array().is_some_and(|files| !files.is_empty()));
+    let files = message
+        .get("files")
+        .filter(|files| files.as_array().is_some_and(|files| !files.is_empty()));
     4 + content
         + estimate_value(message.get("output"))
         + estimate_value(message.get("tool_calls"))
@@ -135,8 +178,13 @@ fn estimate_part(part: &Value) -> i64 {
     match history::text(part, "type") {
         Some("image" | "image_url") => PICTURE,
         _ => {
-            let text = ["text", "content"].iter().find_map(|name| history::text(part, name).filter(|t| !t.is_empty()));
-            text.map_or_else(|| estimate_value(Some(part)), |text| quarter(text.chars().count()))
+            let text = ["text", "content"]
+                .iter()
+                .find_map(|name| history::text(part, name).filter(|t| !t.is_empty()));
+            text.map_or_else(
+                || estimate_value(Some(part)),
+                |text| quarter(text.chars().count()),
+            )
         }
     }
 }
@@ -150,7 +198,11 @@ fn estimate_value(value: Option<&Value>) -> i64 {
 }
 
 fn quarter(characters: usize) -> i64 {
-    if characters == 0 { 0 } else { (i64::try_from(characters).unwrap_or(i64::MAX) / 4).max(1) }
+    if characters == 0 {
+        0
+    } else {
+        (i64::try_from(characters).unwrap_or(i64::MAX) / 4).max(1)
+    }
 }
 
 /// Characters of a value as spaced JSON; `measure` gets the characters of each text.
@@ -166,7 +218,9 @@ fn text_length(value: &Value, measure: &dyn Fn(&[char]) -> usize) -> usize {
             between(items.len()) + items.iter().map(|item| text_length(item, measure)).sum::<usize>()
         }
         Value::Object(fields) => {
-            let inner = fields.iter().map(|(key, value)| text(key) + 2 + text_length(value, measure));
+            let inner = fields
+                .iter()
+                .map(|(key, value)| text(key) + 2 + text_length(value, measure));
             between(fields.len()) + inner.sum::<usize>()
         }
         other => other.to_string().len(),
@@ -179,7 +233,9 @@ fn without_inline_data(text: &[char]) -> usize {
     let cut = whole.find("data:").and_then(|start| {
         let marker = whole[start..].find(";base64,")? + start + ";base64,".len();
         let rest = &whole[marker..];
-        let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || "+/=".contains(c))).unwrap_or(rest.len());
+        let end = rest
+            .find(|c: char| !(c.is_ascii_alphanumeric() || "+/=".contains(c)))
+            .unwrap_or(rest.len());
         Some(whole[start..marker + end].chars().count())
     });
     text.len() - cut.unwrap_or(0)
@@ -212,7 +268,10 @@ mod tests {
     #[test]
     fn values_are_measured_as_spaced_json() {
         let value = json!({"a": [1, "ü"], "b": {}});
-        assert_eq!(text_length(&value, &|text| text.len()), r#"{"a": [1, "ü"], "b": {}}"#.chars().count());
+        assert_eq!(
+            text_length(&value, &|text| text.len()),
+            r#"{"a": [1, "ü"], "b": {}}"#.chars().count()
+        );
         let file = json!([{"url": "data:image/png;base64,AAAA"}]);
         assert_eq!(text_length(&file, &without_inline_data), r#"[{"url": ""}]"#.len());
     }

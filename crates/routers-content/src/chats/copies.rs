@@ -26,7 +26,10 @@ form! {
 
 /// The document of a copy: the original's and where it comes from.
 fn copied(mut document: Object, original_id: &str, title: String) -> Object {
-    let current = document.get("history").and_then(|history| history.get("currentId")).cloned();
+    let current = document
+        .get("history")
+        .and_then(|history| history.get("currentId"))
+        .cloned();
     document.insert("originalChatId".into(), original_id.into());
     document.insert("branchPointMessageId".into(), current.unwrap_or(Value::Null));
     document.insert("title".into(), title.into());
@@ -61,7 +64,10 @@ pub(super) async fn clone(
     store(&loaded.caller, form).await
 }
 
-pub(super) async fn clone_shared(caller: Caller<Verified>, Path(token): Path<String>) -> ApiResult<Json<Value>> {
+pub(super) async fn clone_shared(
+    caller: Caller<Verified>,
+    Path(token): Path<String>,
+) -> ApiResult<Json<Value>> {
     import::demand(&caller).await?;
     let row = shared_original(&caller, &token).await?;
     let (id, owner) = (row.id.clone(), row.user_id.clone().unwrap_or_default());
@@ -70,7 +76,16 @@ pub(super) async fn clone_shared(caller: Caller<Verified>, Path(token): Path<Str
     let answer = shown(caller.db(), row, Some(caller.id())).await?;
     let mut document = copied(object(answer.get("chat")), &id, title);
     take_over(&mut document, &owner, caller.user());
-    store(&caller, ImportForm { chat: document, meta: Some(meta), pinned, ..ImportForm::default() }).await
+    store(
+        &caller,
+        ImportForm {
+            chat: document,
+            meta: Some(meta),
+            pinned,
+            ..ImportForm::default()
+        },
+    )
+    .await
 }
 
 /// What a link leads to for this caller; for administrators the id of a chat does as well.
@@ -89,8 +104,13 @@ async fn shared_original(caller: &Caller<Verified>, token: &str) -> ApiResult<Ch
         }
         return Ok(shared.into_chat());
     }
-    let chat = if sees_chats(caller) { chats::by_id(db, token).await? } else { None };
-    chat.map(ChatRow::repaired).ok_or_else(|| ApiError::unauthorized(messages::NOT_FOUND))
+    let chat = if sees_chats(caller) {
+        chats::by_id(db, token).await?
+    } else {
+        None
+    };
+    chat.map(ChatRow::repaired)
+        .ok_or_else(|| ApiError::unauthorized(messages::NOT_FOUND))
 }
 
 form! {
@@ -115,12 +135,18 @@ pub(super) async fn fork(
 ) -> ApiResult<Json<Value>> {
     import::demand(&caller).await?;
     let source = source(&caller, &id).await?;
-    let at = body.and_then(|body| body.form.message_id).filter(|id| !id.is_empty());
+    let at = body
+        .and_then(|body| body.form.message_id)
+        .filter(|id| !id.is_empty());
     let at = at
         .or_else(|| source.row.current_message_id.clone())
         .or_else(|| {
             let document = source.row.chat.as_ref()?;
-            document.get("history")?.get("currentId")?.as_str().map(str::to_owned)
+            document
+                .get("history")?
+                .get("currentId")?
+                .as_str()
+                .map(str::to_owned)
         })
         .filter(|id| !id.is_empty())
         .ok_or_else(|| ApiError::bad_request("chat has no messages to fork"))?;
@@ -148,21 +174,31 @@ async fn source(caller: &Caller<Verified>, id: &str) -> ApiResult<Source> {
         return living(caller, row.repaired()).await;
     }
     let shared = shared_chats::by_id(db, token).await?;
-    let mut row = shared.ok_or_else(|| ApiError::unauthorized(messages::NOT_FOUND))?.into_chat();
+    let mut row = shared
+        .ok_or_else(|| ApiError::unauthorized(messages::NOT_FOUND))?
+        .into_chat();
     row.chat = answer.get("chat").cloned();
     let messages = tree(&row);
     Ok(Source { row, messages })
 }
 
 fn tree(row: &ChatRow) -> Object {
-    object(row.chat.as_ref().and_then(|chat| chat.get("history")?.get("messages")))
+    object(
+        row.chat
+            .as_ref()
+            .and_then(|chat| chat.get("history")?.get("messages")),
+    )
 }
 
 async fn living(caller: &Caller<Verified>, row: ChatRow) -> ApiResult<Source> {
     if !caller.app().chat.tasks.of(&row.id, None).is_empty() {
-        return Err(ApiError::conflict("Wait for the current response to finish before forking."));
+        return Err(ApiError::conflict(
+            "Wait for the current response to finish before forking.",
+        ));
     }
-    let rows = chat_edits::messages_map(caller.db(), &row.id).await?.filter(|rows| !rows.is_empty());
+    let rows = chat_edits::messages_map(caller.db(), &row.id)
+        .await?
+        .filter(|rows| !rows.is_empty());
     let messages = rows.unwrap_or_else(|| tree(&row));
     Ok(Source { row, messages })
 }
@@ -179,8 +215,14 @@ fn branch(messages: &Object, last: &str) -> ApiResult<Vec<Object>> {
             return Err(ApiError::bad_request("message branch contains a cycle"));
         }
         let message = messages.get(&id).and_then(Value::as_object);
-        let mut message = message.cloned().ok_or_else(|| ApiError::not_found("message not found"))?;
-        next = message.get("parentId").and_then(Value::as_str).filter(|id| !id.is_empty()).map(str::to_owned);
+        let mut message = message
+            .cloned()
+            .ok_or_else(|| ApiError::not_found("message not found"))?;
+        next = message
+            .get("parentId")
+            .and_then(Value::as_str)
+            .filter(|id| !id.is_empty())
+            .map(str::to_owned);
         let child = branch.last().map(|child| child["id"].clone());
         message.insert("id".into(), id.into());
         message.insert("parentId".into(), json!(next));
@@ -196,14 +238,21 @@ fn awaits_approval(message: &Object) -> bool {
     let items = message.get("output").and_then(Value::as_array);
     items.into_iter().flatten().any(|item| {
         history::text(item, "type") == Some("function_call")
-            && matches!(history::text(item, "status"), Some("pending" | "queued" | "requires_approval"))
+            && matches!(
+                history::text(item, "status"),
+                Some("pending" | "queued" | "requires_approval")
+            )
     })
 }
 
 /// Takes the names of authors from the document, and ends replies that nobody writes any more.
 fn finish(message: &mut Object, stored: Option<&Value>) {
-    let author = stored.and_then(|stored| stored.get("user")).filter(|user| user.is_object());
-    if let Some(author) = author.filter(|user| user.get("id").is_some() && user.get("id") == message.get("user_id")) {
+    let author = stored
+        .and_then(|stored| stored.get("user"))
+        .filter(|user| user.is_object());
+    if let Some(author) =
+        author.filter(|user| user.get("id").is_some() && user.get("id") == message.get("user_id"))
+    {
         message.insert("user".into(), author.clone());
     }
     let is_reply = message.get("role").and_then(Value::as_str) == Some("assistant");
@@ -212,9 +261,17 @@ fn finish(message: &mut Object, stored: Option<&Value>) {
     }
 }
 
-async fn forked(caller: &Caller<Verified>, row: ChatRow, branch: Vec<Object>, at: &str) -> ApiResult<NewChat> {
+async fn forked(
+    caller: &Caller<Verified>,
+    row: ChatRow,
+    branch: Vec<Object>,
+    at: &str,
+) -> ApiResult<NewChat> {
     let stored = tree(&row);
-    let (owner, is_owner) = (row.user_id.clone().unwrap_or_default(), row.is_owned_by(caller.id()));
+    let (owner, is_owner) = (
+        row.user_id.clone().unwrap_or_default(),
+        row.is_owned_by(caller.id()),
+    );
     let mut list = Vec::new();
     let mut messages = Object::new();
     for mut message in branch {
@@ -228,19 +285,34 @@ async fn forked(caller: &Caller<Verified>, row: ChatRow, branch: Vec<Object>, at
     document.shift_remove("share_mode");
     document.insert("originalChatId".into(), json!(row.id));
     document.insert("branchPointMessageId".into(), json!(at));
-    document.insert("title".into(), json!(format!("{} (fork)", row.title.as_deref().unwrap_or_default())));
+    document.insert(
+        "title".into(),
+        json!(format!("{} (fork)", row.title.as_deref().unwrap_or_default())),
+    );
     document.insert("history".into(), json!({ "messages": messages, "currentId": at }));
     document.insert("messages".into(), Value::Array(list));
-    let mut meta = if is_owner { row.meta_object() } else { Object::new() };
+    let mut meta = if is_owner {
+        row.meta_object()
+    } else {
+        Object::new()
+    };
     meta.insert("forked_from".into(), json!(row.id));
     meta.insert("forked_from_message_id".into(), json!(at));
-    let mut new = NewChat { id: ids::uuid(), user_id: caller.id().to_owned(), meta, ..NewChat::default() };
+    let mut new = NewChat {
+        id: ids::uuid(),
+        user_id: caller.id().to_owned(),
+        meta,
+        ..NewChat::default()
+    };
     if is_owner {
         new.pinned = row.pinned.unwrap_or(false);
         new.variables = object(row.variables.as_ref());
         new.folder_id = writable(caller.db(), caller.id(), row.folder_id).await?;
     } else {
-        let copy = ChatRow { chat: Some(Value::Object(document)), ..row };
+        let copy = ChatRow {
+            chat: Some(Value::Object(document)),
+            ..row
+        };
         document = object(shown(caller.db(), copy, Some(caller.id())).await?.get("chat"));
         take_over(&mut document, &owner, caller.user());
     }
@@ -271,8 +343,14 @@ mod tests {
         let found = branch(messages, "c").unwrap();
         assert_eq!(found.len(), 2);
         assert_eq!(found[0]["childrenIds"], json!(["c"]));
-        assert_eq!((&found[1]["parentId"], &found[1]["childrenIds"]), (&json!("a"), &json!([])));
-        assert_eq!(branch(messages, "x").unwrap_err().detail_text(), "message not found");
+        assert_eq!(
+            (&found[1]["parentId"], &found[1]["childrenIds"]),
+            (&json!("a"), &json!([]))
+        );
+        assert_eq!(
+            branch(messages, "x").unwrap_err().detail_text(),
+            "message not found"
+        );
     }
 
     #[test]
@@ -291,6 +369,9 @@ mod tests {
             message["done"].clone()
         };
         assert_eq!(reply(json!([])), true);
-        assert_eq!(reply(json!([{"type": "function_call", "status": "pending"}])), false);
+        assert_eq!(
+            reply(json!([{"type": "function_call", "status": "pending"}])),
+            false
+        );
     }
 }

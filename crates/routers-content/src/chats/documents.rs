@@ -9,11 +9,11 @@ use oui_models::{chat_removal, chats, folder_shares, folders};
 use oui_web::{Body, Caller, Verified, body::ObjectBody};
 use serde_json::{Map, Value, json};
 
+use super::context_usage;
 use super::loaded::{
     Apologise, Deleter, LoadedChat, Missing, Organizer, Owner, Prohibit, Reader, Unknown, may_continue,
 };
 use super::shown::{set_authors, shown};
-use super::context_usage;
 
 form! {
     /// A chat as clients send it.
@@ -60,7 +60,9 @@ pub(super) async fn get(loaded: LoadedChat<Reader, Unknown>) -> ApiResult<Json<V
     let row = loaded.row().await?;
     let (app, db, user_id) = (loaded.caller.app(), loaded.caller.db(), loaded.caller.id());
     let current_id = row.current_message_id.clone();
-    let mode = may_continue(db, user_id, &loaded.chat).await?.then_some("continue");
+    let mode = may_continue(db, user_id, &loaded.chat)
+        .await?
+        .then_some("continue");
     let mut answer = shown(db, row, Some(user_id)).await?;
     if let Some(document) = answer["chat"].as_object_mut() {
         document.insert("share_mode".into(), json!(mode));
@@ -74,11 +76,16 @@ pub(super) async fn get(loaded: LoadedChat<Reader, Unknown>) -> ApiResult<Json<V
 }
 
 /// The chat as the one who changed it sees it.
-async fn changed(loaded: &LoadedChat<Organizer, impl super::loaded::Answer>, row: ChatRow) -> ApiResult<Json<Value>> {
+async fn changed(
+    loaded: &LoadedChat<Organizer, impl super::loaded::Answer>,
+    row: ChatRow,
+) -> ApiResult<Json<Value>> {
     if row.is_owned_by(loaded.caller.id()) {
         return Ok(Json(row.into_json()));
     }
-    Ok(Json(shown(loaded.caller.db(), row, Some(loaded.caller.id())).await?))
+    Ok(Json(
+        shown(loaded.caller.db(), row, Some(loaded.caller.id())).await?,
+    ))
 }
 
 pub(super) async fn update(
@@ -94,7 +101,11 @@ pub(super) async fn update(
     let touch = form.chat.contains_key("history") || form.chat.contains_key("messages");
     let db = loaded.caller.db();
     let row = chat_edits::patch_with(db, &loaded.chat.id, form.chat, form.variables, touch).await?;
-    changed(&loaded, row.ok_or_else(|| ApiError::unauthorized(messages::ACCESS_PROHIBITED))?).await
+    changed(
+        &loaded,
+        row.ok_or_else(|| ApiError::unauthorized(messages::ACCESS_PROHIBITED))?,
+    )
+    .await
 }
 
 /// The owner of the folder may rename a chat of somebody else in it, and nothing more.
@@ -103,8 +114,13 @@ fn only_title(form: &mut ChatForm) -> ApiResult<()> {
     if !is_title || form.variables.is_some() || form.folder_id.is_some() {
         return Err(ApiError::unauthorized(messages::ACCESS_PROHIBITED));
     }
-    let title = form.chat["title"].as_str().map(str::trim).filter(|title| !title.is_empty());
-    let title = title.ok_or_else(|| ApiError::bad_request(messages::default_with("Invalid title")))?.to_owned();
+    let title = form.chat["title"]
+        .as_str()
+        .map(str::trim)
+        .filter(|title| !title.is_empty());
+    let title = title
+        .ok_or_else(|| ApiError::bad_request(messages::default_with("Invalid title")))?
+        .to_owned();
     form.chat.insert("title".into(), title.into());
     Ok(())
 }
@@ -115,7 +131,13 @@ pub(super) async fn merge_params(
 ) -> ApiResult<Json<Value>> {
     let row = chat_edits::merge_params(loaded.caller.db(), &loaded.chat.id, values).await?;
     let row = row.ok_or_else(|| ApiError::not_found(messages::NOT_FOUND))?;
-    Ok(Json(row.chat.as_ref().and_then(|chat| chat.get("params")).cloned().unwrap_or_else(|| json!({}))))
+    Ok(Json(
+        row.chat
+            .as_ref()
+            .and_then(|chat| chat.get("params"))
+            .cloned()
+            .unwrap_or_else(|| json!({})),
+    ))
 }
 
 form! {
@@ -130,7 +152,11 @@ pub(super) async fn move_to_folder(
     loaded: LoadedChat<Organizer, Apologise>,
     body: Body<FolderForm>,
 ) -> ApiResult<Json<Value>> {
-    let (db, user_id, target) = (loaded.caller.db(), loaded.caller.id(), body.form.folder_id.as_deref());
+    let (db, user_id, target) = (
+        loaded.caller.db(),
+        loaded.caller.id(),
+        body.form.folder_id.as_deref(),
+    );
     let is_owner = loaded.chat.is_owned_by(user_id);
     if !is_owner {
         // Chats of others stay in the tree of folders that their owner agreed to.

@@ -24,25 +24,28 @@ where
     let mut batches: Vec<Vec<String>> = ids.chunks(BATCH).map(<[String]>::to_vec).collect();
     batches.reverse();
     let state = (db, batches, render, Some(start), false);
-    Body::from_stream(stream::try_unfold(state, move |(db, mut batches, render, start, ended)| async move {
-        if ended {
-            return Ok::<_, DbError>(None);
-        }
-        let mut text = start.unwrap_or_default().to_owned();
-        let ended = match batches.pop() {
-            Some(ids) => {
-                for row in chat_export::rows(&db, &ids).await? {
-                    render(&mut text, row);
+    Body::from_stream(stream::try_unfold(
+        state,
+        move |(db, mut batches, render, start, ended)| async move {
+            if ended {
+                return Ok::<_, DbError>(None);
+            }
+            let mut text = start.unwrap_or_default().to_owned();
+            let ended = match batches.pop() {
+                Some(ids) => {
+                    for row in chat_export::rows(&db, &ids).await? {
+                        render(&mut text, row);
+                    }
+                    false
                 }
-                false
-            }
-            None => {
-                text.push_str(end);
-                true
-            }
-        };
-        Ok(Some((Bytes::from(text), (db, batches, render, None, ended))))
-    }))
+                None => {
+                    text.push_str(end);
+                    true
+                }
+            };
+            Ok(Some((Bytes::from(text), (db, batches, render, None, ended))))
+        },
+    ))
 }
 
 fn typed(kind: &'static str, body: Body) -> Response {
@@ -70,19 +73,30 @@ pub(super) async fn all(caller: Caller<Verified>) -> ApiResult<Response> {
 }
 
 pub(super) async fn archived(caller: Caller<Verified>) -> ApiResult<Response> {
-    Ok(array(caller.db(), chat_export::ids(caller.db(), Scope::ArchiveOf(caller.id())).await?))
+    Ok(array(
+        caller.db(),
+        chat_export::ids(caller.db(), Scope::ArchiveOf(caller.id())).await?,
+    ))
 }
 
 pub(super) async fn everybody(caller: Caller<Admin>) -> ApiResult<Response> {
     if !caller.app().settings.access.admin_export {
         return Err(ApiError::unauthorized(messages::ACCESS_PROHIBITED));
     }
-    Ok(array(caller.db(), chat_export::ids(caller.db(), Scope::Everybody).await?))
+    Ok(array(
+        caller.db(),
+        chat_export::ids(caller.db(), Scope::Everybody).await?,
+    ))
 }
 
-pub(super) async fn of_folder(caller: Caller<Verified>, Path(folder_id): Path<String>) -> ApiResult<Response> {
+pub(super) async fn of_folder(
+    caller: Caller<Verified>,
+    Path(folder_id): Path<String>,
+) -> ApiResult<Response> {
     let db = caller.db();
-    let folder = folders::by_id(db, &folder_id).await?.filter(|folder| folder.user_id == caller.id());
+    let folder = folders::by_id(db, &folder_id)
+        .await?
+        .filter(|folder| folder.user_id == caller.id());
     let folder_ids = match folder {
         Some(folder) => folders::subtree(db, &folder).await?,
         None => vec![folder_id],

@@ -49,7 +49,11 @@ form! {
 
 /// Refuses callers who may not import.
 pub(super) async fn demand(caller: &Caller<Verified>) -> ApiResult<()> {
-    if caller.may("chat.import").await? { Ok(()) } else { Err(ApiError::forbidden(messages::ACCESS_PROHIBITED)) }
+    if caller.may("chat.import").await? {
+        Ok(())
+    } else {
+        Err(ApiError::forbidden(messages::ACCESS_PROHIBITED))
+    }
 }
 
 pub(super) async fn import(caller: Caller<Verified>, body: Body<ImportsForm>) -> ApiResult<Json<Value>> {
@@ -90,7 +94,11 @@ pub(super) async fn store(caller: &Caller<Verified>, forms: Vec<ImportForm>) -> 
 fn new_chat(user_id: &str, mut form: ImportForm) -> NewChat {
     each_message(&mut form.chat, |message| {
         let named = message.get("user_id").or_else(|| message.get("user")?.get("id"));
-        let author = named.and_then(Value::as_str).filter(|id| !id.is_empty()).unwrap_or(user_id).to_owned();
+        let author = named
+            .and_then(Value::as_str)
+            .filter(|id| !id.is_empty())
+            .unwrap_or(user_id)
+            .to_owned();
         message.insert("user_id".into(), json!(author));
     });
     NewChat {

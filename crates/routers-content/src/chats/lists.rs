@@ -17,7 +17,11 @@ pub(crate) const PAGE: i64 = 60;
 pub(crate) const FOLDER_PAGE: i64 = 10;
 
 /// Of these chats, those in which a reply is being written.
-pub(crate) async fn active(app: &App, db: &Db, ids: impl Iterator<Item = &String>) -> ApiResult<HashSet<String>> {
+pub(crate) async fn active(
+    app: &App,
+    db: &Db,
+    ids: impl Iterator<Item = &String>,
+) -> ApiResult<HashSet<String>> {
     let running = app.chat.tasks.counts();
     let candidates: Vec<String> = ids.filter(|id| running.contains_key(*id)).cloned().collect();
     Ok(chat_lists::unfinished(db, &candidates).await?)
@@ -26,7 +30,12 @@ pub(crate) async fn active(app: &App, db: &Db, ids: impl Iterator<Item = &String
 /// A list as routes send it.
 pub(crate) async fn lines(app: &App, db: &Db, listed: &[Listed]) -> ApiResult<Json<Value>> {
     let active = active(app, db, listed.iter().map(|line| &line.id)).await?;
-    Ok(Json(listed.iter().map(|line| line.to_json(active.contains(&line.id))).collect()))
+    Ok(Json(
+        listed
+            .iter()
+            .map(|line| line.to_json(active.contains(&line.id)))
+            .collect(),
+    ))
 }
 
 form! {
@@ -49,9 +58,16 @@ pub(super) async fn sidebar(
     caller: Caller<Verified>,
     Query(query): Query<SidebarQuery>,
 ) -> ApiResult<Json<Value>> {
-    let sort = Sort { by: &query.sort_by, direction: &query.sort_dir, unread_for: None };
+    let sort = Sort {
+        by: &query.sort_by,
+        direction: &query.sort_dir,
+        unread_for: None,
+    };
     let window = query.page.map(|page| Window::page(page, PAGE));
-    let (folders, pinned) = (query.include_folders.unwrap_or(false), query.include_pinned.unwrap_or(false));
+    let (folders, pinned) = (
+        query.include_folders.unwrap_or(false),
+        query.include_pinned.unwrap_or(false),
+    );
     let listed = chat_lists::sidebar(caller.db(), caller.id(), folders, pinned, sort, window).await?;
     lines(caller.app(), caller.db(), &listed).await
 }
@@ -78,7 +94,11 @@ pub(super) async fn of_folder(
     Path(folder_id): Path<String>,
     Query(query): Query<FolderQuery>,
 ) -> ApiResult<Json<Value>> {
-    let sort = Sort { by: &query.sort_by, direction: &query.sort_dir, unread_for: None };
+    let sort = Sort {
+        by: &query.sort_by,
+        direction: &query.sort_dir,
+        unread_for: None,
+    };
     let window = Window::page(query.page.unwrap_or(1), FOLDER_PAGE);
     let listed = chat_lists::in_folder(caller.db(), caller.id(), &folder_id, sort, window).await?;
     lines(caller.app(), caller.db(), &listed).await
@@ -102,12 +122,23 @@ impl PageQuery {
     /// The filter and the part of the list.
     pub(crate) fn read(self) -> ApiResult<(PageFilter, Window)> {
         let window = Window::page(self.page.unwrap_or(1), PAGE);
-        let filter = PageFilter { query: self.query, order_by: self.order_by, direction: self.direction };
-        if filter.is_valid() { Ok((filter, window)) } else { Err(ApiError::bad_request(messages::DEFAULT)) }
+        let filter = PageFilter {
+            query: self.query,
+            order_by: self.order_by,
+            direction: self.direction,
+        };
+        if filter.is_valid() {
+            Ok((filter, window))
+        } else {
+            Err(ApiError::bad_request(messages::DEFAULT))
+        }
     }
 }
 
-pub(super) async fn archived(caller: Caller<Verified>, Query(query): Query<PageQuery>) -> ApiResult<Json<Value>> {
+pub(super) async fn archived(
+    caller: Caller<Verified>,
+    Query(query): Query<PageQuery>,
+) -> ApiResult<Json<Value>> {
     let (filter, window) = query.read()?;
     let mut listed = chat_lists::archived(caller.db(), caller.id(), &filter, window).await?;
     // The archive does not tell what was read.
@@ -116,7 +147,9 @@ pub(super) async fn archived(caller: Caller<Verified>, Query(query): Query<PageQ
 }
 
 pub(super) async fn count_archived(caller: Caller<Verified>) -> ApiResult<Json<Value>> {
-    Ok(Json(json!(chat_lists::count_archived(caller.db(), caller.id()).await?)))
+    Ok(Json(json!(
+        chat_lists::count_archived(caller.db(), caller.id()).await?
+    )))
 }
 
 pub(super) async fn of_user(
@@ -142,14 +175,31 @@ form! {
     }
 }
 
-pub(super) async fn search(caller: Caller<Verified>, Query(query): Query<SearchQuery>) -> ApiResult<Json<Value>> {
+pub(super) async fn search(
+    caller: Caller<Verified>,
+    Query(query): Query<SearchQuery>,
+) -> ApiResult<Json<Value>> {
     let db = caller.db();
     let page = query.page.unwrap_or(1);
-    let hits = chat_search::run(db, caller.id(), &Search::parse(&query.text), Window::page(page, PAGE)).await?;
-    let tag = query.text.trim().strip_prefix("tag:").filter(|tag| !tag.contains(' '));
+    let hits = chat_search::run(
+        db,
+        caller.id(),
+        &Search::parse(&query.text),
+        Window::page(page, PAGE),
+    )
+    .await?;
+    let tag = query
+        .text
+        .trim()
+        .strip_prefix("tag:")
+        .filter(|tag| !tag.contains(' '));
     if let Some(tag) = tag.filter(|_| page == 1 && hits.is_empty()) {
         tags::sweep(db, caller.id(), &[tags::slug(tag)]).await?;
     }
     let active = active(caller.app(), db, hits.iter().map(|hit| &hit.listed.id)).await?;
-    Ok(Json(hits.iter().map(|hit| hit.to_json(active.contains(&hit.listed.id))).collect()))
+    Ok(Json(
+        hits.iter()
+            .map(|hit| hit.to_json(active.contains(&hit.listed.id)))
+            .collect(),
+    ))
 }

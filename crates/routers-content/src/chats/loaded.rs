@@ -147,7 +147,9 @@ async fn organizes(caller: &Caller<Verified>, chat: &ChatHead) -> ApiResult<bool
     if chat.is_owned_by(caller.id()) {
         return Ok(true);
     }
-    let Some(folder_id) = &chat.folder_id else { return Ok(false) };
+    let Some(folder_id) = &chat.folder_id else {
+        return Ok(false);
+    };
     let folder = folders::by_id(caller.db(), folder_id).await?;
     Ok(folder.is_some_and(|folder| folder.user_id == caller.id()))
 }
@@ -183,13 +185,22 @@ impl<W: Who, A: Answer> FromRequestParts<App> for LoadedChat<W, A> {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> ApiResult<Self> {
         let caller = Caller::<Verified>::from_request_parts(parts, app).await?;
         W::before(&caller).await?;
-        let Path(params) =
-            Path::<Vec<(String, String)>>::from_request_parts(parts, app).await.map_err(ApiError::internal)?;
-        let id = params.into_iter().find(|(name, _)| name == "id").map(|(_, id)| id).unwrap_or_default();
+        let Path(params) = Path::<Vec<(String, String)>>::from_request_parts(parts, app)
+            .await
+            .map_err(ApiError::internal)?;
+        let id = params
+            .into_iter()
+            .find(|(name, _)| name == "id")
+            .map(|(_, id)| id)
+            .unwrap_or_default();
         let chat = chats::head(caller.db(), &id).await?.ok_or_else(A::refusal)?;
         if !W::admits(&caller, &chat).await? {
             return Err(A::refusal());
         }
-        Ok(Self { caller, chat, rule: PhantomData })
+        Ok(Self {
+            caller,
+            chat,
+            rule: PhantomData,
+        })
     }
 }

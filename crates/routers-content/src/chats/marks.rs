@@ -42,8 +42,11 @@ pub(super) async fn archive_all(caller: Caller<Verified>) -> ApiResult<Json<Valu
 
 pub(super) async fn unarchive_all(caller: Caller<Verified>) -> ApiResult<Json<Value>> {
     let mut tx = caller.db().begin().await?;
-    let tag_ids: BTreeSet<String> =
-        chats::archived_heads(&mut tx, caller.id()).await?.iter().flat_map(|chat| chat.tag_ids()).collect();
+    let tag_ids: BTreeSet<String> = chats::archived_heads(&mut tx, caller.id())
+        .await?
+        .iter()
+        .flat_map(|chat| chat.tag_ids())
+        .collect();
     chats::archive_all(&mut tx, caller.id(), false).await?;
     tags::ensure(&mut tx, caller.id(), &tag_ids.into_iter().collect::<Vec<_>>()).await?;
     tx.commit().await?;
@@ -53,12 +56,17 @@ pub(super) async fn unarchive_all(caller: Caller<Verified>) -> ApiResult<Json<Va
 /// `{folder id: unread chats}` for all folders of the caller.
 pub(crate) async fn unread_counts(caller: &Caller<Verified>) -> ApiResult<Value> {
     let counts = chat_lists::unread_by_folder(caller.db(), caller.id()).await?;
-    Ok(counts.into_iter().map(|(id, count)| (id, Value::from(count))).collect())
+    Ok(counts
+        .into_iter()
+        .map(|(id, count)| (id, Value::from(count)))
+        .collect())
 }
 
 pub(super) async fn read_all(caller: Caller<Verified>) -> ApiResult<Json<Value>> {
     let updated = chats::mark_all_read(caller.db(), caller.id(), None).await?;
-    Ok(Json(json!({ "updated_count": updated, "folder_unread_counts": unread_counts(&caller).await? })))
+    Ok(Json(
+        json!({ "updated_count": updated, "folder_unread_counts": unread_counts(&caller).await? }),
+    ))
 }
 
 pub(super) async fn unread(loaded: LoadedChat<Owner, Missing>) -> ApiResult<Json<Value>> {

@@ -44,7 +44,9 @@ pub(super) async fn update(
         if json!(voice).to_string().chars().count() > VOICE_LIMIT {
             return Err(ApiError::bad_request("Voice metadata is too large"));
         }
-        let known = chat_edits::messages_map(db, chat_id).await?.is_some_and(|all| all.contains_key(&message_id));
+        let known = chat_edits::messages_map(db, chat_id)
+            .await?
+            .is_some_and(|all| all.contains_key(&message_id));
         if !known {
             return Err(ApiError::not_found(messages::NOT_FOUND));
         }
@@ -53,7 +55,9 @@ pub(super) async fn update(
     if fields.is_empty() {
         return Err(ApiError::bad_request("No message changes supplied"));
     }
-    let row = chat_edits::upsert_message(db, chat_id, &message_id, fields, true).await?.ok_or_else(prohibited)?;
+    let row = chat_edits::upsert_message(db, chat_id, &message_id, fields, true)
+        .await?
+        .ok_or_else(prohibited)?;
     let mut data = json!({ "chat_id": chat_id, "message_id": message_id });
     let kind = match content {
         Some(content) => {
@@ -71,7 +75,12 @@ pub(super) async fn update(
 
 async fn relay(loaded: &Kept, message_id: &str, event: &Value) {
     let owner = loaded.chat.user_id.as_deref().unwrap_or_default();
-    loaded.caller.app().chat.relay_event(owner, &loaded.chat.id, message_id, event).await;
+    loaded
+        .caller
+        .app()
+        .chat
+        .relay_event(owner, &loaded.chat.id, message_id, event)
+        .await;
 }
 
 pub(super) async fn delete(

@@ -59,7 +59,9 @@ pub(super) async fn unshare_all(caller: Caller<Verified>) -> ApiResult<Json<Valu
 
 pub(super) async fn list(caller: Caller<Verified>, Query(query): Query<PageQuery>) -> ApiResult<Json<Value>> {
     let (filter, window) = query.read()?;
-    Ok(Json(Value::Array(shared_chats::of_user(caller.db(), caller.id(), &filter, window).await?)))
+    Ok(Json(Value::Array(
+        shared_chats::of_user(caller.db(), caller.id(), &filter, window).await?,
+    )))
 }
 
 pub(super) async fn access(loaded: LoadedChat<Keeper, Missing>) -> ApiResult<Json<Value>> {
@@ -100,16 +102,31 @@ pub(super) async fn may_open(app: &App, db: &Db, user: &UserRow, shared: &Shared
         return Ok(true);
     }
     let membership = groups::membership(db, &user.id).await?;
-    Ok(grants::allows(db, chat_access::KIND, &shared.chat_id, "read", &user.id, &membership).await?)
+    Ok(grants::allows(
+        db,
+        chat_access::KIND,
+        &shared.chat_id,
+        "read",
+        &user.id,
+        &membership,
+    )
+    .await?)
 }
 
 /// The chat behind a link, and whether the user may continue it.
-async fn behind_link(db: &Db, shared: SharedChatRow, user: Option<&UserRow>) -> ApiResult<(Option<ChatRow>, bool)> {
+async fn behind_link(
+    db: &Db,
+    shared: SharedChatRow,
+    user: Option<&UserRow>,
+) -> ApiResult<(Option<ChatRow>, bool)> {
     if let Some(user) = user.filter(|_| shared.is_to_continue())
         && let Some(head) = chats::head(db, &shared.chat_id).await?
         && may_continue(db, &user.id, &head).await?
     {
-        return Ok((chats::by_id(db, &shared.chat_id).await?.map(ChatRow::repaired), true));
+        return Ok((
+            chats::by_id(db, &shared.chat_id).await?.map(ChatRow::repaired),
+            true,
+        ));
     }
     Ok((Some(shared.into_chat()), false))
 }
@@ -122,9 +139,17 @@ pub(super) async fn opened(app: &App, db: &Db, user: Option<&UserRow>, token: &s
         if let Some(user) = user.filter(|_| !admitted) {
             admitted = may_open(app, db, user, &shared).await?;
         }
-        let chat = if admitted { behind_link(db, shared, user).await? } else { (None, false) };
+        let chat = if admitted {
+            behind_link(db, shared, user).await?
+        } else {
+            (None, false)
+        };
         let (Some(chat), live) = chat else {
-            let detail = if user.is_some() { messages::ACCESS_PROHIBITED } else { messages::INVALID_TOKEN };
+            let detail = if user.is_some() {
+                messages::ACCESS_PROHIBITED
+            } else {
+                messages::INVALID_TOKEN
+            };
             return Err(ApiError::unauthorized(detail));
         };
         return answer(db, chat, viewer, live).await;

@@ -15,12 +15,18 @@ const PRIVATE: &[&str] = &["params", "tool_servers", "tool_ids", "filter_ids", "
 
 /// Calls `visit` with every message of a document: those of the tree, then those of the flat list.
 pub(super) fn each_message(document: &mut Object, mut visit: impl FnMut(&mut Object)) {
-    let tree = document.get_mut("history").and_then(|history| history.get_mut("messages"));
+    let tree = document
+        .get_mut("history")
+        .and_then(|history| history.get_mut("messages"));
     if let Some(tree) = tree.and_then(Value::as_object_mut) {
-        tree.values_mut().filter_map(Value::as_object_mut).for_each(&mut visit);
+        tree.values_mut()
+            .filter_map(Value::as_object_mut)
+            .for_each(&mut visit);
     }
     if let Some(list) = document.get_mut("messages").and_then(Value::as_array_mut) {
-        list.iter_mut().filter_map(Value::as_object_mut).for_each(&mut visit);
+        list.iter_mut()
+            .filter_map(Value::as_object_mut)
+            .for_each(&mut visit);
     }
 }
 
@@ -80,8 +86,14 @@ async fn name_authors(db: &Db, document: &mut Object, owner: &str, viewer: Optio
         if is_question(message) {
             let known = message.get("user").filter(|user| user.is_object());
             let known_id = known.and_then(|user| filled(user.get("id")));
-            let author = filled(message.get("user_id")).or(known_id).unwrap_or(owner).to_owned();
-            match known.and_then(|user| filled(user.get("name"))).filter(|_| known_id == Some(&author)) {
+            let author = filled(message.get("user_id"))
+                .or(known_id)
+                .unwrap_or(owner)
+                .to_owned();
+            match known
+                .and_then(|user| filled(user.get("name")))
+                .filter(|_| known_id == Some(&author))
+            {
                 Some(name) => drop(names.insert(author.clone(), name.to_owned())),
                 None => unknown.push(author.clone()),
             }
@@ -94,7 +106,12 @@ async fn name_authors(db: &Db, document: &mut Object, owner: &str, viewer: Optio
     unknown.retain(|id| !names.contains_key(id));
     unknown.sort();
     unknown.dedup();
-    names.extend(users::by_ids(db, &unknown).await?.into_iter().map(|user| (user.id, user.name)));
+    names.extend(
+        users::by_ids(db, &unknown)
+            .await?
+            .into_iter()
+            .map(|user| (user.id, user.name)),
+    );
     each_message(document, |message| {
         if is_question(message) {
             let author = message.get("user_id").and_then(Value::as_str).unwrap_or_default();
@@ -124,10 +141,20 @@ mod tests {
             }},
             "messages": [{"role": "user"}],
         }));
-        let user = oui_models::users::UserRow { id: "me".into(), name: "Me".into(), ..blank() };
+        let user = oui_models::users::UserRow {
+            id: "me".into(),
+            name: "Me".into(),
+            ..blank()
+        };
         take_over(&mut chat, "owner", &user);
-        assert_eq!(chat["history"]["messages"]["a"]["user"], json!({"id": "me", "name": "Me"}));
-        assert_eq!(chat["history"]["messages"]["b"], json!({"role": "assistant", "user_id": "me"}));
+        assert_eq!(
+            chat["history"]["messages"]["a"]["user"],
+            json!({"id": "me", "name": "Me"})
+        );
+        assert_eq!(
+            chat["history"]["messages"]["b"],
+            json!({"role": "assistant", "user_id": "me"})
+        );
         assert_eq!(chat["history"]["messages"]["c"]["user_id"], "guest");
         assert_eq!(chat["messages"][0]["user_id"], "me");
     }

@@ -37,7 +37,11 @@ fn count(models: &mut Map<String, Value>, message: &Value) {
 
 fn average(values: impl ExactSizeIterator<Item = f64>) -> f64 {
     let count = values.len();
-    if count == 0 { 0.0 } else { values.sum::<f64>() / count as f64 }
+    if count == 0 {
+        0.0
+    } else {
+        values.sum::<f64>() / count as f64
+    }
 }
 
 fn lengths(values: &[usize]) -> f64 {
@@ -50,8 +54,15 @@ fn length(message: &Value) -> Option<usize> {
         None => Some(0),
         Some(Value::String(text)) => Some(text.chars().count()),
         Some(Value::Array(parts)) => {
-            let texts = parts.iter().filter(|part| history::text(part, "type") == Some("text"));
-            Some(texts.filter_map(|part| history::text(part, "text")).map(|text| text.chars().count()).sum())
+            let texts = parts
+                .iter()
+                .filter(|part| history::text(part, "type") == Some("text"));
+            Some(
+                texts
+                    .filter_map(|part| history::text(part, "text"))
+                    .map(|text| text.chars().count())
+                    .sum(),
+            )
         }
         Some(_) => None,
     }
@@ -60,8 +71,16 @@ fn length(message: &Value) -> Option<usize> {
 impl Tally {
     /// Counts the messages of a tree; `shown` is the leaf of the branch that is shown.
     fn of(messages: &Object, shown: &str) -> Self {
-        let mut tally = Self { messages: messages.len(), ..Self::default() };
-        let time = |message: &Value| message.get("timestamp").and_then(Value::as_f64).filter(|time| *time != 0.0);
+        let mut tally = Self {
+            messages: messages.len(),
+            ..Self::default()
+        };
+        let time = |message: &Value| {
+            message
+                .get("timestamp")
+                .and_then(Value::as_f64)
+                .filter(|time| *time != 0.0)
+        };
         for message in messages.values() {
             let length = length(message).unwrap_or(0);
             match history::text(message, "role") {
@@ -93,8 +112,13 @@ impl Tally {
 
 fn tree(document: &Object) -> (Object, Option<String>) {
     let part = document.get("history");
-    let messages = part.and_then(|part| part.get("messages")?.as_object()).cloned().unwrap_or_default();
-    let shown = part.and_then(|part| part.get("currentId")?.as_str()).map(str::to_owned);
+    let messages = part
+        .and_then(|part| part.get("messages")?.as_object())
+        .cloned()
+        .unwrap_or_default();
+    let shown = part
+        .and_then(|part| part.get("currentId")?.as_str())
+        .map(str::to_owned);
     (messages, shown)
 }
 
@@ -111,11 +135,17 @@ form! {
 /// The ids on a page.
 fn page(ids: &[String], page: i64, size: i64) -> &[String] {
     let size = usize::try_from(size).unwrap_or(0);
-    let start = usize::try_from(page.max(1) - 1).unwrap_or(0).saturating_mul(size).min(ids.len());
+    let start = usize::try_from(page.max(1) - 1)
+        .unwrap_or(0)
+        .saturating_mul(size)
+        .min(ids.len());
     &ids[start..start.saturating_add(size).min(ids.len())]
 }
 
-pub(super) async fn usage(caller: Caller<Verified>, Query(query): Query<UsageQuery>) -> ApiResult<Json<Value>> {
+pub(super) async fn usage(
+    caller: Caller<Verified>,
+    Query(query): Query<UsageQuery>,
+) -> ApiResult<Json<Value>> {
     let ids = chat_export::ids(caller.db(), Scope::Of(caller.id())).await?;
     let wanted = page(&ids, query.page.unwrap_or(1), query.items_per_page.unwrap_or(50));
     let mut items = Vec::new();
@@ -172,7 +202,12 @@ fn message_stats(message: &Value) -> Option<Value> {
 }
 
 fn export_of(row: &ChatRow) -> Value {
-    let (all, shown) = row.chat.as_ref().and_then(Value::as_object).map(tree).unwrap_or_default();
+    let (all, shown) = row
+        .chat
+        .as_ref()
+        .and_then(Value::as_object)
+        .map(tree)
+        .unwrap_or_default();
     let mut counted = Object::new();
     let mut stats = Object::new();
     for (id, message) in all {
@@ -215,7 +250,10 @@ form! {
     }
 }
 
-pub(super) async fn export(caller: Caller<Verified>, Query(query): Query<ExportQuery>) -> ApiResult<Response> {
+pub(super) async fn export(
+    caller: Caller<Verified>,
+    Query(query): Query<ExportQuery>,
+) -> ApiResult<Response> {
     demand_community(&caller)?;
     let after = query.updated_at.filter(|time| *time != 0).unwrap_or(i64::MIN);
     let ids = chat_export::ids(caller.db(), Scope::ChangedAfter(caller.id(), after)).await?;
@@ -226,10 +264,15 @@ pub(super) async fn export(caller: Caller<Verified>, Query(query): Query<ExportQ
             text.push('\n');
         };
         let lines = body(caller.db().clone(), ids, "", "", render);
-        let headers = [(header::CONTENT_TYPE, NDJSON.to_owned()), (header::CONTENT_DISPOSITION, name)];
+        let headers = [
+            (header::CONTENT_TYPE, NDJSON.to_owned()),
+            (header::CONTENT_DISPOSITION, name),
+        ];
         return Ok((headers, lines).into_response());
     }
-    let number = query.page.ok_or_else(|| ApiError::bad_request(messages::DEFAULT))?;
+    let number = query
+        .page
+        .ok_or_else(|| ApiError::bad_request(messages::DEFAULT))?;
     let rows = chat_export::rows(caller.db(), page(&ids, number, EXPORT_PAGE)).await?;
     let items: Vec<Value> = rows.iter().map(export_of).collect();
     let answer = json!({ "type": "chats", "items": items, "total": ids.len(), "page": number });
@@ -256,14 +299,24 @@ mod tests {
         assert_eq!((tally.branch.len(), tally.messages), (2, 3));
         assert_eq!(json!(tally.models), json!({"m": 1, "n": 1}));
         assert_eq!(json!(tally.branch_models), json!({"n": 1}));
-        assert_eq!((tally.response_time(), lengths(&tally.questions), lengths(&tally.replies)), (3.0, 4.0, 3.0));
+        assert_eq!(
+            (
+                tally.response_time(),
+                lengths(&tally.questions),
+                lengths(&tally.replies)
+            ),
+            (3.0, 4.0, 3.0)
+        );
     }
 
     #[test]
     fn broken_messages_are_not_exported() {
         assert!(message_stats(&json!({"id": "a"})).is_none());
         assert!(message_stats(&json!({"id": "a", "role": "user", "annotation": null})).is_none());
-        assert_eq!(message_stats(&json!({"id": "a", "role": "user"})).unwrap()["content_length"], 0);
+        assert_eq!(
+            message_stats(&json!({"id": "a", "role": "user"})).unwrap()["content_length"],
+            0
+        );
     }
 
     #[test]

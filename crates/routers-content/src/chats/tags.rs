@@ -37,10 +37,19 @@ pub(super) async fn all(caller: Caller<Verified>) -> ApiResult<Json<Value>> {
     Ok(Json(tags.iter().map(TagRow::to_json).collect()))
 }
 
-pub(super) async fn chats_with(caller: Caller<Verified>, body: Body<TagFilterForm>) -> ApiResult<Json<Value>> {
+pub(super) async fn chats_with(
+    caller: Caller<Verified>,
+    body: Body<TagFilterForm>,
+) -> ApiResult<Json<Value>> {
     let TagFilterForm { name, skip, limit } = body.form;
     let limit = limit.filter(|limit| *limit != 0).unwrap_or(i64::MAX);
-    let (id, window) = (tags::slug(&name), Window { skip: skip.unwrap_or(0).max(0), limit });
+    let (id, window) = (
+        tags::slug(&name),
+        Window {
+            skip: skip.unwrap_or(0).max(0),
+            limit,
+        },
+    );
     let listed = chat_lists::tagged(caller.db(), caller.id(), &id, window).await?;
     if listed.is_empty() {
         tags::sweep(caller.db(), caller.id(), &[id]).await?;
@@ -68,7 +77,9 @@ pub(super) async fn of_chat(loaded: LoadedChat<Reader, Unknown>) -> ApiResult<Js
 pub(super) async fn add(loaded: LoadedChat<Owner, Apologise>, body: Body<TagForm>) -> ApiResult<Json<Value>> {
     let (db, id) = (loaded.caller.db(), tags::slug(&body.form.name));
     if id == "none" {
-        return Err(ApiError::bad_request(messages::default_with("Tag name cannot be 'None'")));
+        return Err(ApiError::bad_request(messages::default_with(
+            "Tag name cannot be 'None'",
+        )));
     }
     if !loaded.chat.tag_ids().contains(&id) {
         tags::add_to_chat(db, &loaded.chat.id, loaded.caller.id(), &body.form.name).await?;
@@ -76,7 +87,10 @@ pub(super) async fn add(loaded: LoadedChat<Owner, Apologise>, body: Body<TagForm
     tags_now(db, &loaded.chat.id).await
 }
 
-pub(super) async fn remove(loaded: LoadedChat<Owner, Unknown>, body: Body<TagForm>) -> ApiResult<Json<Value>> {
+pub(super) async fn remove(
+    loaded: LoadedChat<Owner, Unknown>,
+    body: Body<TagForm>,
+) -> ApiResult<Json<Value>> {
     let db = loaded.caller.db();
     tags::remove_from_chat(db, &loaded.chat.id, loaded.caller.id(), &body.form.name).await?;
     tags_now(db, &loaded.chat.id).await

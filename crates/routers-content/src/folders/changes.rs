@@ -70,9 +70,9 @@ async fn demand_free_name(
     own: Option<&str>,
 ) -> ApiResult<()> {
     match folders::in_place(db, owner, parent_id, name).await? {
-        Some(folder) if Some(folder.id.as_str()) != own => {
-            Err(ApiError::bad_request(messages::default_with("Folder already exists")))
-        }
+        Some(folder) if Some(folder.id.as_str()) != own => Err(ApiError::bad_request(
+            messages::default_with("Folder already exists"),
+        )),
         _ => Ok(()),
     }
 }
@@ -112,11 +112,26 @@ pub(super) async fn create(FolderUser(caller): FolderUser, body: Body<FolderForm
     let (db, form) = (caller.db(), body.form);
     forbid(&form.unknown)?;
     demand_free_name(db, caller.id(), form.parent_id.as_deref(), &form.name, None).await?;
-    demand_readable(db, form.data.as_ref().and_then(|data| data.get("files")), caller.user()).await?;
+    demand_readable(
+        db,
+        form.data.as_ref().and_then(|data| data.get("files")),
+        caller.user(),
+    )
+    .await?;
     let owner = owner_of_new(&caller, &form).await?;
-    let FolderForm { name, data, meta, parent_id, .. } = form;
+    let FolderForm {
+        name,
+        data,
+        meta,
+        parent_id,
+        ..
+    } = form;
     let (data, meta) = (data.map(Value::Object), meta.map(Value::Object));
-    Ok(Json(folders::create(db, &owner, parent_id, name, data, meta).await?.to_json()))
+    Ok(Json(
+        folders::create(db, &owner, parent_id, name, data, meta)
+            .await?
+            .to_json(),
+    ))
 }
 
 /// The changed folder, which may have gone meanwhile.
@@ -132,26 +147,48 @@ pub(super) async fn update(
     forbid(&form.unknown)?;
     let stored = |field: &str| folder.data.as_ref().and_then(|data| data.get(field));
     if let Some(data) = &form.data {
-        let keeps_mode = data.get("share_mode").is_none_or(|mode| mode == stored("share_mode").unwrap_or(&Value::Null));
+        let keeps_mode = data
+            .get("share_mode")
+            .is_none_or(|mode| mode == stored("share_mode").unwrap_or(&Value::Null));
         if !loaded.is_own() && !loaded.caller.is_admin() && !keeps_mode {
             return Err(prohibited());
         }
     }
     if let Some(name) = &form.name {
-        demand_free_name(db, &folder.user_id, folder.parent_id.as_deref(), name, Some(&folder.id)).await?;
+        demand_free_name(
+            db,
+            &folder.user_id,
+            folder.parent_id.as_deref(),
+            name,
+            Some(&folder.id),
+        )
+        .await?;
     }
     if let Some(files) = form.data.as_ref().and_then(|data| data.get("files")) {
         demand_readable(db, Some(files), &owner_of(db, folder).await?).await?;
         // Editors send the owner's files back; only what they add must be theirs to read.
-        let known = stored("files").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let known = stored("files")
+            .and_then(Value::as_array)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
         let sent = files.as_array().into_iter().flatten();
         let added: Value = sent.filter(|entry| !known.contains(entry)).cloned().collect();
         demand_readable(db, Some(&added), loaded.caller.user()).await?;
     }
-    if ["name", "data", "meta"].iter().any(|field| body.raw.get(*field).is_some_and(Value::is_null)) {
-        return Err(ApiError::bad_request(messages::default_with("Error updating folder")));
+    if ["name", "data", "meta"]
+        .iter()
+        .any(|field| body.raw.get(*field).is_some_and(Value::is_null))
+    {
+        return Err(ApiError::bad_request(messages::default_with(
+            "Error updating folder",
+        )));
     }
-    let change = FolderChange { name: form.name, data: form.data, meta: form.meta, ..FolderChange::default() };
+    let change = FolderChange {
+        name: form.name,
+        data: form.data,
+        meta: form.meta,
+        ..FolderChange::default()
+    };
     Ok(Json(changed(db, &folder.id, change).await?.to_json()))
 }
 
@@ -168,14 +205,27 @@ pub(super) async fn move_to(
     body: Body<ParentForm>,
 ) -> ApiResult<Json<Value>> {
     let (db, folder, parent_id) = (loaded.caller.db(), &loaded.folder, body.form.parent_id);
-    demand_free_name(db, &folder.user_id, parent_id.as_deref(), &folder.name, Some(&folder.id)).await?;
+    demand_free_name(
+        db,
+        &folder.user_id,
+        parent_id.as_deref(),
+        &folder.name,
+        Some(&folder.id),
+    )
+    .await?;
     if let Some(id) = parent_id.as_deref().filter(|id| !id.is_empty())
-        && folders::subtree(db, folder).await?.iter().any(|below| below == id)
+        && folders::subtree(db, folder)
+            .await?
+            .iter()
+            .any(|below| below == id)
     {
         let text = "Cannot move a folder into itself or one of its subfolders";
         return Err(ApiError::bad_request(messages::default_with(text)));
     }
-    let change = FolderChange { parent_id: Some(parent_id), ..FolderChange::default() };
+    let change = FolderChange {
+        parent_id: Some(parent_id),
+        ..FolderChange::default()
+    };
     Ok(Json(changed(db, &folder.id, change).await?.to_json()))
 }
 
@@ -195,8 +245,15 @@ pub(super) async fn expand(
         // Visitors keep in the client what they opened.
         return Ok(Json(loaded.folder.to_json()));
     }
-    let change = FolderChange { is_expanded: Some(body.form.is_expanded), ..FolderChange::default() };
-    Ok(Json(changed(loaded.caller.db(), &loaded.folder.id, change).await?.to_json()))
+    let change = FolderChange {
+        is_expanded: Some(body.form.is_expanded),
+        ..FolderChange::default()
+    };
+    Ok(Json(
+        changed(loaded.caller.db(), &loaded.folder.id, change)
+            .await?
+            .to_json(),
+    ))
 }
 
 pub(super) async fn set_access(
@@ -211,7 +268,10 @@ pub(super) async fn set_access(
     let mut row = Some(folder.clone());
     if let Some(mode) = mode {
         let data = Map::from_iter([("share_mode".to_owned(), json!(mode))]);
-        let change = FolderChange { data: Some(data), ..FolderChange::default() };
+        let change = FolderChange {
+            data: Some(data),
+            ..FolderChange::default()
+        };
         row = folders::change_in(&mut tx, &folder.id, change).await?;
     }
     tx.commit().await?;

@@ -42,7 +42,9 @@ fn authors(ids: &[String], owner: &str, names: &HashMap<String, String>) -> Valu
         let name = names.get(*id).map(String::as_str).unwrap_or_default();
         (id.as_str() != owner, name.is_empty(), name.to_lowercase(), *id)
     });
-    ids.iter().map(|id| json!({ "id": id, "name": names.get(*id) })).collect()
+    ids.iter()
+        .map(|id| json!({ "id": id, "name": names.get(*id) }))
+        .collect()
 }
 
 pub(super) async fn chats(
@@ -51,7 +53,11 @@ pub(super) async fn chats(
 ) -> ApiResult<Json<Value>> {
     check_page(query.page)?;
     let (db, me, folder_id) = (loaded.caller.db(), loaded.caller.id(), loaded.folder.id.as_str());
-    let sort = Sort { by: &query.sort_by, direction: &query.sort_dir, unread_for: Some(me) };
+    let sort = Sort {
+        by: &query.sort_by,
+        direction: &query.sort_dir,
+        unread_for: Some(me),
+    };
     let window = match query.page {
         Some(page) => Window::page(page, lists::FOLDER_PAGE),
         None => Window::page(1, lists::PAGE),
@@ -62,8 +68,11 @@ pub(super) async fn chats(
     let owners = listed.iter().filter_map(|chat| chat.user_id.clone());
     let people: BTreeSet<String> = participants.values().flatten().cloned().chain(owners).collect();
     let people: Vec<String> = people.into_iter().collect();
-    let names: HashMap<String, String> =
-        users::by_ids(db, &people).await?.into_iter().map(|user| (user.id, user.name)).collect();
+    let names: HashMap<String, String> = users::by_ids(db, &people)
+        .await?
+        .into_iter()
+        .map(|user| (user.id, user.name))
+        .collect();
     let active = lists::active(loaded.caller.app(), db, ids.iter()).await?;
     let line = |chat: &Listed| {
         let owner = chat.user_id.as_deref().unwrap_or_default();
@@ -82,7 +91,11 @@ pub(super) async fn chats(
             "readonly": owner != me,
         })
     };
-    let permission = if loaded.may_write().await? { "write" } else { "read" };
+    let permission = if loaded.may_write().await? {
+        "write"
+    } else {
+        "read"
+    };
     let mut answer = json!({
         "chats": listed.iter().map(line).collect::<Vec<_>>(),
         "folder_permission": permission,
@@ -141,15 +154,24 @@ mod tests {
 
     #[test]
     fn the_owner_stands_first() {
-        let names = HashMap::from([("a".to_owned(), "Zoe".to_owned()), ("b".to_owned(), "adam".to_owned())]);
+        let names = HashMap::from([
+            ("a".to_owned(), "Zoe".to_owned()),
+            ("b".to_owned(), "adam".to_owned()),
+        ]);
         let ids = ["gone".to_owned(), "b".to_owned(), "a".to_owned()];
         let sorted = authors(&ids, "a", &names);
-        assert_eq!(sorted, json!([{"id": "a", "name": "Zoe"}, {"id": "b", "name": "adam"}, {"id": "gone", "name": null}]));
+        assert_eq!(
+            sorted,
+            json!([{"id": "a", "name": "Zoe"}, {"id": "b", "name": "adam"}, {"id": "gone", "name": null}])
+        );
     }
 
     #[test]
     fn pages_start_at_one() {
         assert!(check_page(Some(1)).is_ok() && check_page(None).is_ok());
-        assert_eq!(check_page(Some(0)).unwrap_err().detail()[0]["ctx"], json!({"ge": 1}));
+        assert_eq!(
+            check_page(Some(0)).unwrap_err().detail()[0]["ctx"],
+            json!({"ge": 1})
+        );
     }
 }

@@ -60,7 +60,11 @@ pub(crate) struct Forbid;
 
 impl Answer for Forbid {
     fn refusal(exists: bool) -> ApiError {
-        if exists { ApiError::forbidden(messages::ACCESS_PROHIBITED) } else { Missing::refusal(exists) }
+        if exists {
+            ApiError::forbidden(messages::ACCESS_PROHIBITED)
+        } else {
+            Missing::refusal(exists)
+        }
     }
 }
 
@@ -132,13 +136,24 @@ impl<W: Who, A: Answer> FromRequestParts<App> for LoadedFolder<W, A> {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> ApiResult<Self> {
         let FolderUser(caller) = FolderUser::from_request_parts(parts, app).await?;
-        let Path(params) =
-            Path::<Vec<(String, String)>>::from_request_parts(parts, app).await.map_err(ApiError::internal)?;
-        let id = params.into_iter().find(|(name, _)| name == "id").map(|(_, id)| id).unwrap_or_default();
-        let folder = folders::by_id(caller.db(), &id).await?.ok_or_else(|| A::refusal(false))?;
+        let Path(params) = Path::<Vec<(String, String)>>::from_request_parts(parts, app)
+            .await
+            .map_err(ApiError::internal)?;
+        let id = params
+            .into_iter()
+            .find(|(name, _)| name == "id")
+            .map(|(_, id)| id)
+            .unwrap_or_default();
+        let folder = folders::by_id(caller.db(), &id)
+            .await?
+            .ok_or_else(|| A::refusal(false))?;
         if !W::admits(&caller, &folder).await? {
             return Err(A::refusal(true));
         }
-        Ok(Self { caller, folder, rule: PhantomData })
+        Ok(Self {
+            caller,
+            folder,
+            rule: PhantomData,
+        })
     }
 }

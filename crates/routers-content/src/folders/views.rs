@@ -12,14 +12,24 @@ use super::loaded::{FolderUser, LoadedFolder, Missing, Visitor};
 
 /// Takes out of a folder what its owner may no longer read, as files are deleted and shares end.
 async fn without_lost_files(db: &Db, folder: &FolderRow, owner: &users::UserRow) -> ApiResult<()> {
-    let Some(files) = folder.data.as_ref().and_then(|data| data.get("files")) else { return Ok(()) };
+    let Some(files) = folder.data.as_ref().and_then(|data| data.get("files")) else {
+        return Ok(());
+    };
     let entries = files.as_array().map(Vec::as_slice).unwrap_or_default();
     let kept = folder_files::readable(db, entries, owner).await?;
     if files.is_array() && kept.len() == entries.len() {
         return Ok(());
     }
     let data = Map::from_iter([("files".to_owned(), Value::Array(kept))]);
-    folders::change(db, &folder.id, FolderChange { data: Some(data), ..FolderChange::default() }).await?;
+    folders::change(
+        db,
+        &folder.id,
+        FolderChange {
+            data: Some(data),
+            ..FolderChange::default()
+        },
+    )
+    .await?;
     Ok(())
 }
 
@@ -44,22 +54,39 @@ pub(super) async fn list(FolderUser(caller): FolderUser) -> ApiResult<Json<Value
     for folder in &folders {
         without_lost_files(db, folder, caller.user()).await?;
     }
-    let unread: HashMap<String, i64> = chat_lists::unread_by_folder(db, caller.id()).await?.into_iter().collect();
+    let unread: HashMap<String, i64> = chat_lists::unread_by_folder(db, caller.id())
+        .await?
+        .into_iter()
+        .collect();
     let unread_in = |folder: &FolderRow| unread.get(&folder.id).copied().unwrap_or(0);
-    Ok(Json(folders.iter().map(|folder| branch(folder, unread_in(folder))).collect()))
+    Ok(Json(
+        folders
+            .iter()
+            .map(|folder| branch(folder, unread_in(folder)))
+            .collect(),
+    ))
 }
 
 pub(super) async fn shared(FolderUser(caller): FolderUser) -> ApiResult<Json<Value>> {
     let db = caller.db();
     let shared = folder_shares::of_user(db, caller.id(), &*caller.membership().await?).await?;
-    let mut owners: Vec<String> = shared.iter().map(|shared| shared.folder.user_id.clone()).collect();
+    let mut owners: Vec<String> = shared
+        .iter()
+        .map(|shared| shared.folder.user_id.clone())
+        .collect();
     owners.sort();
     owners.dedup();
-    let names: HashMap<String, String> =
-        users::by_ids(db, &owners).await?.into_iter().map(|user| (user.id, user.name)).collect();
+    let names: HashMap<String, String> = users::by_ids(db, &owners)
+        .await?
+        .into_iter()
+        .map(|user| (user.id, user.name))
+        .collect();
     let lines = shared.iter().map(|shared| {
         let mut line = shared.folder.to_json();
-        line["owner_name"] = names.get(&shared.folder.user_id).map_or("Unknown", String::as_str).into();
+        line["owner_name"] = names
+            .get(&shared.folder.user_id)
+            .map_or("Unknown", String::as_str)
+            .into();
         line["permission"] = (if shared.writable { "write" } else { "read" }).into();
         line
     });
