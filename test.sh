@@ -225,18 +225,24 @@ step_unit() {
 }
 
 step_it() {
+  prepare it programs build_programs || return 0
+  if ensure_wheel && prepare it client install_client; then
+    export OUI_TEST_CLIENT=$cache/client/frontend-$CLIENT_VERSION
+  else
+    leave_out "what the server answers with a client" "the client's wheel could not be downloaded"
+  fi
   if [[ $nextest == yes ]]; then
     run it tests cargo nextest run "${locked[@]}" --workspace --no-fail-fast -E 'package(oui-tests)' || true
   else
     run it tests cargo test "${locked[@]}" --package oui-tests --no-fail-fast || true
   fi
-  prepare it programs build_programs || return 0
   run it env-example diff -u .env.example <("$programs/oui" env-example) || true
   say "operations of the reference"
   "$programs/oui" routes | cut -f 1,2 | "$programs/oui-conformance" coverage --brief --routes - || true
 }
 
 readonly programs=$CARGO_TARGET_DIR/debug
+readonly CLIENT_VERSION=0.12.4
 # `--tests` keeps the features, and with them the libraries, that the tests were built with.
 build_programs() { cargo build "${locked[@]}" --workspace --bins --tests --quiet; }
 
@@ -257,7 +263,6 @@ step_e2e() {
     run e2e tests node e2e/run.mjs || true
 }
 
-readonly CLIENT_VERSION=0.12.4
 install_client() {
   DATA_DIR=$cache/client WEBUI_SECRET_KEY=unused "$programs/oui" frontend install --wheel "$wheel" 2>&1 |
     tr '\r' '\n' | tail -n 2

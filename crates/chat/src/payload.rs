@@ -55,7 +55,7 @@ pub(crate) async fn build(engine: &Engine, turn: &Turn, model: &Arc<Model>, mode
         prepend_system(&mut messages, &template::render(&system, &context));
     }
     body.insert("messages".into(), Value::Array(replay::normalize(messages)));
-    apply_stream(&mut body, &params, &model);
+    apply_stream(engine, &mut body, &model);
     params::apply_openai(params, &mut body);
     Ok(Payload { model, selected, body })
 }
@@ -108,9 +108,12 @@ fn merged_params(engine: &Engine, turn: &Turn, model: &Model) -> Object {
     merged
 }
 
-/// The model's word on streaming wins over the client's; usage is asked for where the model can tell it.
-fn apply_stream(body: &mut Object, params: &Object, model: &Model) {
-    if let Some(stream) = params.get("stream_response").filter(|value| value.is_boolean()) {
+/// The model's word on streaming (else the server's) wins over the client's; usage is asked for where the model
+/// can tell it. A request's own parameters have no say in this.
+fn apply_stream(engine: &Engine, body: &mut Object, model: &Model) {
+    let (own, defaults) = (model.params(), engine.config.get(&oui_config::models::DEFAULT_MODEL_PARAMS));
+    let stream = [own.get("stream_response"), defaults.get("stream_response")];
+    if let Some(stream) = stream.into_iter().flatten().find(|value| value.is_boolean()) {
         body.insert("stream".into(), stream.clone());
     }
     if body.get("stream").is_some_and(truthy) && model.capability("usage", false) {

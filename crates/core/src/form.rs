@@ -4,6 +4,8 @@
 
 mod fields;
 
+pub use fields::Nullable;
+
 use serde_json::{Map, Value, json};
 
 /// Where the parser stands and what it has found so far.

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::Path;
 use http::Method;
 use oui_config::{code, connections, features, models, ui};
-use oui_core::form::Issues;
+use oui_core::form::{Issues, Nullable};
 use oui_core::{ApiResult, Field, form};
 use oui_web::body::{AnyJson, Body};
 use oui_web::endpoint::endpoint;
@@ -127,11 +127,7 @@ async fn saved(caller: &Caller<Admin>, page: &Page, body: &Value) -> ApiResult<J
 /// Every effective value.
 async fn export(caller: Caller<Admin>) -> Json<Value> {
     let config = caller.app().config.snapshot();
-    let all: Map<String, Value> = config
-        .iter()
-        .filter(|(path, _)| caller.app().config.persists(path))
-        .map(|(path, value)| (path.to_owned(), value.clone()))
-        .collect();
+    let all: Map<String, Value> = config.iter().map(|(path, value)| (path.to_owned(), value.clone())).collect();
     Json(Value::Object(all))
 }
 
@@ -202,18 +198,15 @@ form! {
     }
 }
 
-/// A list that must be sent, but may be null.
-type Suggestions = Option<Vec<Suggestion>>;
-
 form! {
     struct SuggestionsForm {
-        suggestions: Suggestions,
+        suggestions: Nullable<Vec<Suggestion>>,
         i18n: Option<Map<String, Value>>,
     }
 }
 
 async fn set_suggestions(caller: Caller<Admin>, Body { form, .. }: Body<SuggestionsForm>) -> ApiResult<Json<Value>> {
-    let list = form.suggestions.map(|list| {
+    let list = form.suggestions.0.map(|list| {
         let entry = |suggestion: Suggestion| json!({ "title": suggestion.title, "content": suggestion.content });
         list.into_iter().map(entry).collect::<Vec<_>>()
     });
@@ -236,6 +229,7 @@ form! {
         content: String,
         dismissible: bool,
         timestamp: i64,
+        i18n: Option<Map<String, Value>>,
     }
 }
 
@@ -253,7 +247,7 @@ async fn set_banners(caller: Caller<Admin>, Body { form, .. }: Body<BannersForm>
     let entry = |banner: Banner| {
         json!({
             "id": banner.id, "type": banner.kind, "title": banner.title, "content": banner.content,
-            "dismissible": banner.dismissible, "timestamp": banner.timestamp,
+            "dismissible": banner.dismissible, "timestamp": banner.timestamp, "i18n": banner.i18n,
         })
     };
     let list: Vec<Value> = form.banners.into_iter().map(entry).collect();
@@ -265,6 +259,9 @@ form! {
     struct ToolServer {
         url: String,
         path: String,
+        auth_type: Nullable<String>,
+        key: Nullable<String>,
+        config: Nullable<Map<String, Value>>,
         ; .. pub rest
     }
 }
@@ -285,8 +282,11 @@ async fn set_tool_servers(caller: Caller<Admin>, Body { form, .. }: Body<ToolSer
         connection.insert("url".into(), json!(server.url));
         connection.insert("path".into(), json!(server.path));
         connection.insert("type".into(), json!("openapi"));
+        connection.insert("auth_type".into(), json!(server.auth_type.0));
         connection.insert("forward_cookies".into(), json!(false));
         connection.insert("headers".into(), Value::Null);
+        connection.insert("key".into(), json!(server.key.0));
+        connection.insert("config".into(), json!(server.config.0));
         connection.insert("info".into(), Value::Null);
         connection.extend(server.rest);
         Value::Object(connection)

@@ -1,6 +1,6 @@
 //! A whole server in a test: the real router on a loopback port, a real database of either kind, a scripted
 //! provider, and clients that are signed in. Nothing in here is compiled into the server.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc, reason = "test support: a failure is the test's failure")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, reason = "test support: a failure is the test's failure")]
 
 mod client;
 
@@ -102,6 +102,7 @@ impl TestApp {
             environment.insert(name.to_owned(), value.to_owned());
         }
         environment.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        link_client(data.path());
         let environment = Environment::from_map(environment);
         let settings = Settings::load(&environment).expect("test settings are good");
         let running = oui_server::start(&environment, settings, Clock::system()).await.expect("the server starts");
@@ -165,6 +166,15 @@ impl TestApp {
             running.stop().await;
         }
         self.server.abort();
+    }
+}
+
+/// Gives the server the official client that `OUI_TEST_CLIENT` names (a folder as `oui frontend install` makes it);
+/// without it the server has none.
+fn link_client(data: &std::path::Path) {
+    if let Ok(client) = std::env::var("OUI_TEST_CLIENT") {
+        let name = PathBuf::from(&client).file_name().expect("OUI_TEST_CLIENT names a folder").to_owned();
+        std::os::unix::fs::symlink(&client, data.join(name)).expect("the client can be linked");
     }
 }
 

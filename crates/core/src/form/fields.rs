@@ -126,6 +126,20 @@ impl<T: Field> Field for Option<T> {
     }
 }
 
+/// A field that must be sent but may be null, unlike `Option`, which may be left out as well.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Nullable<T>(pub Option<T>);
+
+impl<T: Field> Field for Nullable<T> {
+    fn parse(input: &Value, issues: &mut Issues) -> Option<Self> {
+        Option::parse(input, issues).map(Self)
+    }
+
+    fn schema() -> Value {
+        Option::<T>::schema()
+    }
+}
+
 impl<T: Field> Field for Vec<T> {
     fn parse(input: &Value, issues: &mut Issues) -> Option<Self> {
         let Some(items) = input.as_array() else {
