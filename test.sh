@@ -257,7 +257,8 @@ step_e2e() {
   fi
   # Every server gets the unpacked client through a link, as if it had been installed in its data folder.
   # shellcheck disable=SC2016
-  E2E_CLIENT=$cache/client/frontend-$CLIENT_VERSION E2E_PROGRAMS=$programs WEBUI_SECRET_KEY=browser-tests OFFLINE_MODE=true \
+  E2E_CLIENT=$cache/client/frontend-$CLIENT_VERSION E2E_PROGRAMS=$programs WEBUI_SECRET_KEY=browser-tests \
+    OFFLINE_MODE=true ENABLE_OLLAMA_API=false \
     SERVER_CMD='sh -c '\''ln -s "$E2E_CLIENT" "{data}/" && exec "$E2E_PROGRAMS/oui" serve --host 127.0.0.1 --port {port}'\''' \
     PROVIDER_CMD='"$E2E_PROGRAMS/oui-fake-provider" --port {port}' \
     run e2e tests node e2e/run.mjs || true
