@@ -79,6 +79,7 @@ async function newContext() {
 export class Tab {
 	/** What the tab is being used for, for the recording. */
 	area;
+	#heard = new Map();
 
 	constructor(page, name, area) {
 		this.page = page;
@@ -86,6 +87,17 @@ export class Tab {
 		this.area = area;
 		this.watch = new Watch(page);
 		record(page, () => this.area);
+		page.on('websocket', (socket) => {
+			socket.on('framereceived', ({ payload }) => {
+				const name = /^42\d*\["([^"]+)"/.exec(String(payload))?.[1];
+				if (name) this.#heard.set(name, this.heard(name) + 1);
+			});
+		});
+	}
+
+	/** How often the server has sent a Socket.IO event of this name. */
+	heard(name) {
+		return this.#heard.get(name) ?? 0;
 	}
 
 	/** Opens a path of the server under test. */

@@ -10,19 +10,30 @@ const title = (tab) => tab.page.getByRole('textbox', { name: 'Title' });
 /** The text of an open note. */
 const text = (tab) => tab.page.locator('.ProseMirror[contenteditable=true]').last();
 
+/** Does what opens a note, and waits until its text has come: what is typed before that is lost. */
+async function opening(tab, open) {
+	const before = tab.heard('ydoc:document:state');
+	await open();
+	await tab.page.waitForURL(/\/notes\/[0-9a-f-]{36}/);
+	await text(tab).waitFor();
+	await eventually(() => assert.ok(tab.heard('ydoc:document:state') > before, 'the state of the note has come'));
+	await tab.watch.settled();
+}
+
 /** Makes a note and gives its id. */
 async function createNote(tab, name) {
 	await tab.goto('/notes');
-	await tab.page.getByRole('button', { name: 'Create', exact: true }).click();
-	await tab.page.waitForURL(/\/notes\/[0-9a-f-]{36}/);
+	await opening(tab, () => tab.page.getByRole('button', { name: 'Create', exact: true }).click());
 	await title(tab).fill(name);
 	return new URL(tab.page.url()).pathname.split('/').at(-1);
 }
 
+/** Types at the end of an open note. */
 async function write(tab, words) {
 	await text(tab).click();
 	await tab.page.keyboard.press('Control+End');
-	await tab.page.keyboard.insertText(words);
+	await tab.page.keyboard.type(words);
+	await text(tab).getByText(words.trim()).waitFor();
 }
 
 scenario('a note is written, found again and deleted', async (stage) => {
@@ -58,7 +69,7 @@ scenario('a note is written by two windows at once', async (stage) => {
 	const id = await createNote(first, unique('note'));
 	await write(first, 'From the first.');
 	const second = await stage.tabBeside(first);
-	await second.goto(`/notes/${id}`);
+	await opening(second, () => second.goto(`/notes/${id}`));
 	await text(second).getByText('From the first.').waitFor();
 	await write(second, ' From the second.');
 	await text(first).getByText('From the first. From the second.').waitFor();
