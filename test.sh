@@ -176,7 +176,7 @@ ensure_wheel() {
   fi
 }
 
-node_is_good() { have npm && have node && node -e "process.exit(parseInt(process.versions.node) < $NODE_OLDEST)"; }
+node_is_good() { have npm && have node && node -e "process.exit(parseInt(process.versions.node) < $NODE_OLDEST ? 1 : 0)"; }
 ensure_node() {
   node_is_good && return
   local home=$cache/node-$NODE_INSTALLED
