@@ -41,12 +41,13 @@ async fn replay_all(backend: Backend) {
     let mut count = 0;
     for verdict in verdicts.iter().flatten() {
         count += 1;
-        if !verdict.is_good() {
+        if let Verdict::NoLongerPending(report) = verdict {
+            eprintln!("{} passes now; take it out of conformance/pending.txt", report.scenario);
+        } else if !verdict.is_good() {
             write!(faults, "{verdict}").unwrap();
         }
     }
-    let bad = verdicts.iter().flatten().filter(|verdict| !verdict.is_good()).count();
-    assert!(faults.is_empty(), "{bad} of {count} scenarios:\n{faults}");
+    assert!(faults.is_empty(), "of {count} scenarios:\n{faults}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

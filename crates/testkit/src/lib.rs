@@ -98,6 +98,7 @@ impl TestApp {
             ("OPENAI_API_KEY", "sk-provider"),
             ("OFFLINE_MODE", "true"),
             ("CORS_ALLOW_ORIGIN", "*"),
+            ("DATABASE_POOL_SIZE", "4"),
         ] {
             environment.insert(name.to_owned(), value.to_owned());
         }
