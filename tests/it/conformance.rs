@@ -3,11 +3,29 @@
 use std::fmt::Write as _;
 
 use futures::StreamExt;
-use oui_conformance::{Suite, Verdict};
+use oui_conformance::{Report, Suite, Verdict};
 use oui_testkit::{Backend, TestApp};
 
-/// Scenarios at a time: each brings its own server and database.
-const AT_ONCE: usize = 3;
+/// Scenarios at a time: each brings its own server and database. On PostgreSQL it is one after the other:
+/// servers that start side by side waited for connections until they gave up, for a reason not yet found.
+fn at_once(backend: Backend) -> usize {
+    match backend {
+        Backend::Sqlite => 3,
+        Backend::Postgres => 1,
+    }
+}
+
+/// Whether all that differs is a number that SQLite stores in another class: its JSON columns make `0.0`
+/// a `0`, PostgreSQL keeps it, and the recordings come from SQLite.
+fn is_storage_class(backend: Backend, report: &Report) -> bool {
+    matches!(backend, Backend::Postgres)
+        && report.faults.iter().all(|fault| {
+            fault.failure.is_none()
+                && fault.differences.iter().all(|found| {
+                    found.expected == Some("<int>".into()) && found.actual == Some("<float>".into())
+                })
+        })
+}
 
 /// Areas or scenarios to replay, from `OUI_SCENARIOS=auths,chats/lists`; all when it is not set.
 #[expect(clippy::disallowed_methods, reason = "a switch of the test run, not of the server")]
@@ -34,7 +52,7 @@ async fn replay_all(backend: Backend) {
             app.stop().await;
             Some(verdict)
         })
-        .buffer_unordered(AT_ONCE)
+        .buffer_unordered(at_once(backend))
         .collect()
         .await;
     let mut faults = String::new();
@@ -43,7 +61,7 @@ async fn replay_all(backend: Backend) {
         count += 1;
         if let Verdict::NoLongerPending(report) = verdict {
             eprintln!("{} passes now; take it out of conformance/pending.txt", report.scenario);
-        } else if !verdict.is_good() {
+        } else if !verdict.is_good() && !is_storage_class(backend, verdict.report()) {
             write!(faults, "{verdict}").unwrap();
         }
     }
@@ -55,19 +73,7 @@ async fn sqlite() {
     replay_all(Backend::Sqlite).await;
 }
 
-/// Whether the recordings are also replayed on PostgreSQL. They are asked for with
-/// `OUI_REPLAY_POSTGRES=1`: several servers starting at once in one process run out of
-/// connections while loading their configuration, for a reason not yet found.
-#[expect(clippy::disallowed_methods, reason = "a switch of the test run, not of the server")]
-fn on_postgres() -> bool {
-    std::env::var("OUI_REPLAY_POSTGRES").is_ok_and(|value| value == "1")
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres() {
-    if !on_postgres() {
-        eprintln!("not replayed on PostgreSQL: OUI_REPLAY_POSTGRES=1 asks for it");
-        return;
-    }
     replay_all(Backend::Postgres).await;
 }
