@@ -277,3 +277,65 @@ pub async fn event(db: &Db, id: &str) -> DbResult<Option<Event>> {
 pub async fn by_id(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Option<CalendarRow>> {
     CalendarRow::find(conn, "WHERE id = ?", args![id]).await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::groups::Membership;
+
+    #[tokio::test]
+    async fn events_are_seen_in_their_span_and_by_those_invited() {
+        for db in crate::testing::databases().await {
+            let (ada, bob) = (crate::testing::user(&db, "ada").await, crate::testing::user(&db, "bob").await);
+            let nobody = Membership::default();
+            fn of<'a>(user_id: &'a str, membership: &'a Membership) -> Reader<'a> {
+                Reader { user_id, membership, sees_all: false }
+            }
+            let own = of_user(&db, of(&ada.id, &nobody)).await.unwrap();
+            assert_eq!((own.len(), own[0].row.is_default), (1, true));
+            let again = of_user(&db, of(&ada.id, &nobody)).await.unwrap();
+            assert_eq!(again[0].row.id, own[0].row.id);
+            let event = |id: &str, start_at, end_at, rrule: Option<&str>| EventRow {
+                id: id.into(),
+                calendar_id: own[0].row.id.clone(),
+                user_id: ada.id.clone(),
+                title: id.into(),
+                description: None,
+                start_at,
+                end_at,
+                all_day: false,
+                rrule: rrule.map(str::to_owned),
+                color: None,
+                location: None,
+                data: None,
+                meta: None,
+                is_cancelled: false,
+                created_at: 0,
+                updated_at: 0,
+            };
+            event("before", 10, Some(20), None).insert(&*db).await.unwrap();
+            event("running", 10, Some(150), None).insert(&*db).await.unwrap();
+            event("inside", 120, None, None).insert(&*db).await.unwrap();
+            event("weekly", 1, None, Some("FREQ=WEEKLY")).insert(&*db).await.unwrap();
+            let invitation = AttendeeRow {
+                id: "i".into(),
+                event_id: "inside".into(),
+                user_id: bob.id.clone(),
+                status: "pending".into(),
+                meta: None,
+                created_at: 0,
+                updated_at: 0,
+            };
+            invitation.insert(&*db).await.unwrap();
+            let seen = async |user_id: &str, calendars: Option<&[String]>| {
+                let events = events_between(&db, of(user_id, &nobody), (100, 200), calendars).await.unwrap();
+                events.into_iter().map(|event| event.row.id).collect::<Vec<_>>()
+            };
+            assert_eq!(seen(&ada.id, None).await, ["weekly", "running", "inside"]);
+            assert_eq!(seen(&bob.id, None).await, ["inside"]);
+            assert_eq!(seen(&ada.id, Some(&["other".to_owned()])).await, Vec::<String>::new());
+            let inside = super::event(&db, "inside").await.unwrap().unwrap();
+            assert_eq!((inside.attendees.len(), &inside.user_json()["id"]), (1, &json!(ada.id)));
+        }
+    }
+}

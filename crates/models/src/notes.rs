@@ -260,3 +260,46 @@ pub async fn delete(db: &Db, id: &str) -> DbResult<()> {
     NoteRow::delete(&mut tx, "WHERE id = ?", args![id]).await?;
     tx.commit().await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_always_text() {
+        assert_eq!(sanitize(None), None);
+        assert_eq!(sanitize(Some(json!("x"))), Some(json!({"content": {"md": "x"}})));
+        assert_eq!(sanitize(Some(json!({"content": {"md": null}, "files": []}))), Some(json!({"content": {"md": ""}, "files": []})));
+    }
+
+    #[tokio::test]
+    async fn notes_are_found_pinned_and_changed() {
+        for db in crate::testing::databases().await {
+            let ada = crate::testing::user(&db, "ada").await;
+            let nobody = Membership::default();
+            let reader = Reader { user_id: &ada.id, membership: &nobody, sees_all: false };
+            let text = |md: &str| Some(json!({"content": {"md": md}}));
+            let list = create(&db, &ada.id, "Shopping", text("to-do: milk"), None, &[]).await.unwrap();
+            let other = create(&db, &ada.id, "Other", None, None, &[]).await.unwrap();
+            let found = async |word: &str| {
+                let filter = Filter::readable(reader, "r.id").and(mentions(db.dialect(), word));
+                let notes = shared::list::<NoteRow>(&db, &filter).await.unwrap();
+                notes.into_iter().map(|note| note.row.id).collect::<Vec<_>>()
+            };
+            assert_eq!(found("todo").await, [list.clone()]);
+            assert_eq!(found("SHOPP").await, [list.clone()]);
+            assert!(found("bread").await.is_empty());
+            assert!(toggle_pin(&db, &list, &ada.id).await.unwrap());
+            assert!(toggle_pin(&db, &other, &ada.id).await.unwrap());
+            assert!(!toggle_pin(&db, &other, &ada.id).await.unwrap());
+            let pins = pinned(&db, reader).await.unwrap();
+            assert_eq!(pins.iter().map(|pin| &pin.row.id).collect::<Vec<_>>(), [&list]);
+            let files = Map::from_iter([("files".to_owned(), json!([1]))]);
+            update(&db, &list, NoteChange { data: Some(files), ..NoteChange::default() }).await.unwrap();
+            let row = shared::get::<NoteRow>(&db, &list).await.unwrap().unwrap().row;
+            assert_eq!(row.data_object(), json!({"content": {"md": "to-do: milk"}, "files": [1]}));
+            delete(&db, &list).await.unwrap();
+            assert!(pinned_ids(&db, &ada.id).await.unwrap().is_empty());
+        }
+    }
+}

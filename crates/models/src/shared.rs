@@ -269,9 +269,9 @@ pub async fn get<R: Shared>(db: &Db, id: &str) -> DbResult<Option<Entry<R>>> {
 pub fn contains(columns: &[&str], text: &str) -> Condition {
     let parts: Vec<String> = columns
         .iter()
-        .map(|column| format!("LOWER({column}) LIKE ?"))
+        .map(|column| format!("LOWER({column}) LIKE LOWER(?)"))
         .collect();
-    let pattern = format!("%{}%", text.to_lowercase());
+    let pattern = format!("%{}%", text);
     (
         format!("({})", parts.join(" OR ")),
         columns.iter().map(|_| Arg::from(pattern.as_str())).collect(),
@@ -288,14 +288,14 @@ pub fn json_contains(column: &str, text: &str) -> Condition {
     }
     let parts: Vec<String> = variants
         .iter()
-        .map(|_| format!("LOWER(CAST({column} AS TEXT)) LIKE ? ESCAPE '/'"))
+        .map(|_| format!("LOWER(CAST({column} AS TEXT)) LIKE LOWER(?) ESCAPE '/'"))
         .collect();
     let args = variants
         .iter()
         .map(|variant| {
             Arg::from(format!(
                 "%{}%",
-                like_literal(&variant[1..variant.len() - 1].to_lowercase())
+                like_literal(&variant[1..variant.len() - 1])
             ))
         })
         .collect();
@@ -353,7 +353,7 @@ mod tests {
     fn text_in_json_is_searched_in_both_spellings() {
         let (condition, args) = json_contains("r.meta", "Grün_1");
         assert_eq!(condition.matches("LIKE").count(), 2);
-        assert_eq!(args, [Arg::from("%grün/_1%"), Arg::from("%gr\\u00fcn/_1%")]);
+        assert_eq!(args, [Arg::from("%Grün/_1%"), Arg::from("%Gr\\u00fcn/_1%")]);
         assert_eq!(json_contains("r.meta", "a").1.len(), 1);
     }
 }
