@@ -28,10 +28,16 @@ fn is_storage_class(backend: Backend, report: &Report) -> bool {
 }
 
 /// Areas or scenarios to replay, from `OUI_SCENARIOS=auths,chats/lists`; all when it is not set.
-#[expect(clippy::disallowed_methods, reason = "a switch of the test run, not of the server")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a switch of the test run, not of the server"
+)]
 fn chosen() -> Vec<String> {
     let list = std::env::var("OUI_SCENARIOS").unwrap_or_default();
-    list.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
+    list.split(',')
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 async fn replay_all(backend: Backend) {
@@ -45,8 +51,10 @@ async fn replay_all(backend: Backend) {
             let provider = oui_fake_provider::FakeProvider::start().await;
             let provider_url = provider.ollama_url();
             let environment = suite.environment(scenario, &provider_url).unwrap();
-            let variables: Vec<(&str, &str)> =
-                environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            let variables: Vec<(&str, &str)> = environment
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_str()))
+                .collect();
             let app = TestApp::with_environment(backend, &variables).await?;
             let verdict = suite.check(scenario, &app.url(), &provider_url).await;
             app.stop().await;
@@ -60,7 +68,10 @@ async fn replay_all(backend: Backend) {
     for verdict in verdicts.iter().flatten() {
         count += 1;
         if let Verdict::NoLongerPending(report) = verdict {
-            eprintln!("{} passes now; take it out of conformance/pending.txt", report.scenario);
+            eprintln!(
+                "{} passes now; take it out of conformance/pending.txt",
+                report.scenario
+            );
         } else if !verdict.is_good() && !is_storage_class(backend, verdict.report()) {
             write!(faults, "{verdict}").unwrap();
         }

@@ -9,13 +9,21 @@ const VARIABLES: &[(&str, &str)] = &[("WEBUI_SECRET_KEY", "fixture-secret")];
 
 fn copy_of_fixture(folder: &Path) -> PathBuf {
     let copy = folder.join("webui.db");
-    std::fs::copy(repository().join("crates/migrations/fixtures/reference-0.12.4.db"), &copy).unwrap();
+    std::fs::copy(
+        repository().join("crates/migrations/fixtures/reference-0.12.4.db"),
+        &copy,
+    )
+    .unwrap();
     copy
 }
 
 fn backups(folder: &Path) -> usize {
-    let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
-    names.filter(|name| name.to_string_lossy().contains(".backup-")).count()
+    let names = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name());
+    names
+        .filter(|name| name.to_string_lossy().contains(".backup-"))
+        .count()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -27,7 +35,10 @@ async fn everything_is_there_and_a_copy_is_kept() {
 
     let user = app.sign_in("user@example.com", "fixture-user-1").await;
     let session = user.get("/api/v1/auths/").await.ok();
-    assert_eq!((&session["name"], &session["role"]), (&json!("Ursula Ünal"), &json!("user")));
+    assert_eq!(
+        (&session["name"], &session["role"]),
+        (&json!("Ursula Ünal"), &json!("user"))
+    );
     let pinned = user.get("/api/v1/chats/pinned").await.ok();
     let id = pinned[0]["id"].as_str().expect("the pinned chat").to_owned();
     let chat = user.get(&format!("/api/v1/chats/{id}")).await.ok();
@@ -37,7 +48,10 @@ async fn everything_is_there_and_a_copy_is_kept() {
         .values()
         .map(|message| &message["content"])
         .collect();
-    assert!(texts.contains(&&json!("Grüße aus dem Fixture-Modell.")), "{texts:?}");
+    assert!(
+        texts.contains(&&json!("Grüße aus dem Fixture-Modell.")),
+        "{texts:?}"
+    );
 
     let admin = app.sign_in("admin@example.com", "fixture-admin-1").await;
     let config = admin.get("/api/v1/auths/admin/config").await.ok();
@@ -58,7 +72,10 @@ async fn tokens_of_one_server_are_good_at_the_other() {
     let app = TestApp::on_file(&copy_of_fixture(folder.path()), VARIABLES).await;
     let user = app.sign_in("user@example.com", "fixture-user-1").await;
     let form = json!({"password": "fixture-user-1", "new_password": "another-password"});
-    assert_eq!(user.post("/api/v1/auths/update/password", form).await.ok(), json!(true));
+    assert_eq!(
+        user.post("/api/v1/auths/update/password", form).await.ok(),
+        json!(true)
+    );
     assert_eq!(user.get("/api/v1/auths/").await.status, 401);
     app.sign_in("user@example.com", "another-password").await;
 }

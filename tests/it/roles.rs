@@ -10,13 +10,23 @@ const PUBLIC: &str = include_str!("public_endpoints.txt");
 /// A path with every parameter filled.
 fn concrete(path: &str) -> String {
     path.split('/')
-        .map(|part| if part.starts_with('{') { "00000000-0000-4000-8000-000000000000" } else { part })
+        .map(|part| {
+            if part.starts_with('{') {
+                "00000000-0000-4000-8000-000000000000"
+            } else {
+                part
+            }
+        })
         .collect::<Vec<_>>()
         .join("/")
 }
 
 async fn status(client: &Client, method: &Method, path: &str) -> u16 {
-    let body = if method == Method::GET || method == Method::DELETE { Value::Null } else { json!({}) };
+    let body = if method == Method::GET || method == Method::DELETE {
+        Value::Null
+    } else {
+        json!({})
+    };
     client.send(method.clone(), &concrete(path), &body).await.status
 }
 
@@ -26,7 +36,10 @@ fn refused(status: u16) -> bool {
 
 #[test]
 fn the_list_of_public_routes_only_shrinks() {
-    let listed: Vec<&str> = PUBLIC.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+    let listed: Vec<&str> = PUBLIC
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .collect();
     let mut open = Vec::new();
     for area in oui_server::areas() {
         for (method, path, policy, _) in area.rows() {
@@ -36,10 +49,16 @@ fn the_list_of_public_routes_only_shrinks() {
         }
     }
     for route in &open {
-        assert!(listed.contains(&route.as_str()), "{route} is open to anybody but is not in public_endpoints.txt");
+        assert!(
+            listed.contains(&route.as_str()),
+            "{route} is open to anybody but is not in public_endpoints.txt"
+        );
     }
     for route in listed {
-        assert!(open.iter().any(|known| known == route), "{route} is closed now; take it out of public_endpoints.txt");
+        assert!(
+            open.iter().any(|known| known == route),
+            "{route} is closed now; take it out of public_endpoints.txt"
+        );
     }
 }
 

@@ -3,8 +3,8 @@
 
 use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString, rand_core::OsRng};
 use argon2::{Algorithm, Argon2, Params, Version};
-use oui_core::{ApiError, ApiResult, messages};
 use fancy_regex::Regex;
+use oui_core::{ApiError, ApiResult, messages};
 
 /// bcrypt looks at no more bytes than these.
 const BCRYPT_MAX_BYTES: usize = 72;
@@ -38,7 +38,11 @@ impl PasswordPolicy {
         match &self.pattern {
             Some((pattern, hint)) if !pattern.is_match(password).unwrap_or(false) => {
                 let fallback = "The password does not meet the required validation criteria.";
-                Err(ApiError::bad_request(if hint.is_empty() { fallback } else { hint.as_str() }))
+                Err(ApiError::bad_request(if hint.is_empty() {
+                    fallback
+                } else {
+                    hint.as_str()
+                }))
             }
             _ => Ok(()),
         }
@@ -71,13 +75,18 @@ fn hash_now(kind: HashKind, password: &str) -> Result<String, String> {
 /// Compares a password with a hash of either kind, off the async runtime.
 pub async fn verify(password: &str, hash: &str) -> bool {
     let (password, hash) = (password.to_owned(), hash.to_owned());
-    tokio::task::spawn_blocking(move || verify_now(&password, &hash)).await.unwrap_or(false)
+    tokio::task::spawn_blocking(move || verify_now(&password, &hash))
+        .await
+        .unwrap_or(false)
 }
 
 fn verify_now(password: &str, hash: &str) -> bool {
     if hash.starts_with("$argon2") {
-        return PasswordHash::new(hash)
-            .is_ok_and(|parsed| Argon2::default().verify_password(password.as_bytes(), &parsed).is_ok());
+        return PasswordHash::new(hash).is_ok_and(|parsed| {
+            Argon2::default()
+                .verify_password(password.as_bytes(), &parsed)
+                .is_ok()
+        });
     }
     let bytes = password.as_bytes();
     bcrypt::verify(&bytes[..bytes.len().min(BCRYPT_MAX_BYTES)], hash).unwrap_or(false)
@@ -110,7 +119,13 @@ mod tests {
     #[tokio::test]
     async fn hashes_of_the_python_libraries_verify() {
         // Made with bcrypt 5 and argon2-cffi 25 for the password "secret".
-        assert!(verify("secret", "$2b$04$Oqlk.odFgmTvut0igRCajOrM2N4AUwMGp2ezr4kMRSEDC65WEZhmO").await);
+        assert!(
+            verify(
+                "secret",
+                "$2b$04$Oqlk.odFgmTvut0igRCajOrM2N4AUwMGp2ezr4kMRSEDC65WEZhmO"
+            )
+            .await
+        );
         let argon = "$argon2id$v=19$m=65536,t=3,p=4$C5TCIKhgHbh2XOqghb+k9w$sNCJZe4WzBgJ00Jk+DALF49ottwrMy0XA4OdCFa/RxM";
         assert!(verify("secret", argon).await);
         assert!(!verify("secret", "not a hash").await);
@@ -122,7 +137,13 @@ mod tests {
         assert!(policy(HashKind::Bcrypt).check(&"x".repeat(73)).is_err());
         assert!(policy(HashKind::Argon2).check(&"x".repeat(73)).is_ok());
         let pattern = Some((Regex::new("^.{8,}$").unwrap(), "Eight characters".to_owned()));
-        let strict = PasswordPolicy { kind: HashKind::Bcrypt, pattern };
-        assert_eq!(strict.check("short").unwrap_err().detail_text(), "Eight characters");
+        let strict = PasswordPolicy {
+            kind: HashKind::Bcrypt,
+            pattern,
+        };
+        assert_eq!(
+            strict.check("short").unwrap_err().detail_text(),
+            "Eight characters"
+        );
     }
 }

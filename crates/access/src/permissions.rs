@@ -73,7 +73,9 @@ pub fn fill(tree: &mut Map<String, Value>, template: &Map<String, Value>) {
 fn combine(tree: &mut Map<String, Value>, granted: &Map<String, Value>) {
     for (key, value) in granted {
         if let Value::Object(granted) = value {
-            let node = tree.entry(key.clone()).or_insert_with(|| Value::Object(Map::new()));
+            let node = tree
+                .entry(key.clone())
+                .or_insert_with(|| Value::Object(Map::new()));
             if let Value::Object(node) = node {
                 combine(node, granted);
             }
@@ -109,7 +111,9 @@ mod tests {
     fn groups_add_and_never_take_away() {
         let defaults = json!({"chat": {"delete": true, "edit": true}, "features": {"notes": false}});
         let stored = json!({"chat": {"delete": false}});
-        let groups = vec![group(json!({"features": {"notes": true}, "chat": {"edit": false}}))];
+        let groups = vec![group(
+            json!({"features": {"notes": true}, "chat": {"edit": false}}),
+        )];
         let tree = Permissions::effective(&stored, &defaults, &Membership { groups });
         assert!(tree.has("features.notes") && tree.has("chat.edit"));
         assert!(!tree.has("chat.delete") && !tree.has("chat") == false);

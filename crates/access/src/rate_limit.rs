@@ -19,7 +19,12 @@ pub struct RateLimiter {
 impl RateLimiter {
     /// A limiter with no tries so far.
     pub fn new(limit: u32, window: i64, clock: Clock) -> Self {
-        Self { limit, buckets: (window / BUCKET_SECONDS).max(1), clock, tries: Mutex::default() }
+        Self {
+            limit,
+            buckets: (window / BUCKET_SECONDS).max(1),
+            clock,
+            tries: Mutex::default(),
+        }
     }
 
     /// Counts a try and tells whether it is one too many. Keys are compared without case.

@@ -52,12 +52,18 @@ mod tests {
     fn owner_grants_and_bypass() {
         let nobody = Membership::default();
         let grants = [Grant::public_read()];
-        let shared = Ownership { owner: Some("a"), grants: &grants };
+        let shared = Ownership {
+            owner: Some("a"),
+            grants: &grants,
+        };
         assert!(shared.permits(Action::Write, "a", &nobody, false));
         assert!(shared.permits(Action::Read, "b", &nobody, false));
         assert!(!shared.permits(Action::Write, "b", &nobody, false));
         assert!(shared.permits(Action::Write, "b", &nobody, true));
-        let private = Ownership { owner: Some("a"), grants: &[] };
+        let private = Ownership {
+            owner: Some("a"),
+            grants: &[],
+        };
         assert!(!private.permits(Action::Read, "b", &nobody, false));
     }
 }

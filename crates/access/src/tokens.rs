@@ -77,12 +77,15 @@ impl Tokens {
         claims.exp = lifetime.map(|seconds| now + seconds);
         claims.jti = Some(ids::uuid());
         claims.iat = Some(now);
-        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encoding).map_err(ApiError::internal)
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encoding)
+            .map_err(ApiError::internal)
     }
 
     /// Claims of a token that is genuine and has not ended.
     pub fn read(&self, token: &str) -> Option<Claims> {
-        let claims = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation).ok()?.claims;
+        let claims = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation)
+            .ok()?
+            .claims;
         let now = self.clock.seconds();
         let ended = claims.exp.is_some_and(|exp| exp <= now);
         let from_the_future = claims.iat.is_some_and(|iat| iat > now);
@@ -99,10 +102,14 @@ pub fn parse_duration(text: &str) -> Option<Option<i64>> {
     let (mut total, mut rest, mut found) = (0.0, text, false);
     while let Some(start) = rest.find(|c: char| c.is_ascii_digit() || c == '-') {
         rest = &rest[start..];
-        let end = rest[1..].find(|c: char| !c.is_ascii_digit() && c != '.').map_or(rest.len(), |at| at + 1);
+        let end = rest[1..]
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .map_or(rest.len(), |at| at + 1);
         let number = rest[..end].parse::<f64>().ok();
         rest = &rest[end..];
-        let unit = ["ms", "s", "m", "h", "d", "w"].into_iter().find(|unit| rest.starts_with(unit));
+        let unit = ["ms", "s", "m", "h", "d", "w"]
+            .into_iter()
+            .find(|unit| rest.starts_with(unit));
         if let (Some(number), Some(unit)) = (number, unit) {
             rest = &rest[unit.len()..];
             found = true;
@@ -154,7 +161,10 @@ mod tests {
         // jwt.encode({"id": "u1", "session_stamp": "st", "iat": 1000, "exp": 99999999999}, "key", "HS256")
         let token = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJpZCI6InUxIiwic2Vzc2lvbl9zdGFtcCI6InN0IiwiaWF0IjoxMDAwLCJleHAiOjk5OTk5OTk5OTk5fQ.mkLW3DUKJzXTUKE3nkBCqMGyQR5HaJnisOl914LPHaQ";
         let read = Tokens::new("key", Clock::fixed(2_000)).read(token).unwrap();
-        assert_eq!((read.id.as_str(), read.session_stamp.as_deref(), read.kind()), ("u1", Some("st"), "session"));
+        assert_eq!(
+            (read.id.as_str(), read.session_stamp.as_deref(), read.kind()),
+            ("u1", Some("st"), "session")
+        );
     }
 
     #[test]

@@ -25,11 +25,17 @@ pub(crate) async fn dispatch(
     let found = snapshot.connection(&settings, kind, &base).or_else(|| {
         // The tag of an Ollama model may be left out.
         let tagged = format!("{base}:latest");
-        (kind == ProviderKind::Ollama).then(|| snapshot.connection(&settings, kind, &tagged)).flatten()
+        (kind == ProviderKind::Ollama)
+            .then(|| snapshot.connection(&settings, kind, &tagged))
+            .flatten()
     });
     let connection = found.ok_or_else(|| ApiError::not_found(messages::model_not_found(&model.id)))?;
     body.insert("model".into(), json!(base));
-    let reply = engine.providers.chat(connection, Value::Object(body), context).await.map_err(to_api)?;
+    let reply = engine
+        .providers
+        .chat(connection, Value::Object(body), context)
+        .await
+        .map_err(to_api)?;
     Ok(match reply {
         ChatReply::Stream(stream) if connection.speaks_responses() => ChatReply::Stream(UpstreamStream {
             status: stream.status,
@@ -42,8 +48,12 @@ pub(crate) async fn dispatch(
 
 /// The id of the model that really answers.
 fn base_id(model: &Model) -> String {
-    let base = model.registered.as_ref().and_then(|registered| registered.row.base_model_id.clone());
-    base.filter(|base| !base.is_empty()).unwrap_or_else(|| model.id.clone())
+    let base = model
+        .registered
+        .as_ref()
+        .and_then(|registered| registered.row.base_model_id.clone());
+    base.filter(|base| !base.is_empty())
+        .unwrap_or_else(|| model.id.clone())
 }
 
 /// A provider's failure as our answer: its own status and body, with the hint when to come again.
@@ -53,15 +63,25 @@ pub fn to_api(error: ProviderError) -> ApiError {
         Value::String(text) => ApiError::new(error.status(), text.clone()),
         body => ApiError::with_body(error.status(), body.clone()),
     };
-    let retry = error.upstream().map(|upstream| upstream.retry.clone()).unwrap_or_default();
-    retry.into_iter().fold(answer, |answer, (name, value): (HeaderName, String)| answer.with_header(name, &value))
+    let retry = error
+        .upstream()
+        .map(|upstream| upstream.retry.clone())
+        .unwrap_or_default();
+    retry
+        .into_iter()
+        .fold(answer, |answer, (name, value): (HeaderName, String)| {
+            answer.with_header(name, &value)
+        })
 }
 
 /// What of a failure is shown in the chat: the innermost message of the body.
 pub fn error_text(error: &ApiError) -> String {
     let mut detail = error.body();
     while let Some(object) = detail.as_object() {
-        match ["error", "message", "detail"].iter().find_map(|name| object.get(*name)) {
+        match ["error", "message", "detail"]
+            .iter()
+            .find_map(|name| object.get(*name))
+        {
             Some(next) => detail = next,
             None => break,
         }
@@ -83,7 +103,10 @@ mod tests {
 
     #[test]
     fn the_innermost_message_is_shown() {
-        let error = ApiError::with_body(StatusCode::BAD_REQUEST, json!({"error": {"message": "no such model"}}));
+        let error = ApiError::with_body(
+            StatusCode::BAD_REQUEST,
+            json!({"error": {"message": "no such model"}}),
+        );
         assert_eq!(error_text(&error), "no such model");
         assert_eq!(error_text(&ApiError::bad_request("plain")), "plain");
         let empty = ApiError::with_body(StatusCode::BAD_GATEWAY, json!({"error": null}));

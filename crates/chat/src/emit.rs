@@ -26,8 +26,15 @@ const MIRRORED: &[&str] = &[
 ];
 
 /// Fields of a completion event that onlookers get.
-const COMPLETION_FIELDS: &[&str] =
-    &["done", "error", "usage", "finish_reason", "content", "selected_model_id", "sources"];
+const COMPLETION_FIELDS: &[&str] = &[
+    "done",
+    "error",
+    "usage",
+    "finish_reason",
+    "content",
+    "selected_model_id",
+    "sources",
+];
 
 /// Sends the events of one message.
 #[derive(Clone)]
@@ -62,7 +69,10 @@ impl ChatEmitter {
 
     /// The same chat, another message.
     pub(crate) fn about(&self, message_id: Option<&str>) -> Self {
-        Self { message_id: message_id.map(str::to_owned), ..self.clone() }
+        Self {
+            message_id: message_id.map(str::to_owned),
+            ..self.clone()
+        }
     }
 
     /// Sends an event. `chat:messages` goes to onlookers only: the acting tab has the messages.
@@ -71,7 +81,9 @@ impl ChatEmitter {
         let event = json!({ "type": kind, "data": data });
         if kind != "chat:messages" {
             let payload = json!({ "chat_id": self.chat_id, "message_id": self.message_id, "data": event });
-            self.emitter.emit(&Room::User(self.user_id.clone()), "events", &payload, None).await;
+            self.emitter
+                .emit(&Room::User(self.user_id.clone()), "events", &payload, None)
+                .await;
         }
         if mirrored {
             self.mirror(&event).await;
@@ -83,7 +95,9 @@ impl ChatEmitter {
         let kind = event.get("type").and_then(Value::as_str).unwrap_or_default();
         if kind != "chat:messages" {
             let payload = json!({ "chat_id": self.chat_id, "message_id": self.message_id, "data": event });
-            self.emitter.emit(&Room::User(self.user_id.clone()), "events", &payload, None).await;
+            self.emitter
+                .emit(&Room::User(self.user_id.clone()), "events", &payload, None)
+                .await;
         }
         if !self.watched() {
             return;
@@ -105,7 +119,9 @@ impl ChatEmitter {
     pub(crate) async fn signal(&self, kind: &str) {
         let event = json!({ "type": kind });
         let payload = json!({ "chat_id": self.chat_id, "message_id": self.message_id, "data": event });
-        self.emitter.emit(&Room::User(self.user_id.clone()), "events", &payload, None).await;
+        self.emitter
+            .emit(&Room::User(self.user_id.clone()), "events", &payload, None)
+            .await;
         if self.watched() && MIRRORED.contains(&kind) {
             self.mirror(&event).await;
         }
@@ -118,25 +134,35 @@ impl ChatEmitter {
         self.send(kind, data).await;
         if let Some(mut reduced) = copy {
             reduced.insert("output".into(), output());
-            self.mirror(&json!({ "type": "chat:completion", "data": reduced })).await;
+            self.mirror(&json!({ "type": "chat:completion", "data": reduced }))
+                .await;
         }
     }
 
     /// What of a completion event concerns onlookers; `None` for pieces that come too soon after the last.
     fn reduced(&self, data: &Value) -> Option<Map<String, Value>> {
-        let is_delta = data.get("type").and_then(Value::as_str).is_some_and(|kind| kind.ends_with(".delta"));
+        let is_delta = data
+            .get("type")
+            .and_then(Value::as_str)
+            .is_some_and(|kind| kind.ends_with(".delta"));
         let mut last = self.mirrored_at.lock();
         if is_delta && last.is_some_and(|at| at.elapsed() < MIRROR_INTERVAL) {
             return None;
         }
         *last = Some(Instant::now());
         let fields = COMPLETION_FIELDS.iter();
-        Some(fields.filter_map(|name| Some(((*name).to_owned(), data.get(*name)?.clone()))).collect())
+        Some(
+            fields
+                .filter_map(|name| Some(((*name).to_owned(), data.get(*name)?.clone())))
+                .collect(),
+        )
     }
 
     fn watched(&self) -> bool {
         self.saved
-            && self.emitter.has_listeners(&Room::Chat(self.chat_id.clone()), self.session_id.as_deref())
+            && self
+                .emitter
+                .has_listeners(&Room::Chat(self.chat_id.clone()), self.session_id.as_deref())
     }
 
     async fn mirror(&self, event: &Value) {
@@ -145,6 +171,8 @@ impl ChatEmitter {
             "shared": true, "data": event,
         });
         let room = Room::Chat(self.chat_id.clone());
-        self.emitter.emit(&room, "events", &payload, self.session_id.as_deref()).await;
+        self.emitter
+            .emit(&room, "events", &payload, self.session_id.as_deref())
+            .await;
     }
 }

@@ -70,7 +70,14 @@ pub enum Completion {
 impl Engine {
     /// Puts an engine together. Call it inside the async runtime.
     pub fn new(parts: EngineParts) -> Arc<Self> {
-        let EngineParts { db, config, settings, auth, emitter, providers } = parts;
+        let EngineParts {
+            db,
+            config,
+            settings,
+            auth,
+            emitter,
+            providers,
+        } = parts;
         let clock = db.clock().clone();
         let upstream = ModelCatalogue::new(providers.http.clone(), clock.clone());
         let catalogue = Catalogue::new(db.clone(), config.clone(), settings.clone(), upstream);
@@ -103,7 +110,11 @@ impl Engine {
     /// Answers a completion request.
     pub async fn complete(self: &Arc<Self>, user: RunUser, body: Object) -> ApiResult<Completion> {
         let models = self.catalogue.known(&user.call).await?;
-        let requested = body.get("model").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let requested = body
+            .get("model")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned();
         let model = self.usable(&user.user, &requested, &models).await?;
         let turn = Turn::read(user, body)?;
         if turn.session_id.is_some() && turn.chat != ChatKind::None {
@@ -125,13 +136,22 @@ impl Engine {
         if !self.catalogue.may_use(user, model).await? {
             return Err(not_found());
         }
-        let base = model.registered.as_ref().and_then(|registered| registered.row.base_model_id.clone());
-        let is_orphan = base.filter(|base| !base.is_empty()).is_some_and(|base| !known_base(models, &base));
+        let base = model
+            .registered
+            .as_ref()
+            .and_then(|registered| registered.row.base_model_id.clone());
+        let is_orphan = base
+            .filter(|base| !base.is_empty())
+            .is_some_and(|base| !known_base(models, &base));
         if !is_orphan {
             return Ok(model.clone());
         }
         let fallback = self.fallback(models).ok_or_else(not_found)?;
-        if self.catalogue.may_use(user, &fallback).await? { Ok(fallback) } else { Err(not_found()) }
+        if self.catalogue.may_use(user, &fallback).await? {
+            Ok(fallback)
+        } else {
+            Err(not_found())
+        }
     }
 
     /// The first default model, where the operator lets it stand in for models whose base is gone.
@@ -139,7 +159,10 @@ impl Engine {
         if !self.settings.chat.model_fallback {
             return None;
         }
-        let defaults = self.config.get(&oui_config::ui::DEFAULT_MODELS).unwrap_or_default();
+        let defaults = self
+            .config
+            .get(&oui_config::ui::DEFAULT_MODELS)
+            .unwrap_or_default();
         let first = defaults.split(',').map(str::trim).find(|id| !id.is_empty())?;
         models.get(first).cloned()
     }
@@ -160,7 +183,9 @@ impl Engine {
     /// others who have the chat open.
     pub async fn relay_event(&self, user_id: &str, chat_id: &str, message_id: &str, event: &Value) {
         let chat = ChatKind::Saved(chat_id.to_owned());
-        ChatEmitter::new(self.emitter.clone(), user_id, &chat, Some(message_id), None).relay(event).await;
+        ChatEmitter::new(self.emitter.clone(), user_id, &chat, Some(message_id), None)
+            .relay(event)
+            .await;
     }
 
     /// Makes the turn's place in its saved chat and tells the other tabs.
@@ -189,7 +214,10 @@ impl Engine {
         }
         emitter
             .about(placed.current_id.as_deref())
-            .send("chat:messages", json!({ "messages": placed.messages, "currentId": placed.current_id }))
+            .send(
+                "chat:messages",
+                json!({ "messages": placed.messages, "currentId": placed.current_id }),
+            )
             .await;
         self.emit_chat_list(turn, &emitter).await
     }
@@ -198,7 +226,10 @@ impl Engine {
         let folder_id = self.folder_of(turn).await?;
         emitter
             .about(turn.user_message_id.as_deref())
-            .send("chat:list", json!({ "chat_id": turn.chat.id(), "folder_id": folder_id }))
+            .send(
+                "chat:list",
+                json!({ "chat_id": turn.chat.id(), "folder_id": folder_id }),
+            )
             .await;
         Ok(())
     }
@@ -214,7 +245,13 @@ impl Engine {
 
     pub(crate) fn emitter_for(&self, turn: &Turn, message_id: Option<&str>) -> ChatEmitter {
         let session = turn.session_id.as_deref();
-        ChatEmitter::new(self.emitter.clone(), &turn.user.user.id, &turn.chat, message_id, session)
+        ChatEmitter::new(
+            self.emitter.clone(),
+            &turn.user.user.id,
+            &turn.chat,
+            message_id,
+            session,
+        )
     }
 
     /// Starts one run per target and answers at once.
@@ -232,7 +269,9 @@ impl Engine {
         let early_title = turn.is_new_chat && turn.tasks.title.is_some();
         let mut runs = Vec::new();
         for (index, (target, task_id)) in turn.targets.iter().zip(&tasks).enumerate() {
-            let Some(message_id) = target.message_id.clone() else { continue };
+            let Some(message_id) = target.message_id.clone() else {
+                continue;
+            };
             let model = match models.get(&target.model_id) {
                 Some(other) if target.model_id != turn.requested_model() => other.clone(),
                 _ => model.clone(),
@@ -254,12 +293,17 @@ impl Engine {
                 after,
                 titled: early_title,
             };
-            let ticket = self.tasks.register(Some(task_id.clone()), turn.chat.id(), &turn.user.user.id);
+            let ticket = self
+                .tasks
+                .register(Some(task_id.clone()), turn.chat.id(), &turn.user.user.id);
             runs.push((run, ticket));
         }
         let started: Vec<String> = runs.iter().map(|(_, ticket)| ticket.id.clone()).collect();
         if !started.is_empty() {
-            let first = turn.targets.first().and_then(|target| target.message_id.as_deref());
+            let first = turn
+                .targets
+                .first()
+                .and_then(|target| target.message_id.as_deref());
             let folder_id = self.folder_of(&turn).await?;
             self.emitter_for(&turn, first)
                 .send("chat:active", json!({ "active": true, "folder_id": folder_id }))
@@ -271,7 +315,9 @@ impl Engine {
             }
             tokio::spawn(run.execute(ticket));
         }
-        Ok(Completion::Json(json!({ "status": true, "task_ids": started, "chat_id": turn.chat.id() })))
+        Ok(Completion::Json(
+            json!({ "status": true, "task_ids": started, "chat_id": turn.chat.id() }),
+        ))
     }
 }
 

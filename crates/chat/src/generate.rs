@@ -64,20 +64,40 @@ impl TaskKind {
 
     fn job(self) -> Job {
         let (template, default, max_tokens) = match self {
-            Self::Title => (Some(&keys::TITLE_GENERATION_PROMPT_TEMPLATE), prompts::TITLE, Some(1000)),
+            Self::Title => (
+                Some(&keys::TITLE_GENERATION_PROMPT_TEMPLATE),
+                prompts::TITLE,
+                Some(1000),
+            ),
             Self::Tags => (Some(&keys::TAGS_GENERATION_PROMPT_TEMPLATE), prompts::TAGS, None),
-            Self::FollowUps => (Some(&keys::FOLLOW_UP_GENERATION_PROMPT_TEMPLATE), prompts::FOLLOW_UPS, None),
-            Self::Queries => (Some(&keys::QUERY_GENERATION_PROMPT_TEMPLATE), prompts::QUERIES, None),
-            Self::Autocomplete => {
-                (Some(&keys::AUTOCOMPLETE_GENERATION_PROMPT_TEMPLATE), prompts::AUTOCOMPLETE, None)
-            }
-            Self::ImagePrompt => {
-                (Some(&keys::IMAGE_PROMPT_GENERATION_PROMPT_TEMPLATE), prompts::IMAGE_PROMPT, None)
-            }
+            Self::FollowUps => (
+                Some(&keys::FOLLOW_UP_GENERATION_PROMPT_TEMPLATE),
+                prompts::FOLLOW_UPS,
+                None,
+            ),
+            Self::Queries => (
+                Some(&keys::QUERY_GENERATION_PROMPT_TEMPLATE),
+                prompts::QUERIES,
+                None,
+            ),
+            Self::Autocomplete => (
+                Some(&keys::AUTOCOMPLETE_GENERATION_PROMPT_TEMPLATE),
+                prompts::AUTOCOMPLETE,
+                None,
+            ),
+            Self::ImagePrompt => (
+                Some(&keys::IMAGE_PROMPT_GENERATION_PROMPT_TEMPLATE),
+                prompts::IMAGE_PROMPT,
+                None,
+            ),
             Self::Emoji => (None, prompts::EMOJI, Some(4)),
             Self::Merge => (None, prompts::MERGE, None),
         };
-        Job { template, default, max_tokens }
+        Job {
+            template,
+            default,
+            max_tokens,
+        }
     }
 }
 
@@ -89,7 +109,11 @@ impl Engine {
         let wanted = form.get("model").and_then(Value::as_str).unwrap_or_default();
         let model = models.get(wanted);
         let model = model.ok_or_else(|| ApiError::not_found(messages::model_not_found("")))?;
-        let model = if kind == TaskKind::Merge { model.clone() } else { self.task_model(model, &models) };
+        let model = if kind == TaskKind::Merge {
+            model.clone()
+        } else {
+            self.task_model(model, &models)
+        };
         if !self.catalogue.may_use(&user.user, &model).await? {
             return Err(ApiError::bad_request("Model not found"));
         }
@@ -110,7 +134,11 @@ impl Engine {
     /// The configured model for small jobs, one for local and one for other models; else the chat's own.
     fn task_model(&self, model: &Arc<Model>, models: &Models) -> Arc<Model> {
         let local = model.json.get("connection_type").and_then(Value::as_str) == Some("local");
-        let key = if local { &keys::TASK_MODEL } else { &keys::TASK_MODEL_EXTERNAL };
+        let key = if local {
+            &keys::TASK_MODEL
+        } else {
+            &keys::TASK_MODEL_EXTERNAL
+        };
         let configured = self.config.get(key);
         models.get(configured.as_str()).unwrap_or(model).clone()
     }
@@ -121,7 +149,11 @@ impl Engine {
         if configured.is_empty() || kind == TaskKind::Emoji {
             if let Some(limit) = kind.job().max_tokens {
                 let own = model.params().get("max_tokens").and_then(Value::as_i64);
-                let limit = if kind == TaskKind::Emoji { limit } else { own.unwrap_or(limit) };
+                let limit = if kind == TaskKind::Emoji {
+                    limit
+                } else {
+                    own.unwrap_or(limit)
+                };
                 body.insert("max_tokens".into(), json!(limit));
             }
         } else {
@@ -133,8 +165,16 @@ impl Engine {
         let job = kind.job();
         let configured = job.template.map(|key| self.config.get(key)).unwrap_or_default();
         let is_default = configured.trim().is_empty();
-        let text = if is_default { job.default } else { configured.as_str() };
-        let sent = form.get("messages").and_then(Value::as_array).cloned().unwrap_or_default();
+        let text = if is_default {
+            job.default
+        } else {
+            configured.as_str()
+        };
+        let sent = form
+            .get("messages")
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default();
         let prompt = form.get("prompt").and_then(Value::as_str).map(str::to_owned);
         let prompt = prompt.unwrap_or_else(|| last_user_text(&sent));
         let text = template::with_prompt(text, &prompt);
@@ -148,7 +188,11 @@ impl Engine {
         };
         let text = template::with_messages(&text, &sent, transcript);
         let membership = groups::membership(&self.db, &user.user.id).await?;
-        let names: Vec<String> = membership.groups.iter().filter_map(|group| group.name.clone()).collect();
+        let names: Vec<String> = membership
+            .groups
+            .iter()
+            .filter_map(|group| group.name.clone())
+            .collect();
         let context = template::Context {
             user: Some(&user.user),
             groups: &names,
@@ -165,27 +209,49 @@ pub(crate) fn text_of(message: &Value) -> String {
     match message.get("content") {
         Some(Value::String(text)) if !text.is_empty() => text.clone(),
         Some(Value::Array(parts)) => {
-            let texts = parts.iter().filter(|part| part["type"] == "text").filter_map(|part| part["text"].as_str());
+            let texts = parts
+                .iter()
+                .filter(|part| part["type"] == "text")
+                .filter_map(|part| part["text"].as_str());
             texts.collect::<Vec<_>>().join("\n")
         }
-        _ => message.get("output").map(oui_models::history::output_text).unwrap_or_default(),
+        _ => message
+            .get("output")
+            .map(oui_models::history::output_text)
+            .unwrap_or_default(),
     }
 }
 
 fn last_user_text(messages: &[Value]) -> String {
-    messages.iter().rev().find(|message| message["role"] == "user").map(text_of).unwrap_or_default()
+    messages
+        .iter()
+        .rev()
+        .find(|message| message["role"] == "user")
+        .map(text_of)
+        .unwrap_or_default()
 }
 
 fn transcript(messages: &[Value]) -> String {
     let line = |message: &Value| {
-        format!("{}: {}", message["role"].as_str().unwrap_or("user").to_uppercase(), text_of(message))
+        format!(
+            "{}: {}",
+            message["role"].as_str().unwrap_or("user").to_uppercase(),
+            text_of(message)
+        )
     };
     messages.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 fn numbered(responses: Option<&Value>) -> String {
-    let texts = responses.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
-    texts.map(|text| format!("\"\"\"{text}\"\"\"")).collect::<Vec<_>>().join("\n\n")
+    let texts = responses
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str);
+    texts
+        .map(|text| format!("\"\"\"{text}\"\"\""))
+        .collect::<Vec<_>>()
+        .join("\n\n")
 }
 
 /// The text of a provider's whole answer.

@@ -16,8 +16,7 @@ use crate::streams::Streams;
 const INTERVAL: Duration = Duration::from_millis(500);
 
 /// Shown on a reply that a crash cut off.
-const INTERRUPTED: &str =
-    "The server stopped while this reply was being written. What had arrived is kept; regenerate for a whole reply.";
+const INTERRUPTED: &str = "The server stopped while this reply was being written. What had arrived is kept; regenerate for a whole reply.";
 
 /// Writes the journal until the process ends. Sleeps while nothing streams.
 pub(crate) async fn run(db: Db, streams: Arc<Streams>) {
@@ -65,7 +64,9 @@ pub(crate) async fn recover(db: &Db) -> DbResult<usize> {
         mark_incomplete(&mut items);
         let mut message = serde_json::Map::new();
         let is_open = match chat_edits::edit(db, &row.chat_id).await? {
-            Some(edit) => edit.message(&row.message_id).is_some_and(|stored| stored["done"] == Value::Bool(false)),
+            Some(edit) => edit
+                .message(&row.message_id)
+                .is_some_and(|stored| stored["done"] == Value::Bool(false)),
             None => false,
         };
         if !is_open {

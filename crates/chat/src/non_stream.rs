@@ -12,18 +12,28 @@ impl Run {
     /// Stores and announces a whole answer of the provider.
     pub(crate) async fn whole(&self, answer: &Value) -> End {
         if let Some(error) = answer.get("error").filter(|error| truthy(error)) {
-            let shown = error.get("detail").or_else(|| error.get("message")).unwrap_or(error);
+            let shown = error
+                .get("detail")
+                .or_else(|| error.get("message"))
+                .unwrap_or(error);
             self.fail(shown).await;
             return End::Failed;
         }
-        let message = answer.get("choices").and_then(|choices| choices.get(0)?.get("message"));
+        let message = answer
+            .get("choices")
+            .and_then(|choices| choices.get(0)?.get("message"));
         let Some(output) = output_of(answer, message) else {
             self.fail(&json!("The provider sent an empty reply.")).await;
             return End::Failed;
         };
         let copy = output.clone();
-        self.emitter.completion("chat:completion", answer.clone(), move || copy).await;
-        let counts = answer.get("usage").filter(|usage| truthy(usage)).map(usage::normalize);
+        self.emitter
+            .completion("chat:completion", answer.clone(), move || copy)
+            .await;
+        let counts = answer
+            .get("usage")
+            .filter(|usage| truthy(usage))
+            .map(usage::normalize);
         let mut fields = Object::new();
         fields.insert("role".into(), json!("assistant"));
         fields.insert("output".into(), output.clone());
@@ -49,7 +59,9 @@ fn output_of(answer: &Value, message: Option<&Value>) -> Option<Value> {
         return None;
     }
     let mut items = Vec::new();
-    let reasoning = ["reasoning_content", "reasoning"].iter().filter_map(|name| message.get(*name)?.as_str());
+    let reasoning = ["reasoning_content", "reasoning"]
+        .iter()
+        .filter_map(|name| message.get(*name)?.as_str());
     if let Some(reasoning) = reasoning.into_iter().find(|text| !text.is_empty()) {
         items.push(json!({
             "type": "reasoning", "id": ids::output_item("r_"), "status": "completed",

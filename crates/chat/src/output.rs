@@ -84,7 +84,10 @@ impl Output {
     pub fn apply(&mut self, mut chunk: Value, now: f64) -> Vec<Event> {
         let mut events = Vec::new();
         self.take_usage(&chunk, &mut events);
-        let choice = chunk.get_mut("choices").and_then(|choices| choices.get_mut(0)).map(Value::take);
+        let choice = chunk
+            .get_mut("choices")
+            .and_then(|choices| choices.get_mut(0))
+            .map(Value::take);
         let Some(choice) = choice.filter(Value::is_object) else {
             if let Some(error) = chunk.get("error").filter(|error| truthy(error)) {
                 events.push(Event::Error(error.clone()));
@@ -96,7 +99,10 @@ impl Output {
         }
         let delta = choice.get("delta").cloned().unwrap_or(Value::Null);
         sources(&delta, &mut events);
-        let calls = delta.get("tool_calls").and_then(Value::as_array).filter(|calls| !calls.is_empty());
+        let calls = delta
+            .get("tool_calls")
+            .and_then(Value::as_array)
+            .filter(|calls| !calls.is_empty());
         let mut consumed = false;
         if let Some(calls) = calls {
             calls.iter().for_each(|call| self.tool_call(call, &mut events));
@@ -106,14 +112,22 @@ impl Output {
         consumed |= self.content(&delta, now, &mut events);
         if !consumed {
             chunk["choices"][0] = choice;
-            let data = if truthy(&delta) { Event::Response(chunk) } else { Event::Completion(chunk) };
+            let data = if truthy(&delta) {
+                Event::Response(chunk)
+            } else {
+                Event::Completion(chunk)
+            };
             events.push(data);
         }
         events
     }
 
     fn take_usage(&mut self, chunk: &Value, events: &mut Vec<Event>) {
-        let mut raw = chunk.get("usage").and_then(Value::as_object).cloned().unwrap_or_default();
+        let mut raw = chunk
+            .get("usage")
+            .and_then(Value::as_object)
+            .cloned()
+            .unwrap_or_default();
         if let Some(timings) = chunk.get("timings").and_then(Value::as_object) {
             raw.extend(timings.clone());
         }
@@ -130,9 +144,14 @@ impl Output {
     }
 
     fn tool_call(&mut self, delta: &Value, events: &mut Vec<Event>) {
-        let Some(index) = delta.get("index").filter(|index| !index.is_null()) else { return };
+        let Some(index) = delta.get("index").filter(|index| !index.is_null()) else {
+            return;
+        };
         let function = delta.get("function");
-        let name = function.and_then(|function| function.get("name")).and_then(Value::as_str).unwrap_or_default();
+        let name = function
+            .and_then(|function| function.get("name"))
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         let arguments = match function.and_then(|function| function.get("arguments")) {
             None | Some(Value::Null) => None,
             Some(Value::String(text)) => Some(text.clone()),
@@ -234,7 +253,9 @@ impl Output {
     }
 
     fn content(&mut self, delta: &Value, now: f64, events: &mut Vec<Event>) -> bool {
-        let Some(value) = delta.get("content").filter(|value| truthy(value)) else { return false };
+        let Some(value) = delta.get("content").filter(|value| truthy(value)) else {
+            return false;
+        };
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         self.close_streamed_reasoning(now, events);
         let tagged = self.items.last().is_some_and(is_open_tag_block);
@@ -250,7 +271,11 @@ impl Output {
         }
         let index = self.items.len().saturating_sub(1);
         let item = &self.items[index];
-        let kind = if item["type"] == "reasoning" { "reasoning_text" } else { "output_text" };
+        let kind = if item["type"] == "reasoning" {
+            "reasoning_text"
+        } else {
+            "output_text"
+        };
         let parts = item["content"].as_array().map_or(0, Vec::len);
         events.push(Event::Delta(json!({
             "type": format!("response.{kind}.delta"), "item_id": item["id"],
@@ -261,7 +286,9 @@ impl Output {
 
     fn close_streamed_reasoning(&mut self, now: f64, events: &mut Vec<Event>) {
         let index = self.items.len().wrapping_sub(1);
-        let Some(item) = self.items.last_mut().filter(|item| is_streamed_reasoning(item)) else { return };
+        let Some(item) = self.items.last_mut().filter(|item| is_streamed_reasoning(item)) else {
+            return;
+        };
         close_reasoning(item, now);
         events.push(Event::Response(json!({
             "type": "response.output_item.done", "output_index": index, "item": item,
@@ -271,7 +298,10 @@ impl Output {
 
     fn find_tags(&mut self, now: f64) -> bool {
         let Some(tags) = &self.tags else { return false };
-        let streamed = self.items.iter().any(|item| item["attributes"]["type"] == "reasoning_content");
+        let streamed = self
+            .items
+            .iter()
+            .any(|item| item["attributes"]["type"] == "reasoning_content");
         self.scan.run(tags, !streamed, &mut self.items, now)
     }
 
@@ -286,7 +316,9 @@ impl Output {
             close_reasoning(item, now);
         }
         for call in std::mem::take(&mut self.calls) {
-            let Some(index) = self.items.iter().position(|item| item["call_id"] == call.id) else { continue };
+            let Some(index) = self.items.iter().position(|item| item["call_id"] == call.id) else {
+                continue;
+            };
             let item = &mut self.items[index];
             item["arguments"] = json!(call.arguments);
             item["status"] = json!("completed");
@@ -302,8 +334,12 @@ impl Output {
     }
 
     fn trim_last_message(&mut self) {
-        let Some(last) = self.items.last_mut().filter(|item| item["type"] == "message") else { return };
-        let Some(part) = last["content"].as_array_mut().and_then(|parts| parts.last_mut()) else { return };
+        let Some(last) = self.items.last_mut().filter(|item| item["type"] == "message") else {
+            return;
+        };
+        let Some(part) = last["content"].as_array_mut().and_then(|parts| parts.last_mut()) else {
+            return;
+        };
         let trimmed = part["text"].as_str().unwrap_or_default().trim().to_owned();
         let is_empty = trimmed.is_empty();
         part["text"] = json!(trimmed);
@@ -367,7 +403,9 @@ fn is_open_tag_block(item: &Value) -> bool {
 
 /// Stamps the end of a reasoning item.
 pub fn close_reasoning(item: &mut Value, now: f64) {
-    let duration = item["started_at"].as_f64().map(|started| (now - started).max(0.0) as i64);
+    let duration = item["started_at"]
+        .as_f64()
+        .map(|started| (now - started).max(0.0) as i64);
     item["ended_at"] = json!(now);
     if let Some(duration) = duration {
         item["duration"] = json!(duration);
@@ -378,15 +416,26 @@ pub fn close_reasoning(item: &mut Value, now: f64) {
 /// Adds text to the last text part of an item, or gives it one.
 pub fn append_text(item: &mut Value, text: &str) {
     let part = item["content"].as_array_mut().and_then(|parts| parts.last_mut());
-    match part.filter(|part| part["type"] == "output_text").map(|part| &mut part["text"]) {
+    match part
+        .filter(|part| part["type"] == "output_text")
+        .map(|part| &mut part["text"])
+    {
         Some(Value::String(existing)) => existing.push_str(text),
         _ => item["content"] = json!([{ "type": "output_text", "text": text }]),
     }
 }
 
 fn sources(delta: &Value, events: &mut Vec<Event>) {
-    for annotation in delta.get("annotations").and_then(Value::as_array).into_iter().flatten() {
-        let Some(citation) = annotation.get("url_citation").filter(|_| annotation["type"] == "url_citation") else {
+    for annotation in delta
+        .get("annotations")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+    {
+        let Some(citation) = annotation
+            .get("url_citation")
+            .filter(|_| annotation["type"] == "url_citation")
+        else {
             continue;
         };
         let url = citation.get("url").and_then(Value::as_str).unwrap_or_default();
@@ -423,13 +472,18 @@ mod tests {
         assert!(matches!(&first[..], [Event::Response(data)] if data["id"] == "c"));
         output.apply(chunk(json!({"content": "Hel"})), 1.0);
         let events = output.apply(chunk(json!({"content": "lo "})), 1.0);
-        assert!(matches!(&events[..], [Event::Delta(data)] if data["delta"] == "lo " && data["output_index"] == 0));
+        assert!(
+            matches!(&events[..], [Event::Delta(data)] if data["delta"] == "lo " && data["output_index"] == 0)
+        );
         let end = output.apply(json!({"choices": [{"delta": {}, "finish_reason": "stop"}]}), 1.0);
         assert!(matches!(&end[..], [Event::Completion(_)]));
         output.end_of_stream(1.0);
         output.complete();
         assert_eq!(output.items()[0]["content"][0]["text"], "Hello");
-        assert_eq!((output.items()[0]["status"].as_str(), output.finish_reason()), (Some("completed"), Some("stop")));
+        assert_eq!(
+            (output.items()[0]["status"].as_str(), output.finish_reason()),
+            (Some("completed"), Some("stop"))
+        );
     }
 
     #[test]
@@ -481,7 +535,10 @@ mod tests {
     #[test]
     fn usage_and_errors_without_choices() {
         let mut output = Output::new(None);
-        let events = output.apply(json!({"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 2}}), 1.0);
+        let events = output.apply(
+            json!({"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 2}}),
+            1.0,
+        );
         assert!(matches!(&events[..], [Event::Completion(data)] if data["usage"]["total_tokens"] == 3));
         let events = output.apply(json!({"error": {"message": "no"}}), 1.0);
         assert_eq!(events, [Event::Error(json!({"message": "no"}))]);

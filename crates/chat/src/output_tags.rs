@@ -32,7 +32,12 @@ pub struct Tags {
 
 impl Default for Tags {
     fn default() -> Self {
-        Self { reasoning: REASONING.iter().map(|(start, end)| ((*start).into(), (*end).into())).collect() }
+        Self {
+            reasoning: REASONING
+                .iter()
+                .map(|(start, end)| ((*start).into(), (*end).into()))
+                .collect(),
+        }
     }
 }
 
@@ -42,9 +47,9 @@ impl Tags {
         match param {
             Some(Value::Bool(false)) => None,
             Some(Value::Array(pair)) if pair.len() == 2 => match (pair[0].as_str(), pair[1].as_str()) {
-                (Some(start), Some(end)) if !start.is_empty() && !end.is_empty() => {
-                    Some(Self { reasoning: vec![(start.to_owned(), end.to_owned())] })
-                }
+                (Some(start), Some(end)) if !start.is_empty() && !end.is_empty() => Some(Self {
+                    reasoning: vec![(start.to_owned(), end.to_owned())],
+                }),
                 _ => Some(Self::default()),
             },
             _ => Some(Self::default()),
@@ -86,11 +91,17 @@ impl TagScan {
             self.looked = 0;
         }
         let in_block = last["status"] == "in_progress" && last.get("end_tag").is_some();
-        if in_block { self.close(items, now) } else { self.open(tags, reasoning, items, now) }
+        if in_block {
+            self.close(items, now)
+        } else {
+            self.open(tags, reasoning, items, now)
+        }
     }
 
     fn open(&mut self, tags: &Tags, reasoning: bool, items: &mut Vec<Value>, now: f64) -> bool {
-        let Some(last) = items.last_mut().filter(|item| item["type"] == "message") else { return false };
+        let Some(last) = items.last_mut().filter(|item| item["type"] == "message") else {
+            return false;
+        };
         let text = last_text(last);
         let from = floor_char(text, self.looked.saturating_sub(MAX_OPENING));
         let Some(found) = find_opening(text, from, tags, reasoning) else {
@@ -108,7 +119,9 @@ impl TagScan {
     }
 
     fn close(&mut self, items: &mut Vec<Value>, now: f64) -> bool {
-        let Some(item) = items.last_mut() else { return false };
+        let Some(item) = items.last_mut() else {
+            return false;
+        };
         let end_tag = item["end_tag"].as_str().unwrap_or_default();
         let text = last_text(item);
         let from = floor_char(text, self.looked.saturating_sub(end_tag.len()));
@@ -152,21 +165,35 @@ fn block(found: Opening, text: &str, now: f64) -> Value {
 
 fn find_opening(text: &str, from: usize, tags: &Tags, reasoning: bool) -> Option<Opening> {
     let solution = SOLUTION.iter().map(|(start, end)| (*start, *end, false));
-    let thoughts = tags.reasoning.iter().filter(|_| reasoning).map(|(start, end)| (start.as_str(), end.as_str(), true));
+    let thoughts = tags
+        .reasoning
+        .iter()
+        .filter(|_| reasoning)
+        .map(|(start, end)| (start.as_str(), end.as_str(), true));
     thoughts
         .chain(solution)
         .filter_map(|(start_tag, end_tag, is_reasoning)| {
             let (start, end, attributes) = find_tag(text, from, start_tag)?;
             let attributes = read_attributes(attributes);
             let (start_tag, end_tag) = (start_tag.to_owned(), end_tag.to_owned());
-            Some(Opening { start, end, start_tag, end_tag, attributes, is_reasoning })
+            Some(Opening {
+                start,
+                end,
+                start_tag,
+                end_tag,
+                attributes,
+                is_reasoning,
+            })
         })
         .min_by_key(|opening| opening.start)
 }
 
 /// Where `tag` begins and ends in the text, and its attributes: `<think a="b">` is a `<think>`.
 fn find_tag<'t>(text: &'t str, from: usize, tag: &str) -> Option<(usize, usize, &'t str)> {
-    let bracketed = tag.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')).filter(|n| !n.starts_with('|'));
+    let bracketed = tag
+        .strip_prefix('<')
+        .and_then(|rest| rest.strip_suffix('>'))
+        .filter(|n| !n.starts_with('|'));
     let Some(name) = bracketed else {
         let at = from + text[from..].find(tag)?;
         return Some((at, at + tag.len(), ""));
@@ -193,8 +220,13 @@ fn read_attributes(text: &str) -> Map<String, Value> {
     let mut attributes = Map::new();
     let mut rest = text;
     while let Some(equals) = rest.find("=\"") {
-        let name = rest[..equals].rsplit(|c: char| !(c.is_alphanumeric() || c == '_')).next().unwrap_or_default();
-        let Some(length) = rest[equals + 2..].find('"') else { break };
+        let name = rest[..equals]
+            .rsplit(|c: char| !(c.is_alphanumeric() || c == '_'))
+            .next()
+            .unwrap_or_default();
+        let Some(length) = rest[equals + 2..].find('"') else {
+            break;
+        };
         if !name.is_empty() {
             attributes.insert(name.to_owned(), json!(rest[equals + 2..equals + 2 + length]));
         }
@@ -215,7 +247,10 @@ fn set_last_text(item: &mut Value, text: &str) {
 }
 
 fn floor_char(text: &str, at: usize) -> usize {
-    (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
+    (0..=at.min(text.len()))
+        .rev()
+        .find(|at| text.is_char_boundary(*at))
+        .unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -234,7 +269,15 @@ mod tests {
 
     /// Kinds and texts; blanks at the edges depend on how the text was cut.
     fn texts(items: &[Value]) -> Vec<(String, String)> {
-        items.iter().map(|item| (item["type"].as_str().unwrap().to_owned(), last_text(item).trim().to_owned())).collect()
+        items
+            .iter()
+            .map(|item| {
+                (
+                    item["type"].as_str().unwrap().to_owned(),
+                    last_text(item).trim().to_owned(),
+                )
+            })
+            .collect()
     }
 
     #[test]
@@ -253,7 +296,10 @@ mod tests {
         let items = run(&["<think type=\"a\" x=\"1\">t</think>"]);
         assert_eq!(items[0]["attributes"], json!({"type": "a", "x": "1"}));
         assert_eq!(texts(&run(&["<thinker>no</thinker>"])).len(), 1);
-        assert_eq!(texts(&run(&["<think></think>only"])), [("message".to_owned(), "only".to_owned())]);
+        assert_eq!(
+            texts(&run(&["<think></think>only"])),
+            [("message".to_owned(), "only".to_owned())]
+        );
     }
 
     #[test]

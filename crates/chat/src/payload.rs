@@ -27,7 +27,12 @@ pub struct Payload {
 }
 
 /// Builds the request of one reply.
-pub(crate) async fn build(engine: &Engine, turn: &Turn, model: &Arc<Model>, models: &Models) -> ApiResult<Payload> {
+pub(crate) async fn build(
+    engine: &Engine,
+    turn: &Turn,
+    model: &Arc<Model>,
+    models: &Models,
+) -> ApiResult<Payload> {
     let (model, selected) = resolve_arena(model, models)?;
     let mut body = turn.body.clone();
     body.insert("model".into(), json!(model.id));
@@ -37,7 +42,11 @@ pub(crate) async fn build(engine: &Engine, turn: &Turn, model: &Arc<Model>, mode
     }
     let mut messages = replay::to_provider(messages, &model);
     let membership = groups::membership(&engine.db, &turn.user.user.id).await?;
-    let group_names: Vec<String> = membership.groups.iter().filter_map(|group| group.name.clone()).collect();
+    let group_names: Vec<String> = membership
+        .groups
+        .iter()
+        .filter_map(|group| group.name.clone())
+        .collect();
     let context = template::Context {
         user: Some(&turn.user.user),
         groups: &group_names,
@@ -50,14 +59,22 @@ pub(crate) async fn build(engine: &Engine, turn: &Turn, model: &Arc<Model>, mode
         prepend_system(&mut messages, &template::render(&prompt, &context));
     }
     let params = merged_params(engine, turn, &model);
-    let system = params.get("system").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let system = params
+        .get("system")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned();
     if !system.is_empty() {
         prepend_system(&mut messages, &template::render(&system, &context));
     }
     body.insert("messages".into(), Value::Array(replay::normalize(messages)));
     apply_stream(engine, &mut body, &model);
     params::apply_openai(params, &mut body);
-    Ok(Payload { model, selected, body })
+    Ok(Payload {
+        model,
+        selected,
+        body,
+    })
 }
 
 /// An arena model stands for one of its members, chosen by chance.
@@ -111,13 +128,20 @@ fn merged_params(engine: &Engine, turn: &Turn, model: &Model) -> Object {
 /// The model's word on streaming (else the server's) wins over the client's; usage is asked for where the model
 /// can tell it. A request's own parameters have no say in this.
 fn apply_stream(engine: &Engine, body: &mut Object, model: &Model) {
-    let (own, defaults) = (model.params(), engine.config.get(&oui_config::models::DEFAULT_MODEL_PARAMS));
+    let (own, defaults) = (
+        model.params(),
+        engine.config.get(&oui_config::models::DEFAULT_MODEL_PARAMS),
+    );
     let stream = [own.get("stream_response"), defaults.get("stream_response")];
     if let Some(stream) = stream.into_iter().flatten().find(|value| value.is_boolean()) {
         body.insert("stream".into(), stream.clone());
     }
     if body.get("stream").is_some_and(truthy) && model.capability("usage", false) {
-        let mut options = body.get("stream_options").and_then(Value::as_object).cloned().unwrap_or_default();
+        let mut options = body
+            .get("stream_options")
+            .and_then(Value::as_object)
+            .cloned()
+            .unwrap_or_default();
         options.insert("include_usage".into(), json!(true));
         body.insert("stream_options".into(), Value::Object(options));
     }
@@ -125,11 +149,17 @@ fn apply_stream(engine: &Engine, body: &mut Object, model: &Model) {
 
 /// The conversation: from the database for saved chats, with the system message of the request; else as sent.
 async fn history_messages(engine: &Engine, turn: &Turn, body: &Object) -> ApiResult<Vec<Value>> {
-    let sent = body.get("messages").and_then(Value::as_array).cloned().unwrap_or_default();
+    let sent = body
+        .get("messages")
+        .and_then(Value::as_array)
+        .cloned()
+        .unwrap_or_default();
     let (Some(chat_id), Some(user_message_id)) = (turn.chat.saved(), turn.user_message_id.as_deref()) else {
         return Ok(sent);
     };
-    let stored = chat_edits::messages_map(&engine.db, chat_id).await?.unwrap_or_default();
+    let stored = chat_edits::messages_map(&engine.db, chat_id)
+        .await?
+        .unwrap_or_default();
     let mut path: Vec<Value> = history::path_to(&stored, user_message_id)
         .into_iter()
         .filter(|message| !is_empty_reply(message))
@@ -139,7 +169,10 @@ async fn history_messages(engine: &Engine, turn: &Turn, body: &Object) -> ApiRes
         return Ok(sent);
     }
     let revised = turn.regeneration.as_ref().map(|(id, _)| id);
-    for id in [turn.assistant_message_id.as_ref(), revised].into_iter().flatten() {
+    for id in [turn.assistant_message_id.as_ref(), revised]
+        .into_iter()
+        .flatten()
+    {
         if let Some(message) = stored.get(id).filter(|message| !is_empty_reply(message)) {
             path.push(message.clone());
         }
@@ -159,18 +192,25 @@ fn is_empty_reply(message: &Value) -> bool {
 fn with_images(mut message: Value) -> Value {
     let is_image = |file: &&Value| {
         file["type"] == "image"
-            || file["content_type"].as_str().is_some_and(|kind| {
-                kind.starts_with("image/") && !kind.starts_with("image/svg")
-            })
+            || file["content_type"]
+                .as_str()
+                .is_some_and(|kind| kind.starts_with("image/") && !kind.starts_with("image/svg"))
     };
-    let files = message.get("files").and_then(Value::as_array).cloned().unwrap_or_default();
+    let files = message
+        .get("files")
+        .and_then(Value::as_array)
+        .cloned()
+        .unwrap_or_default();
     let images: Vec<Value> = files
         .iter()
         .filter(is_image)
         .filter_map(|file| file.get("url").filter(|url| truthy(url)))
         .map(|url| json!({ "type": "image_url", "image_url": { "url": url } }))
         .collect();
-    if message["role"] == "user" && !images.is_empty() && let Some(text) = message["content"].as_str() {
+    if message["role"] == "user"
+        && !images.is_empty()
+        && let Some(text) = message["content"].as_str()
+    {
         let mut parts = vec![json!({ "type": "text", "text": text })];
         parts.extend(images);
         message["content"] = Value::Array(parts);
@@ -211,12 +251,19 @@ async fn folder_prompt(engine: &Engine, turn: &Turn) -> ApiResult<Option<String>
         Some(chat_id) => chats::folder_id(&engine.db, chat_id).await?,
         None => None,
     };
-    let Some(folder_id) = of_chat.or_else(|| turn.folder_id.clone()) else { return Ok(None) };
-    let Some(folder) = folders::by_id(&engine.db, &folder_id).await? else { return Ok(None) };
+    let Some(folder_id) = of_chat.or_else(|| turn.folder_id.clone()) else {
+        return Ok(None);
+    };
+    let Some(folder) = folders::by_id(&engine.db, &folder_id).await? else {
+        return Ok(None);
+    };
     if user.role != "admin" && !folders::may_read(&engine.db, &folder, &user.id).await? {
         return Ok(None);
     }
-    let prompt = folder.data.as_ref().and_then(|data| data.get("system_prompt")?.as_str());
+    let prompt = folder
+        .data
+        .as_ref()
+        .and_then(|data| data.get("system_prompt")?.as_str());
     Ok(prompt.filter(|prompt| !prompt.is_empty()).map(str::to_owned))
 }
 

@@ -76,11 +76,18 @@ pub(crate) async fn new_chat(engine: &Engine, turn: &Turn, tasks: TaskIds<'_>) -
         message.insert("user".into(), json!({ "id": user.id, "name": user.name }));
         all.insert(id.clone(), Value::Object(message));
     }
-    let current_id = reply_ids.first().map(|id| (*id).clone()).or_else(|| turn.user_message_id.clone());
+    let current_id = reply_ids
+        .first()
+        .map(|id| (*id).clone())
+        .or_else(|| turn.user_message_id.clone());
     for (id, message) in &replies {
         all.insert(id.clone(), Value::Object(message.clone()));
     }
-    let text = turn.user_message.as_ref().and_then(|message| message.get("content")).cloned();
+    let text = turn
+        .user_message
+        .as_ref()
+        .and_then(|message| message.get("content"))
+        .cloned();
     let flat: Vec<Value> = turn
         .user_message_id
         .iter()
@@ -111,18 +118,32 @@ pub(crate) async fn new_chat(engine: &Engine, turn: &Turn, tasks: TaskIds<'_>) -
     }
     note_files(&mut tx, turn, &chat_id).await?;
     tx.commit().await?;
-    Ok(Placed { messages: all, current_id, owned: true })
+    Ok(Placed {
+        messages: all,
+        current_id,
+        owned: true,
+    })
 }
 
 async fn note_files(tx: &mut Tx, turn: &Turn, chat_id: &str) -> ApiResult<()> {
-    let files = turn.user_message.as_ref().and_then(|message| message.get("files")?.as_array());
+    let files = turn
+        .user_message
+        .as_ref()
+        .and_then(|message| message.get("files")?.as_array());
     let ids: Vec<String> = files
         .into_iter()
         .flatten()
         .filter(|file| file["type"] == "file")
         .filter_map(|file| file["id"].as_str().map(str::to_owned))
         .collect();
-    chat_files::insert(tx, chat_id, turn.user_message_id.as_deref(), &ids, &turn.user.user.id).await?;
+    chat_files::insert(
+        tx,
+        chat_id,
+        turn.user_message_id.as_deref(),
+        &ids,
+        &turn.user.user.id,
+    )
+    .await?;
     Ok(())
 }
 
@@ -131,7 +152,10 @@ pub(crate) async fn writable(engine: &Engine, turn: &Turn, chat_id: &str) -> Api
     let not_found = || ApiError::not_found(messages::NOT_FOUND);
     let chat = chats::by_id(&engine.db, chat_id).await?.ok_or_else(not_found)?;
     let user = &turn.user.user;
-    let rule = Ownership { owner: chat.user_id.as_deref(), grants: &[] };
+    let rule = Ownership {
+        owner: chat.user_id.as_deref(),
+        grants: &[],
+    };
     if rule.permits(Action::Write, &user.id, &Default::default(), false)
         || chat_access::may_continue(&engine.db, &chat, &user.id).await?
     {
@@ -141,7 +165,12 @@ pub(crate) async fn writable(engine: &Engine, turn: &Turn, chat_id: &str) -> Api
 }
 
 /// Puts the user's message and the empty replies into an existing chat.
-pub(crate) async fn follow_up(engine: &Engine, turn: &Turn, chat: ChatRow, tasks: TaskIds<'_>) -> ApiResult<Placed> {
+pub(crate) async fn follow_up(
+    engine: &Engine,
+    turn: &Turn,
+    chat: ChatRow,
+    tasks: TaskIds<'_>,
+) -> ApiResult<Placed> {
     let user = &turn.user.user;
     let owned = chat.is_owned_by(&user.id);
     let mut edit = chat_edits::edit(&engine.db, &chat.id)
@@ -157,7 +186,9 @@ pub(crate) async fn follow_up(engine: &Engine, turn: &Turn, chat: ChatRow, tasks
         parent = stored_parent;
     }
     for (target, task) in turn.targets.iter().zip(tasks) {
-        let Some((id, mut message)) = reply(turn, target, now, task) else { continue };
+        let Some((id, mut message)) = reply(turn, target, now, task) else {
+            continue;
+        };
         message.insert("modelIdx".into(), target.model_idx.clone().unwrap_or(Value::Null));
         message.insert("user_id".into(), json!(user.id));
         placed.insert(id.clone(), edit.upsert(&id, message));
@@ -182,15 +213,29 @@ pub(crate) async fn follow_up(engine: &Engine, turn: &Turn, chat: ChatRow, tasks
     for message in placed.values_mut().filter_map(Value::as_object_mut) {
         message.shift_remove("meta");
     }
-    Ok(Placed { messages: placed, current_id: row.current_message_id, owned })
+    Ok(Placed {
+        messages: placed,
+        current_id: row.current_message_id,
+        owned,
+    })
 }
 
 /// What the owner chose for the next turn: models, files, values of variables.
 fn note_choices(turn: &Turn, edit: &mut Edit) {
-    let chosen = turn.user_message.as_ref().and_then(|message| message.get("models")).cloned();
+    let chosen = turn
+        .user_message
+        .as_ref()
+        .and_then(|message| message.get("models"))
+        .cloned();
     let models = chosen.filter(|models| models.as_array().is_some_and(|models| !models.is_empty()));
-    let models = models
-        .unwrap_or_else(|| json!(turn.targets.iter().map(|target| &target.model_id).collect::<Vec<_>>()));
+    let models = models.unwrap_or_else(|| {
+        json!(
+            turn.targets
+                .iter()
+                .map(|target| &target.model_id)
+                .collect::<Vec<_>>()
+        )
+    });
     edit.document.insert("models".into(), models);
     if let Some(files) = &turn.files {
         edit.document.insert("files".into(), files.clone());
@@ -206,13 +251,19 @@ fn check_ids(turn: &Turn, edit: &Edit, owned: bool) -> ApiResult<()> {
     if turn.user_message.is_some() {
         ids.push(turn.user_message_id.as_deref().unwrap_or_default());
     }
-    ids.extend(turn.targets.iter().map(|target| target.message_id.as_deref().unwrap_or_default()));
+    ids.extend(
+        turn.targets
+            .iter()
+            .map(|target| target.message_id.as_deref().unwrap_or_default()),
+    );
     let repeated = ids.iter().enumerate().any(|(at, id)| ids[..at].contains(id));
     if repeated || ids.iter().any(|id| id.is_empty()) {
         return Err(invalid_id());
     }
     for target in &turn.targets {
-        let Some(stored) = target.message_id.as_deref().and_then(|id| edit.message(id)) else { continue };
+        let Some(stored) = target.message_id.as_deref().and_then(|id| edit.message(id)) else {
+            continue;
+        };
         let filled = |name: &str| stored.get(name).is_some_and(crate::turn::truthy);
         let author = history::text(stored, "user_id").map_or(owned, |author| author == user.id);
         let elsewhere = turn.user_message.is_some()
@@ -237,7 +288,9 @@ fn place_user_message(
     let existing = edit.message(id).cloned();
     if let Some(existing) = existing {
         if history::text(&existing, "role") != Some("user") {
-            return Err(ApiError::forbidden("You can only regenerate replies to user messages."));
+            return Err(ApiError::forbidden(
+                "You can only regenerate replies to user messages.",
+            ));
         }
         let mine = history::text(&existing, "user_id").map_or(owned, |author| author == user.id);
         let mut changed = existing.as_object().cloned().unwrap_or_default();
@@ -248,7 +301,10 @@ fn place_user_message(
         return Ok((edit.upsert(id, changed), parent));
     }
     let parent = message.get("parentId").and_then(Value::as_str).map(str::to_owned);
-    if parent.as_deref().is_some_and(|parent| edit.message(parent).is_none()) {
+    if parent
+        .as_deref()
+        .is_some_and(|parent| edit.message(parent).is_none())
+    {
         return Err(ApiError::conflict("Parent message no longer exists."));
     }
     let mut stored = message.clone();
@@ -269,13 +325,19 @@ fn place_user_message(
 /// Checks that the caller may continue a reply, and answers the id of the message that it answers.
 pub(crate) fn continued(turn: &Turn, chat: &ChatRow, reply_id: &str) -> ApiResult<Option<String>> {
     let document = chat.document();
-    let message = document.get("history").and_then(|history| history.get("messages")?.get(reply_id));
+    let message = document
+        .get("history")
+        .and_then(|history| history.get("messages")?.get(reply_id));
     let message = message.ok_or_else(|| ApiError::forbidden(messages::ACCESS_PROHIBITED))?;
     let author = history::text(message, "user_id").or(chat.user_id.as_deref());
     if author != Some(turn.user.user.id.as_str()) {
         return Err(ApiError::forbidden(messages::ACCESS_PROHIBITED));
     }
-    if turn.targets.iter().any(|target| target.message_id.as_deref() != Some(reply_id)) {
+    if turn
+        .targets
+        .iter()
+        .any(|target| target.message_id.as_deref() != Some(reply_id))
+    {
         return Err(ApiError::bad_request("Invalid response ID."));
     }
     Ok(history::text(message, "parentId").map(str::to_owned))

@@ -62,28 +62,33 @@ impl Run {
         let payload = payload::build(&engine, &turn, &model, &models).await?;
         let context = turn.call_context(message_id.as_deref());
         let selected = payload.selected.then(|| payload.model.id.clone());
-        Ok(match dispatch(&engine, &payload.model, payload.body, &context).await? {
-            ChatReply::Json(mut answer) => {
-                if let (Some(id), Some(object)) = (selected, answer.as_object_mut()) {
-                    object.insert("selected_model_id".into(), json!(id));
+        Ok(
+            match dispatch(&engine, &payload.model, payload.body, &context).await? {
+                ChatReply::Json(mut answer) => {
+                    if let (Some(id), Some(object)) = (selected, answer.as_object_mut()) {
+                        object.insert("selected_model_id".into(), json!(id));
+                    }
+                    Completion::Json(answer)
                 }
-                Completion::Json(answer)
-            }
-            ChatReply::Stream(stream) => {
-                let first = selected.map(|id| {
-                    let event = json!({ "selected_model_id": id });
-                    Ok(bytes::Bytes::from(format!("data: {event}\n\n")))
-                });
-                let body = stream.body.map(|piece| {
-                    piece.or_else(|error| {
-                        tracing::warn!(%error, "a provider's stream broke off");
-                        Ok(broken_stream_tail())
-                    })
-                });
-                let body = futures::stream::iter(first).chain(body);
-                Completion::Stream { headers: stream.headers, body: Box::pin(body) }
-            }
-        })
+                ChatReply::Stream(stream) => {
+                    let first = selected.map(|id| {
+                        let event = json!({ "selected_model_id": id });
+                        Ok(bytes::Bytes::from(format!("data: {event}\n\n")))
+                    });
+                    let body = stream.body.map(|piece| {
+                        piece.or_else(|error| {
+                            tracing::warn!(%error, "a provider's stream broke off");
+                            Ok(broken_stream_tail())
+                        })
+                    });
+                    let body = futures::stream::iter(first).chain(body);
+                    Completion::Stream {
+                        headers: stream.headers,
+                        body: Box::pin(body),
+                    }
+                }
+            },
+        )
     }
 
     /// A saved chat without a socket: the reply is written as for a browser, and sent when it is whole.
@@ -96,7 +101,16 @@ impl Run {
     ) -> ApiResult<Completion> {
         let emitter = engine.emitter_for(&turn, Some(&message_id));
         let after = turn.tasks;
-        let run = Self { engine, turn, emitter, message_id, model, models, after, titled: false };
+        let run = Self {
+            engine,
+            turn,
+            emitter,
+            message_id,
+            model,
+            models,
+            after,
+            titled: false,
+        };
         let (payload, context) = run.prepare().await?;
         match dispatch(&run.engine, &payload.model, payload.body, &context).await {
             Err(error) => {
@@ -128,7 +142,10 @@ impl Run {
                     run.finish(end).await;
                 });
                 let body = tokio_stream::wrappers::ReceiverStream::new(receiver);
-                Ok(Completion::Stream { headers, body: Box::pin(body) })
+                Ok(Completion::Stream {
+                    headers,
+                    body: Box::pin(body),
+                })
             }
         }
     }
@@ -182,15 +199,20 @@ impl Run {
     /// Tells the client which member of an arena answers.
     async fn note_selected(&self, id: &str) -> ApiResult<()> {
         self.save(json!({ "selectedModelId": id }), false).await;
-        self.emitter.send("chat:completion", json!({ "selected_model_id": id })).await;
+        self.emitter
+            .send("chat:completion", json!({ "selected_model_id": id }))
+            .await;
         Ok(())
     }
 
     /// Merges fields into the reply in its saved chat. A failure is logged: the reply itself goes on.
     pub(crate) async fn save(&self, fields: Value, touch: bool) {
-        let Some(chat_id) = self.turn.chat.saved() else { return };
+        let Some(chat_id) = self.turn.chat.saved() else {
+            return;
+        };
         let fields = fields.as_object().cloned().unwrap_or_default();
-        let saved = chat_edits::upsert_message(&self.engine.db, chat_id, &self.message_id, fields, touch).await;
+        let saved =
+            chat_edits::upsert_message(&self.engine.db, chat_id, &self.message_id, fields, touch).await;
         if let Err(error) = saved {
             tracing::error!(%error, chat_id, message_id = self.message_id, "could not save a reply");
         }
@@ -198,7 +220,9 @@ impl Run {
 
     /// Saves the end state of the reply and takes it out of the journal.
     pub(crate) async fn save_end(&self, mut fields: Object) {
-        let Some(chat_id) = self.turn.chat.saved() else { return };
+        let Some(chat_id) = self.turn.chat.saved() else {
+            return;
+        };
         fields.insert("done".into(), json!(true));
         let db = &self.engine.db;
         for attempt in 1..=3_u64 {
@@ -221,13 +245,18 @@ impl Run {
         fields.insert("error".into(), json!({ "content": error }));
         self.save_end(fields).await;
         self.emitter
-            .send("chat:message:error", json!({ "error": { "content": error }, "done": true }))
+            .send(
+                "chat:message:error",
+                json!({ "error": { "content": error }, "done": true }),
+            )
             .await;
     }
 
     /// Saves what there is of a stopped reply and says so.
     pub(crate) async fn cancelled(&self, output: Value) -> End {
-        self.emitter.send("chat:tasks:cancel", json!({ "output": output })).await;
+        self.emitter
+            .send("chat:tasks:cancel", json!({ "output": output }))
+            .await;
         let mut fields = Object::new();
         fields.insert("output".into(), output);
         self.save_end(fields).await;
@@ -247,6 +276,8 @@ impl Run {
             return;
         }
         let folder_id = self.engine.folder_of(&self.turn).await.unwrap_or_default();
-        self.emitter.send("chat:active", json!({ "active": false, "folder_id": folder_id })).await;
+        self.emitter
+            .send("chat:active", json!({ "active": false, "folder_id": folder_id }))
+            .await;
     }
 }

@@ -28,7 +28,11 @@ struct Deltas {
 
 impl Deltas {
     fn new(limit: usize) -> Self {
-        Self { limit: limit.max(1), count: 0, pending: None }
+        Self {
+            limit: limit.max(1),
+            count: 0,
+            pending: None,
+        }
     }
 
     /// Takes a piece; answers what must be sent now.
@@ -60,7 +64,9 @@ impl Deltas {
 }
 
 fn same_item(a: &Value, b: &Value) -> bool {
-    ["type", "item_id", "output_index", "content_index"].iter().all(|name| a.get(*name) == b.get(*name))
+    ["type", "item_id", "output_index", "content_index"]
+        .iter()
+        .all(|name| a.get(*name) == b.get(*name))
         && a["delta"].is_string()
         && b["delta"].is_string()
 }
@@ -68,7 +74,12 @@ fn same_item(a: &Value, b: &Value) -> bool {
 impl Run {
     /// Reads a provider's stream to its end, or until the run is stopped.
     pub(crate) async fn stream(&self, mut body: ByteStream, cancel: &CancellationToken) -> End {
-        let tags = Tags::from_param(self.turn.params.get("reasoning_tags").or(self.model.params().get("reasoning_tags")));
+        let tags = Tags::from_param(
+            self.turn
+                .params
+                .get("reasoning_tags")
+                .or(self.model.params().get("reasoning_tags")),
+        );
         let stream = self.engine.streams.open(Stream {
             chat_id: self.turn.chat.id().to_owned(),
             message_id: self.message_id.clone(),
@@ -78,7 +89,12 @@ impl Run {
             dirty: AtomicBool::new(false),
             saved: self.turn.chat.saved().is_some(),
         });
-        let mut writer = Writer { run: self, stream: stream.clone(), deltas: Deltas::new(self.chunk_size()), failed: false };
+        let mut writer = Writer {
+            run: self,
+            stream: stream.clone(),
+            deltas: Deltas::new(self.chunk_size()),
+            failed: false,
+        };
         let mut parser = SseParser::default();
         loop {
             let piece = tokio::select! {
@@ -111,8 +127,14 @@ impl Run {
 
     fn chunk_size(&self) -> usize {
         let of = |params: &Object| params.get("stream_delta_chunk_size").and_then(Value::as_u64);
-        let chosen = of(&self.model.params()).or_else(|| of(&self.turn.params)).unwrap_or(1);
-        self.engine.settings.chat.delta_chunk.max(usize::try_from(chosen).unwrap_or(1))
+        let chosen = of(&self.model.params())
+            .or_else(|| of(&self.turn.params))
+            .unwrap_or(1);
+        self.engine
+            .settings
+            .chat
+            .delta_chunk
+            .max(usize::try_from(chosen).unwrap_or(1))
     }
 
     async fn stop(&self, stream: &Stream) -> End {
@@ -193,14 +215,19 @@ impl Writer<'_> {
 
     async fn completion(&self, kind: &str, data: Value) {
         let stream = self.stream.clone();
-        self.emitter().completion(kind, data, move || stream.output.lock().to_value()).await;
+        self.emitter()
+            .completion(kind, data, move || stream.output.lock().to_value())
+            .await;
     }
 
     /// Shows and stores an error that came in the middle of the stream; what had arrived stays.
     async fn error(&mut self, error: Value) {
         self.failed = true;
-        self.run.save(json!({ "error": { "content": error } }), true).await;
-        self.completion("chat:completion", json!({ "error": error })).await;
+        self.run
+            .save(json!({ "error": { "content": error } }), true)
+            .await;
+        self.completion("chat:completion", json!({ "error": error }))
+            .await;
     }
 
     async fn end(mut self) -> End {
@@ -232,14 +259,20 @@ impl Run {
     pub(crate) async fn announce_list(&self) {
         if let Some(chat_id) = self.turn.chat.saved() {
             let folder_id = self.engine.folder_of(&self.turn).await.unwrap_or_default();
-            self.emitter.send("chat:list", json!({ "chat_id": chat_id, "folder_id": folder_id })).await;
+            self.emitter
+                .send("chat:list", json!({ "chat_id": chat_id, "folder_id": folder_id }))
+                .await;
         }
     }
 
     /// Tells the client that the reply is whole.
     pub(crate) async fn announce_end(&self, output: Value, usage: Option<Value>) -> End {
         let title = match self.turn.chat.saved() {
-            Some(chat_id) => chats::title(&self.engine.db, chat_id).await.ok().flatten().unwrap_or_default(),
+            Some(chat_id) => chats::title(&self.engine.db, chat_id)
+                .await
+                .ok()
+                .flatten()
+                .unwrap_or_default(),
             None => String::new(),
         };
         let mut data = json!({ "done": true, "output": output, "title": title });
@@ -247,7 +280,9 @@ impl Run {
             data["usage"] = usage;
         }
         let copy = output.clone();
-        self.emitter.completion("chat:completion", data, move || copy).await;
+        self.emitter
+            .completion("chat:completion", data, move || copy)
+            .await;
         End::Done { output }
     }
 }

@@ -31,7 +31,9 @@ pub struct Streams {
 impl Streams {
     pub(crate) fn open(&self, stream: Stream) -> Arc<Stream> {
         let stream = Arc::new(stream);
-        self.running.lock().insert(stream.message_id.clone(), stream.clone());
+        self.running
+            .lock()
+            .insert(stream.message_id.clone(), stream.clone());
         stream
     }
 
@@ -45,14 +47,21 @@ impl Streams {
 
     /// Puts what has streamed so far into a chat document that is about to be sent.
     pub fn merge_into(&self, chat_id: &str, document: &mut Value) {
-        let here: Vec<Arc<Stream>> =
-            self.running.lock().values().filter(|stream| stream.chat_id == chat_id).cloned().collect();
+        let here: Vec<Arc<Stream>> = self
+            .running
+            .lock()
+            .values()
+            .filter(|stream| stream.chat_id == chat_id)
+            .cloned()
+            .collect();
         for stream in here {
             let message = document
                 .get_mut("history")
                 .and_then(|history| history.get_mut("messages"))
                 .and_then(|messages| messages.get_mut(&stream.message_id));
-            let Some(message) = message.filter(|message| message.is_object()) else { continue };
+            let Some(message) = message.filter(|message| message.is_object()) else {
+                continue;
+            };
             let output = stream.output.lock().to_value();
             message["content"] = json!(oui_models::history::output_text(&output));
             message["output"] = output;

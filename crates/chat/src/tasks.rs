@@ -50,14 +50,30 @@ impl TaskRegistry {
         let id = id.unwrap_or_else(ids::uuid);
         let cancel = CancellationToken::new();
         let (sender, finished) = watch::channel(false);
-        let entry = Entry { item: item.to_owned(), user_id: user_id.to_owned(), cancel: cancel.clone(), finished };
+        let entry = Entry {
+            item: item.to_owned(),
+            user_id: user_id.to_owned(),
+            cancel: cancel.clone(),
+            finished,
+        };
         self.tasks.lock().insert(id.clone(), entry);
-        Ticket { id, cancel, finished: sender }
+        Ticket {
+            id,
+            cancel,
+            finished: sender,
+        }
     }
 
     /// Turns the ticket into the guard that the task holds while it runs.
     pub fn start(&self, ticket: Ticket) -> (TaskGuard<'_>, CancellationToken) {
-        (TaskGuard { registry: self, id: ticket.id, finished: ticket.finished }, ticket.cancel)
+        (
+            TaskGuard {
+                registry: self,
+                id: ticket.id,
+                finished: ticket.finished,
+            },
+            ticket.cancel,
+        )
     }
 
     /// Ids of all tasks.
@@ -87,9 +103,13 @@ impl TaskRegistry {
     pub async fn stop(&self, id: &str) -> bool {
         let found = {
             let tasks = self.tasks.lock();
-            tasks.get(id).map(|entry| (entry.cancel.clone(), entry.finished.clone()))
+            tasks
+                .get(id)
+                .map(|entry| (entry.cancel.clone(), entry.finished.clone()))
         };
-        let Some((cancel, mut finished)) = found else { return false };
+        let Some((cancel, mut finished)) = found else {
+            return false;
+        };
         cancel.cancel();
         // An error means that the task is gone already.
         let _ = finished.wait_for(|done| *done).await;

@@ -24,7 +24,10 @@ pub struct Context<'a> {
 /// Fills every placeholder of a system prompt.
 pub fn render(text: &str, context: &Context<'_>) -> String {
     let mut out = named(text, "chat.variables.", context.chat_variables);
-    let own = context.user.and_then(|user| user.variables.as_ref()).and_then(Value::as_object);
+    let own = context
+        .user
+        .and_then(|user| user.variables.as_ref())
+        .and_then(Value::as_object);
     out = named(&out, "user.variables.", own);
     for (placeholder, value) in context.variables.into_iter().flatten() {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
@@ -38,7 +41,9 @@ fn named(text: &str, prefix: &str, values: Option<&Map<String, Value>>) -> Strin
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(start) = rest.find("{{") {
-        let Some(length) = rest[start..].find("}}") else { break };
+        let Some(length) = rest[start..].find("}}") else {
+            break;
+        };
         let inner = rest[start + 2..start + length].trim();
         out.push_str(&rest[..start]);
         match inner.strip_prefix(prefix) {
@@ -64,17 +69,20 @@ fn built_in(text: &str, context: &Context<'_>) -> String {
     if !text.contains("{{") {
         return text.to_owned();
     }
-    let now = OffsetDateTime::from_unix_timestamp(context.clock.seconds()).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-    let day = now.format(format_description!("[year]-[month]-[day]")).unwrap_or_default();
-    let hour = now.format(format_description!("[hour repr:12]:[minute]:[second] [period]")).unwrap_or_default();
+    let now =
+        OffsetDateTime::from_unix_timestamp(context.clock.seconds()).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let day = now
+        .format(format_description!("[year]-[month]-[day]"))
+        .unwrap_or_default();
+    let hour = now
+        .format(format_description!("[hour repr:12]:[minute]:[second] [period]"))
+        .unwrap_or_default();
     let known = |value: Option<String>| match context.user {
         Some(_) => value.unwrap_or_else(|| "None".to_owned()),
         None => "Unknown".to_owned(),
     };
     let user = context.user;
-    let info = |name: &str| {
-        user.and_then(|user| user.info.as_ref()?.get(name)?.as_str().map(str::to_owned))
-    };
+    let info = |name: &str| user.and_then(|user| user.info.as_ref()?.get(name)?.as_str().map(str::to_owned));
     let birth = user.and_then(|user| user.date_of_birth.map(|date| date.to_string()));
     let age = birth.as_deref().and_then(|birth| age(birth, &day));
     text.replace("{{CURRENT_DATE}}", &day)
@@ -84,7 +92,10 @@ fn built_in(text: &str, context: &Context<'_>) -> String {
         .replace("{{USER_NAME}}", &known(user.map(|user| user.name.clone())))
         .replace("{{USER_EMAIL}}", &known(user.map(|user| user.email.clone())))
         .replace("{{USER_BIO}}", &known(user.and_then(|user| user.bio.clone())))
-        .replace("{{USER_GENDER}}", &known(user.and_then(|user| user.gender.clone())))
+        .replace(
+            "{{USER_GENDER}}",
+            &known(user.and_then(|user| user.gender.clone())),
+        )
         .replace("{{USER_BIRTH_DATE}}", &known(birth))
         .replace("{{USER_AGE}}", &known(age.map(|age| age.to_string())))
         .replace("{{USER_LOCATION}}", &known(info("location")))
@@ -104,7 +115,10 @@ pub fn with_prompt(template: &str, prompt: &str) -> String {
         if !parts.next()?.eq_ignore_ascii_case("prompt") {
             return None;
         }
-        let (kind, count) = (parts.next(), parts.next().and_then(|count| count.parse::<usize>().ok()));
+        let (kind, count) = (
+            parts.next(),
+            parts.next().and_then(|count| count.parse::<usize>().ok()),
+        );
         match (kind, count) {
             (None, _) => Some(prompt.to_owned()),
             (Some("start"), Some(count)) => Some(prompt.chars().take(count).collect()),
@@ -126,11 +140,17 @@ pub fn with_messages(template: &str, messages: &[Value], transcript: impl Fn(&[V
         let (parts, cut) = match inner.split_once('|') {
             Some((head, filter)) => (
                 head.split(':').collect::<Vec<_>>(),
-                filter.rsplit(':').next().and_then(|count| count.parse::<usize>().ok()),
+                filter
+                    .rsplit(':')
+                    .next()
+                    .and_then(|count| count.parse::<usize>().ok()),
             ),
             None => (parts, None),
         };
-        let count = parts.get(2).and_then(|count| count.parse::<usize>().ok()).unwrap_or(messages.len());
+        let count = parts
+            .get(2)
+            .and_then(|count| count.parse::<usize>().ok())
+            .unwrap_or(messages.len());
         let total = messages.len();
         let chosen: Vec<Value> = match parts.get(1) {
             None => messages.to_vec(),
@@ -138,13 +158,20 @@ pub fn with_messages(template: &str, messages: &[Value], transcript: impl Fn(&[V
             Some(&"END") => messages[total - count.min(total)..].to_vec(),
             Some(&"MIDDLETRUNCATE") if total > count => {
                 let head = count.div_ceil(2);
-                messages[..head].iter().chain(&messages[total - count / 2..]).cloned().collect()
+                messages[..head]
+                    .iter()
+                    .chain(&messages[total - count / 2..])
+                    .cloned()
+                    .collect()
             }
             Some(&"MIDDLETRUNCATE") => messages.to_vec(),
             Some(_) => return None,
         };
         let chosen: Vec<Value> = match cut {
-            Some(count) => chosen.into_iter().map(|message| shorten(message, count)).collect(),
+            Some(count) => chosen
+                .into_iter()
+                .map(|message| shorten(message, count))
+                .collect(),
             None => chosen,
         };
         Some(transcript(&chosen))
@@ -162,7 +189,9 @@ fn expand(template: &str, value: impl Fn(&str) -> Option<String>) -> String {
     let mut out = String::with_capacity(template.len());
     let mut rest = template;
     while let Some(start) = rest.find("{{") {
-        let Some(length) = rest[start..].find("}}") else { break };
+        let Some(length) = rest[start..].find("}}") else {
+            break;
+        };
         out.push_str(&rest[..start]);
         let whole = &rest[start..start + length + 2];
         match value(&whole[2..whole.len() - 2]) {
@@ -208,27 +237,47 @@ mod tests {
         };
         let text = "{{CURRENT_DATE}} {{CURRENT_TIME}} {{CURRENT_WEEKDAY}} {{PLACE}} {{USER_NAME}} \
                     {{ chat.variables.tone | text }}{{chat.variables.none}} {{other}}";
-        assert_eq!(render(text, &context), "2023-11-14 10:13:20 PM Tuesday here Unknown calm {{other}}");
+        assert_eq!(
+            render(text, &context),
+            "2023-11-14 10:13:20 PM Tuesday here Unknown calm {{other}}"
+        );
     }
 
     #[test]
     fn prompts_are_cut() {
         assert_eq!(with_prompt("<{{prompt}}>", "abcdef"), "<abcdef>");
-        assert_eq!(with_prompt("{{prompt:start:2}}|{{prompt:end:2}}", "abcdef"), "ab|ef");
+        assert_eq!(
+            with_prompt("{{prompt:start:2}}|{{prompt:end:2}}", "abcdef"),
+            "ab|ef"
+        );
         assert_eq!(with_prompt("{{prompt:middletruncate:3}}", "abcdef"), "ab...f");
         assert_eq!(with_prompt("{{else}}", "x"), "{{else}}");
     }
 
     #[test]
     fn messages_are_chosen() {
-        let messages = [json!({"content": "a"}), json!({"content": "b"}), json!({"content": "cdefg"})];
+        let messages = [
+            json!({"content": "a"}),
+            json!({"content": "b"}),
+            json!({"content": "cdefg"}),
+        ];
         let joined = |chosen: &[Value]| {
-            chosen.iter().filter_map(|message| message["content"].as_str()).collect::<Vec<_>>().join(",")
+            chosen
+                .iter()
+                .filter_map(|message| message["content"].as_str())
+                .collect::<Vec<_>>()
+                .join(",")
         };
         assert_eq!(with_messages("{{MESSAGES}}", &messages, joined), "a,b,cdefg");
         assert_eq!(with_messages("{{MESSAGES:END:2}}", &messages, joined), "b,cdefg");
-        assert_eq!(with_messages("{{MESSAGES:END:1|middletruncate:2}}", &messages, joined), "c...g");
+        assert_eq!(
+            with_messages("{{MESSAGES:END:1|middletruncate:2}}", &messages, joined),
+            "c...g"
+        );
         assert_eq!(with_messages("{{MESSAGES:START:1}}", &messages, joined), "a");
-        assert_eq!(with_messages("{{MESSAGES:MIDDLETRUNCATE:2}}", &messages, joined), "a,cdefg");
+        assert_eq!(
+            with_messages("{{MESSAGES:MIDDLETRUNCATE:2}}", &messages, joined),
+            "a,cdefg"
+        );
     }
 }

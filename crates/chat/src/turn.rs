@@ -36,10 +36,18 @@ pub enum ChatKind {
 impl ChatKind {
     /// Reads a chat id with its reserved prefixes.
     pub fn read(id: &str) -> Self {
-        let temporary = id.strip_prefix("temporary:").or_else(|| id.strip_prefix("local:"));
+        let temporary = id
+            .strip_prefix("temporary:")
+            .or_else(|| id.strip_prefix("local:"));
         match temporary {
-            Some(sid) => Self::Temporary { id: id.to_owned(), sid: sid.to_owned() },
-            None if id == "local" => Self::Temporary { id: id.to_owned(), sid: String::new() },
+            Some(sid) => Self::Temporary {
+                id: id.to_owned(),
+                sid: sid.to_owned(),
+            },
+            None if id == "local" => Self::Temporary {
+                id: id.to_owned(),
+                sid: String::new(),
+            },
             None if id.is_empty() => Self::None,
             None => Self::Saved(id.to_owned()),
         }
@@ -96,7 +104,11 @@ impl AfterTasks {
 
     /// Only what concerns the reply itself, for replies after the first and for guests in a chat.
     pub fn without_chat_tasks(self) -> Self {
-        Self { title: None, tags: false, ..self }
+        Self {
+            title: None,
+            tags: false,
+            ..self
+        }
     }
 }
 
@@ -196,24 +208,39 @@ fn take_object(body: &mut Object, name: &str) -> Option<Object> {
 impl Turn {
     /// Reads a request. The answer names the first problem, with the reference's status.
     pub fn read(user: RunUser, mut body: Object) -> ApiResult<Self> {
-        let model_id = body.get("model").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let model_id = body
+            .get("model")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned();
         let chat_id = take_text(&mut body, "chat_id").unwrap_or_default();
         let is_new_chat = body.get("parent_id").is_some_and(Value::is_null) && chat_id.is_empty();
         let targets = targets(&mut body, &model_id)?;
         let user_message =
             take_object(&mut body, "user_message").or_else(|| take_object(&mut body, "parent_message"));
-        let user_message_id =
-            user_message.as_ref().and_then(|message| message.get("id")?.as_str()).map(str::to_owned);
+        let user_message_id = user_message
+            .as_ref()
+            .and_then(|message| message.get("id")?.as_str())
+            .map(str::to_owned);
         let prompt = take_text(&mut body, "regeneration_prompt");
         let mut params = take_object(&mut body, "params").unwrap_or_default();
         params.retain(|_, value| !value.is_null());
-        if params.shift_remove("model_controls").is_some_and(|controls| !controls.is_object()) {
-            return Err(ApiError::bad_request("Model control options must be keyed by model."));
+        if params
+            .shift_remove("model_controls")
+            .is_some_and(|controls| !controls.is_object())
+        {
+            return Err(ApiError::bad_request(
+                "Model control options must be keyed by model.",
+            ));
         }
         let tasks = AfterTasks::read(body.get("background_tasks"));
         let turn = Self {
             user,
-            chat: if is_new_chat { ChatKind::Saved(ids::uuid()) } else { ChatKind::read(&chat_id) },
+            chat: if is_new_chat {
+                ChatKind::Saved(ids::uuid())
+            } else {
+                ChatKind::read(&chat_id)
+            },
             is_new_chat,
             targets,
             user_message,
@@ -271,9 +298,10 @@ fn targets(body: &mut Object, model_id: &str) -> ApiResult<Vec<Target>> {
             }
             targets
         }
-        Some(Value::Object(map)) => {
-            map.iter().map(|(model, id)| entry(model, id.as_str().map(str::to_owned), None)).collect()
-        }
+        Some(Value::Object(map)) => map
+            .iter()
+            .map(|(model, id)| entry(model, id.as_str().map(str::to_owned), None))
+            .collect(),
         _ => vec![entry(model_id, single, None)],
     })
 }
@@ -286,7 +314,13 @@ mod tests {
     fn chat_ids_have_kinds() {
         assert_eq!(ChatKind::read(""), ChatKind::None);
         assert_eq!(ChatKind::read("abc").saved(), Some("abc"));
-        assert_eq!(ChatKind::read("temporary:s1"), ChatKind::Temporary { id: "temporary:s1".into(), sid: "s1".into() });
+        assert_eq!(
+            ChatKind::read("temporary:s1"),
+            ChatKind::Temporary {
+                id: "temporary:s1".into(),
+                sid: "s1".into()
+            }
+        );
         assert_eq!(ChatKind::read("local:s1").saved(), None);
     }
 
@@ -294,9 +328,15 @@ mod tests {
     fn message_ids_come_in_three_forms() {
         let read = |value: Value| targets(value.as_object().cloned().as_mut().unwrap(), "m").unwrap();
         let list = read(json!({"message_ids": [{"model_id": "a", "message_id": "1", "modelIdx": 0}]}));
-        assert_eq!((list[0].model_id.as_str(), list[0].message_id.as_deref()), ("a", Some("1")));
+        assert_eq!(
+            (list[0].model_id.as_str(), list[0].message_id.as_deref()),
+            ("a", Some("1"))
+        );
         assert_eq!(read(json!({"message_ids": {"a": "1", "b": "2"}})).len(), 2);
         let single = read(json!({"id": "1"}));
-        assert_eq!((single[0].model_id.as_str(), single[0].message_id.as_deref()), ("m", Some("1")));
+        assert_eq!(
+            (single[0].model_id.as_str(), single[0].message_id.as_deref()),
+            ("m", Some("1"))
+        );
     }
 }

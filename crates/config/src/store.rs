@@ -70,7 +70,10 @@ pub struct Config {
 impl Config {
     /// What the environment says for a key, whatever is stored.
     pub fn environment_value<T: ConfigType>(&self, key: &Key<T>) -> T {
-        self.defaults.get(key.path()).and_then(T::read).unwrap_or_else(T::empty)
+        self.defaults
+            .get(key.path())
+            .and_then(T::read)
+            .unwrap_or_else(T::empty)
     }
 
     /// Combines the environment with the rows of table `config`.

@@ -76,7 +76,9 @@ fn layout(value: &Value, depth: usize, text: &mut String) {
             ('[', ']', items.iter().map(|item| (String::new(), item)).collect())
         }
         Value::Object(members) if depth == 0 || (line.chars().count() > room && !members.is_empty()) => {
-            let members = members.iter().map(|(key, member)| (format!("{}: ", Value::from(key.as_str())), member));
+            let members = members
+                .iter()
+                .map(|(key, member)| (format!("{}: ", Value::from(key.as_str())), member));
             ('{', '}', members.collect())
         }
         _ => return text.push_str(&line),
@@ -101,7 +103,9 @@ fn one_line(value: &Value) -> String {
     match value {
         Value::Array(items) => format!("[{}]", items.iter().map(one_line).collect::<Vec<_>>().join(", ")),
         Value::Object(members) => {
-            let members = members.iter().map(|(key, member)| format!("{}: {}", Value::from(key.as_str()), one_line(member)));
+            let members = members
+                .iter()
+                .map(|(key, member)| format!("{}: {}", Value::from(key.as_str()), one_line(member)));
             format!("{{{}}}", members.collect::<Vec<_>>().join(", "))
         }
         other => other.to_string(),
@@ -117,7 +121,11 @@ mod tests {
     #[test]
     fn long_values_are_broken_and_short_ones_are_not() {
         let mut text = String::new();
-        layout(&json!({"a": [1, {"b": null}], "long": ["x".repeat(60), "y".repeat(60)]}), 0, &mut text);
+        layout(
+            &json!({"a": [1, {"b": null}], "long": ["x".repeat(60), "y".repeat(60)]}),
+            0,
+            &mut text,
+        );
         let (x, y) = ("x".repeat(60), "y".repeat(60));
         assert_eq!(
             text,

@@ -21,12 +21,20 @@ pub struct ApiError {
 impl ApiError {
     /// An answer with the given status and `detail`.
     pub fn new(status: StatusCode, detail: impl Into<Value>) -> Self {
-        Self { status, body: json!({ "detail": detail.into() }), headers: Vec::new() }
+        Self {
+            status,
+            body: json!({ "detail": detail.into() }),
+            headers: Vec::new(),
+        }
     }
 
     /// An answer whose whole body is given: relayed upstream errors keep their own shape.
     pub fn with_body(status: StatusCode, body: Value) -> Self {
-        Self { status, body, headers: Vec::new() }
+        Self {
+            status,
+            body,
+            headers: Vec::new(),
+        }
     }
 
     /// 400.
@@ -132,7 +140,8 @@ mod tests {
 
     #[test]
     fn headers_are_kept() {
-        let error = ApiError::new(StatusCode::TOO_MANY_REQUESTS, "slow down").with_header(header::RETRY_AFTER, "3");
+        let error =
+            ApiError::new(StatusCode::TOO_MANY_REQUESTS, "slow down").with_header(header::RETRY_AFTER, "3");
         assert_eq!(error.into_response().headers()[header::RETRY_AFTER], "3");
     }
 }

@@ -18,7 +18,10 @@ pub struct Issues {
 impl Issues {
     /// Starts below `root`, for example `body` or `query`.
     pub fn at(root: &str) -> Self {
-        Self { loc: vec![Value::from(root)], found: Vec::new() }
+        Self {
+            loc: vec![Value::from(root)],
+            found: Vec::new(),
+        }
     }
 
     /// Runs `parse` one step deeper.
@@ -31,7 +34,8 @@ impl Issues {
 
     /// Notes a problem at the present place.
     pub fn push(&mut self, kind: &str, msg: impl Into<String>, input: &Value) {
-        self.found.push(json!({ "type": kind, "loc": self.loc, "msg": msg.into(), "input": input }));
+        self.found
+            .push(json!({ "type": kind, "loc": self.loc, "msg": msg.into(), "input": input }));
     }
 
     /// Notes a problem that has a context object.
@@ -271,7 +275,10 @@ mod tests {
     #[test]
     fn defaults_and_extras() {
         let form = Sample::read("body", &json!({"name": "n", "age": "7", "x": 1})).unwrap();
-        assert_eq!((form.name.as_str(), form.age, form.kind.as_str()), ("n", 7, "plain"));
+        assert_eq!(
+            (form.name.as_str(), form.age, form.kind.as_str()),
+            ("n", 7, "plain")
+        );
         assert!(form.tags.is_empty() && form.bio.is_none());
         assert_eq!(Value::Object(form.rest), json!({"x": 1}));
     }
@@ -312,7 +319,10 @@ mod tests {
         let mut issues = Issues::at("query");
         assert_eq!(Colour::parse(&json!("green"), &mut issues), Some(Colour::Green));
         assert_eq!(Colour::parse(&json!("pink"), &mut issues), None);
-        assert_eq!(issues.into_found()[0]["msg"], "Input should be 'red', 'green' or 'blue'");
+        assert_eq!(
+            issues.into_found()[0]["msg"],
+            "Input should be 'red', 'green' or 'blue'"
+        );
         assert_eq!(Colour::Blue.as_str(), "blue");
     }
 }

@@ -4,8 +4,7 @@
 /// No credentials came with the request.
 pub const NOT_AUTHENTICATED: &str = "Not authenticated";
 /// A token that cannot be used.
-pub const INVALID_TOKEN: &str =
-    "Your session has expired or the token is invalid. Please sign in again.";
+pub const INVALID_TOKEN: &str = "Your session has expired or the token is invalid. Please sign in again.";
 /// A token whose session was revoked.
 pub const TOKEN_REVOKED: &str = "Invalid token";
 /// A token that does not decode.
@@ -23,7 +22,8 @@ pub const NOT_FOUND: &str = "We could not find what you're looking for :/";
 pub const INVALID_CRED: &str =
     "The email or password provided is incorrect. Please check for typos and try logging in again.";
 /// The present password does not match.
-pub const INCORRECT_PASSWORD: &str = "The password provided is incorrect. Please check for typos and try again.";
+pub const INCORRECT_PASSWORD: &str =
+    "The password provided is incorrect. Please check for typos and try again.";
 /// The address is no address.
 pub const INVALID_EMAIL_FORMAT: &str = "The email format you entered is invalid. Please double-check and make sure you're using a valid email address (e.g., yourname@example.com).";
 /// The address has an account.
@@ -59,7 +59,8 @@ pub const MODEL_ID_TAKEN: &str =
 pub const MODEL_ID_TOO_LONG: &str =
     "The model id is too long. Please make sure your model id is less than 256 characters long.";
 /// A prompt command is in use.
-pub const COMMAND_TAKEN: &str = "Uh-oh! This command is already registered. Please choose another command string.";
+pub const COMMAND_TAKEN: &str =
+    "Uh-oh! This command is already registered. Please choose another command string.";
 /// No such Ollama server.
 pub const OLLAMA_NOT_FOUND: &str = "WebUI could not connect to Ollama";
 /// The Ollama switch is off.

@@ -20,7 +20,9 @@ impl Clock {
 
     /// A clock that stands at `seconds` until [`Clock::advance`] is called.
     pub fn fixed(seconds: i64) -> Self {
-        Self { fixed: Some(Arc::new(AtomicI64::new(seconds * 1_000_000_000))) }
+        Self {
+            fixed: Some(Arc::new(AtomicI64::new(seconds * 1_000_000_000))),
+        }
     }
 
     /// Moves a fixed clock on; the system clock ignores it.
@@ -31,7 +33,10 @@ impl Clock {
     }
 
     /// Nanoseconds since the epoch (channels, notes, calendars).
-    #[expect(clippy::disallowed_methods, reason = "this is the clock that everyone else is sent to")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the clock that everyone else is sent to"
+    )]
     pub fn nanos(&self) -> i64 {
         match &self.fixed {
             Some(fixed) => fixed.load(Ordering::SeqCst),

@@ -36,14 +36,18 @@ pub async fn owner(db: &Db, key: &str) -> DbResult<Option<String>> {
         .get_or_load(&cached, async {
             let row = ApiKeyRow::find(db, "WHERE \"key\" = ?", args![key]).await?;
             let now = db.now();
-            Ok(row.filter(|row| row.expires_at.is_none_or(|at| at > now)).and_then(|row| row.user_id))
+            Ok(row
+                .filter(|row| row.expires_at.is_none_or(|at| at > now))
+                .and_then(|row| row.user_id))
         })
         .await
 }
 
 /// The key of a user.
 pub async fn of_user(conn: impl Into<Conn<'_>>, user_id: &str) -> DbResult<Option<String>> {
-    Ok(ApiKeyRow::find(conn, "WHERE user_id = ?", args![user_id]).await?.map(|row| row.key))
+    Ok(ApiKeyRow::find(conn, "WHERE user_id = ?", args![user_id])
+        .await?
+        .map(|row| row.key))
 }
 
 /// Gives the user a new key in place of the old one.

@@ -286,10 +286,17 @@ mod tests {
     #[tokio::test]
     async fn events_are_seen_in_their_span_and_by_those_invited() {
         for db in crate::testing::databases().await {
-            let (ada, bob) = (crate::testing::user(&db, "ada").await, crate::testing::user(&db, "bob").await);
+            let (ada, bob) = (
+                crate::testing::user(&db, "ada").await,
+                crate::testing::user(&db, "bob").await,
+            );
             let nobody = Membership::default();
             fn of<'a>(user_id: &'a str, membership: &'a Membership) -> Reader<'a> {
-                Reader { user_id, membership, sees_all: false }
+                Reader {
+                    user_id,
+                    membership,
+                    sees_all: false,
+                }
             }
             let own = of_user(&db, of(&ada.id, &nobody)).await.unwrap();
             assert_eq!((own.len(), own[0].row.is_default), (1, true));
@@ -316,7 +323,10 @@ mod tests {
             event("before", 10, Some(20), None).insert(&*db).await.unwrap();
             event("running", 10, Some(150), None).insert(&*db).await.unwrap();
             event("inside", 120, None, None).insert(&*db).await.unwrap();
-            event("weekly", 1, None, Some("FREQ=WEEKLY")).insert(&*db).await.unwrap();
+            event("weekly", 1, None, Some("FREQ=WEEKLY"))
+                .insert(&*db)
+                .await
+                .unwrap();
             let invitation = AttendeeRow {
                 id: "i".into(),
                 event_id: "inside".into(),
@@ -328,14 +338,22 @@ mod tests {
             };
             invitation.insert(&*db).await.unwrap();
             let seen = async |user_id: &str, calendars: Option<&[String]>| {
-                let events = events_between(&db, of(user_id, &nobody), (100, 200), calendars).await.unwrap();
+                let events = events_between(&db, of(user_id, &nobody), (100, 200), calendars)
+                    .await
+                    .unwrap();
                 events.into_iter().map(|event| event.row.id).collect::<Vec<_>>()
             };
             assert_eq!(seen(&ada.id, None).await, ["weekly", "running", "inside"]);
             assert_eq!(seen(&bob.id, None).await, ["inside"]);
-            assert_eq!(seen(&ada.id, Some(&["other".to_owned()])).await, Vec::<String>::new());
+            assert_eq!(
+                seen(&ada.id, Some(&["other".to_owned()])).await,
+                Vec::<String>::new()
+            );
             let inside = super::event(&db, "inside").await.unwrap().unwrap();
-            assert_eq!((inside.attendees.len(), &inside.user_json()["id"]), (1, &json!(ada.id)));
+            assert_eq!(
+                (inside.attendees.len(), &inside.user_json()["id"]),
+                (1, &json!(ada.id))
+            );
         }
     }
 }

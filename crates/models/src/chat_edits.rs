@@ -53,7 +53,13 @@ pub async fn create_in(tx: &mut Tx, new: NewChat) -> DbResult<ChatRow> {
     let row = ChatRow {
         id: new.id,
         user_id: Some(new.user_id),
-        title: Some(object.get("title").and_then(Value::as_str).unwrap_or(NEW_CHAT).to_owned()),
+        title: Some(
+            object
+                .get("title")
+                .and_then(Value::as_str)
+                .unwrap_or(NEW_CHAT)
+                .to_owned(),
+        ),
         created_at: Some(new.created_at.unwrap_or(now)),
         updated_at: Some(new.updated_at.unwrap_or(now)),
         share_id: None,
@@ -92,24 +98,35 @@ pub async fn begin_reply(
         state: None,
         updated_at: tx.db().now(),
     };
-    row.insert_or(tx, "ON CONFLICT (message_id) DO UPDATE SET task_id = excluded.task_id, state = excluded.state")
-        .await?;
+    row.insert_or(
+        tx,
+        "ON CONFLICT (message_id) DO UPDATE SET task_id = excluded.task_id, state = excluded.state",
+    )
+    .await?;
     Ok(())
 }
 
 /// Messages of a document: its history, or the flat list of documents from before the tree.
 fn initial_messages(document: &Object) -> Vec<(String, Value)> {
-    let tree = document.get("history").and_then(|history| history.get("messages")).and_then(Value::as_object);
+    let tree = document
+        .get("history")
+        .and_then(|history| history.get("messages"))
+        .and_then(Value::as_object);
     let flat = document.get("messages").and_then(Value::as_array);
     let all: Vec<(String, Value)> = match (tree.filter(|tree| !tree.is_empty()), flat) {
-        (Some(tree), _) => tree.iter().map(|(id, message)| (id.clone(), message.clone())).collect(),
+        (Some(tree), _) => tree
+            .iter()
+            .map(|(id, message)| (id.clone(), message.clone()))
+            .collect(),
         (None, Some(flat)) => flat
             .iter()
             .filter_map(|message| Some((history::text(message, "id")?.to_owned(), message.clone())))
             .collect(),
         (None, None) => Vec::new(),
     };
-    all.into_iter().filter(|(_, message)| history::text(message, "role").is_some()).collect()
+    all.into_iter()
+        .filter(|(_, message)| history::text(message, "role").is_some())
+        .collect()
 }
 
 async fn write_message(tx: &mut Tx, chat: &ChatRow, id: &str, message: &Value) -> DbResult<()> {
@@ -136,11 +153,22 @@ pub struct Edit {
 /// Takes a chat for a change; nobody else can change it before [`Edit::save`] or the drop.
 pub async fn edit(db: &Db, chat_id: &str) -> DbResult<Option<Edit>> {
     let mut tx = db.begin().await?;
-    let lock = if db.dialect() == Dialect::Postgres { " FOR UPDATE" } else { "" };
+    let lock = if db.dialect() == Dialect::Postgres {
+        " FOR UPDATE"
+    } else {
+        ""
+    };
     let row = ChatRow::find(&mut tx, &format!("WHERE id = ?{lock}"), args![chat_id]).await?;
     Ok(row.map(|row| {
         let document = row.document();
-        Edit { tx, row, document, touched: Vec::new(), deleted: Vec::new(), changes: Changes::new() }
+        Edit {
+            tx,
+            row,
+            document,
+            touched: Vec::new(),
+            deleted: Vec::new(),
+            changes: Changes::new(),
+        }
     }))
 }
 
@@ -209,7 +237,12 @@ impl Edit {
 
     async fn finish(mut self, touch: bool, reply: Option<&str>) -> DbResult<ChatRow> {
         let now = self.tx.db().now();
-        let title = self.document.get("title").and_then(Value::as_str).unwrap_or(NEW_CHAT).to_owned();
+        let title = self
+            .document
+            .get("title")
+            .and_then(Value::as_str)
+            .unwrap_or(NEW_CHAT)
+            .to_owned();
         let current = history::current_id(&self.document);
         let document = Value::Object(std::mem::take(&mut self.document));
         let mut changes = std::mem::take(&mut self.changes)
@@ -222,7 +255,9 @@ impl Edit {
         }
         ChatRow::update(&mut self.tx, changes, "WHERE id = ?", args![&self.row.id]).await?;
         for id in &self.touched {
-            let message = document.get("history").and_then(|history| history.get("messages")?.get(id));
+            let message = document
+                .get("history")
+                .and_then(|history| history.get("messages")?.get(id));
             if let Some(message) = message.filter(|message| history::text(message, "role").is_some()) {
                 write_message(&mut self.tx, &self.row, id, message).await?;
             }
@@ -262,7 +297,9 @@ pub async fn upsert_message(
     message: Object,
     touch: bool,
 ) -> DbResult<Option<ChatRow>> {
-    let Some(mut edit) = edit(db, chat_id).await? else { return Ok(None) };
+    let Some(mut edit) = edit(db, chat_id).await? else {
+        return Ok(None);
+    };
     history::repair(&mut edit.document);
     edit.upsert(message_id, message);
     edit.save(touch).await.map(Some)
@@ -275,7 +312,9 @@ pub async fn finish_reply(
     message_id: &str,
     message: Object,
 ) -> DbResult<Option<ChatRow>> {
-    let Some(mut edit) = edit(db, chat_id).await? else { return Ok(None) };
+    let Some(mut edit) = edit(db, chat_id).await? else {
+        return Ok(None);
+    };
     history::repair(&mut edit.document);
     edit.upsert(message_id, message);
     edit.save_reply(message_id).await.map(Some)
@@ -295,7 +334,9 @@ pub async fn patch_with(
     variables: Option<Object>,
     touch: bool,
 ) -> DbResult<Option<ChatRow>> {
-    let Some(mut edit) = edit(db, chat_id).await? else { return Ok(None) };
+    let Some(mut edit) = edit(db, chat_id).await? else {
+        return Ok(None);
+    };
     if let Some(variables) = variables.map(Value::Object) {
         edit.set("variables", &variables);
         edit.row.variables = Some(variables);
@@ -314,7 +355,11 @@ fn merge_history(edit: &mut Edit, incoming: &Value) {
     let stored = edit.document.get("history").cloned();
     let owner = edit.row.user_id.clone().unwrap_or_default();
     let mut merged = history::merge(stored.as_ref(), Some(incoming));
-    let before = stored.as_ref().and_then(|stored| stored.get("messages")?.as_object()).cloned().unwrap_or_default();
+    let before = stored
+        .as_ref()
+        .and_then(|stored| stored.get("messages")?.as_object())
+        .cloned()
+        .unwrap_or_default();
     let unfinished = |message: &Value| message.get("done") == Some(&Value::Bool(false));
     let all = history::messages(&mut merged);
     for (id, message) in &before {
@@ -328,9 +373,16 @@ fn merge_history(edit: &mut Edit, incoming: &Value) {
         }
     }
     history::rebuild_children(all);
-    let sent = incoming.get("messages").and_then(Value::as_object).cloned().unwrap_or_default();
-    let changed: Vec<String> =
-        sent.keys().filter(|id| all.get(*id).is_some_and(|m| before.get(*id) != Some(m))).cloned().collect();
+    let sent = incoming
+        .get("messages")
+        .and_then(Value::as_object)
+        .cloned()
+        .unwrap_or_default();
+    let changed: Vec<String> = sent
+        .keys()
+        .filter(|id| all.get(*id).is_some_and(|m| before.get(*id) != Some(m)))
+        .cloned()
+        .collect();
     edit.document.insert("history".to_owned(), Value::Object(merged));
     for id in changed {
         edit.touch_message(&id);
@@ -339,8 +391,15 @@ fn merge_history(edit: &mut Edit, incoming: &Value) {
 
 /// Merges values into `params` of the document. `None` when the chat is gone.
 pub async fn merge_params(db: &Db, chat_id: &str, values: Object) -> DbResult<Option<ChatRow>> {
-    let Some(mut edit) = edit(db, chat_id).await? else { return Ok(None) };
-    let mut params = edit.document.get("params").and_then(Value::as_object).cloned().unwrap_or_default();
+    let Some(mut edit) = edit(db, chat_id).await? else {
+        return Ok(None);
+    };
+    let mut params = edit
+        .document
+        .get("params")
+        .and_then(Value::as_object)
+        .cloned()
+        .unwrap_or_default();
     params.extend(values);
     let mut params = Value::Object(params);
     history::clean(&mut params);
@@ -350,9 +409,14 @@ pub async fn merge_params(db: &Db, chat_id: &str, values: Object) -> DbResult<Op
 
 /// Takes a message and its children out; those below move up. `None` when the chat is gone.
 pub async fn delete_message(db: &Db, chat_id: &str, message_id: &str) -> DbResult<Option<ChatRow>> {
-    let Some(mut edit) = edit(db, chat_id).await? else { return Ok(None) };
+    let Some(mut edit) = edit(db, chat_id).await? else {
+        return Ok(None);
+    };
     history::repair(&mut edit.document);
-    let parent = edit.message(message_id).and_then(|message| message.get("parentId")).cloned();
+    let parent = edit
+        .message(message_id)
+        .and_then(|message| message.get("parentId"))
+        .cloned();
     let gone = edit.delete_message(message_id);
     if !gone.is_empty() {
         let parent = parent.unwrap_or(Value::Null);
@@ -377,16 +441,24 @@ pub async fn set_title(db: &Db, chat_id: &str, title: &str) -> DbResult<Option<C
 pub async fn messages_map(db: &Db, chat_id: &str) -> DbResult<Option<Object>> {
     let rows = chat_messages::map(db, chat_id).await?;
     let is_whole = rows.as_ref().is_some_and(|messages| {
-        messages.values().filter_map(|message| history::text(message, "parentId")).all(|id| messages.contains_key(id))
+        messages
+            .values()
+            .filter_map(|message| history::text(message, "parentId"))
+            .all(|id| messages.contains_key(id))
     });
     if is_whole {
         return Ok(rows);
     }
-    let Some(chat) = crate::chats::by_id(db, chat_id).await? else { return Ok(rows) };
+    let Some(chat) = crate::chats::by_id(db, chat_id).await? else {
+        return Ok(rows);
+    };
     let mut document = chat.document();
     let stored = history::messages(history::of(&mut document)).clone();
     let mut messages = rows.unwrap_or_default();
-    let missing: Object = stored.into_iter().filter(|(id, _)| !messages.contains_key(id)).collect();
+    let missing: Object = stored
+        .into_iter()
+        .filter(|(id, _)| !messages.contains_key(id))
+        .collect();
     if !missing.is_empty() {
         chat_messages::backfill(db, chat_id, chat.user_id.as_deref().unwrap_or_default(), &missing).await?;
         messages.extend(missing);

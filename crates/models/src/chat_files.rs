@@ -44,7 +44,8 @@ pub async fn insert(
             created_at: now,
             updated_at: now,
         };
-        row.insert_or(&mut *tx, "ON CONFLICT (chat_id, file_id) DO NOTHING").await?;
+        row.insert_or(&mut *tx, "ON CONFLICT (chat_id, file_id) DO NOTHING")
+            .await?;
     }
     Ok(())
 }

@@ -59,7 +59,11 @@ pub fn row_id(chat_id: &str, message_id: &str) -> String {
 
 /// A field under either of its names; JSON null counts as absent.
 fn field(message: &Value, names: [&str; 2]) -> Option<Value> {
-    names.into_iter().find_map(|name| message.get(name)).filter(|value| !value.is_null()).cloned()
+    names
+        .into_iter()
+        .find_map(|name| message.get(name))
+        .filter(|value| !value.is_null())
+        .cloned()
 }
 
 fn text_field(message: &Value, names: [&str; 2]) -> Option<String> {
@@ -94,7 +98,10 @@ impl ChatMessageRow {
 
     /// Id of the message inside its chat.
     pub fn message_id(&self) -> &str {
-        self.id.strip_prefix(&self.chat_id).and_then(|rest| rest.strip_prefix('-')).unwrap_or(&self.id)
+        self.id
+            .strip_prefix(&self.chat_id)
+            .and_then(|rest| rest.strip_prefix('-'))
+            .unwrap_or(&self.id)
     }
 
     /// The message as the document holds it, without its children.
@@ -122,7 +129,13 @@ impl ChatMessageRow {
         put("usage", self.usage.clone());
         put("contextSummary", self.context_summary.clone().map(Value::from));
         put("timestamp", self.created_at.map(Value::from));
-        put("info", self.usage.clone().filter(|usage| !usage.is_null()).map(|usage| json!({ "usage": usage })));
+        put(
+            "info",
+            self.usage
+                .clone()
+                .filter(|usage| !usage.is_null())
+                .map(|usage| json!({ "usage": usage })),
+        );
         message.entry("content").or_insert_with(|| json!(""));
         message
     }
@@ -130,7 +143,10 @@ impl ChatMessageRow {
 
 /// Whole seconds of a stored time, which older clients wrote with a fraction.
 fn as_seconds(value: &Value) -> Option<i64> {
-    value.as_i64().or_else(|| value.as_f64().map(|seconds| seconds as i64)).filter(|seconds| *seconds != 0)
+    value
+        .as_i64()
+        .or_else(|| value.as_f64().map(|seconds| seconds as i64))
+        .filter(|seconds| *seconds != 0)
 }
 
 /// Writes the row of a message: all of it, since the document is the whole message. Call it in the
@@ -162,7 +178,10 @@ pub async fn upsert(
 pub async fn backfill(db: &Db, chat_id: &str, owner: &str, messages: &Object) -> DbResult<()> {
     let now = db.now();
     let mut tx = db.begin().await?;
-    for (id, message) in messages.iter().filter(|(_, message)| history::text(message, "role").is_some()) {
+    for (id, message) in messages
+        .iter()
+        .filter(|(_, message)| history::text(message, "role").is_some())
+    {
         let user_id = history::text(message, "user_id").unwrap_or(owner);
         ChatMessageRow::from_message(chat_id, id, user_id, message, now)
             .insert_or(&mut tx, "ON CONFLICT (id) DO NOTHING")
@@ -173,7 +192,8 @@ pub async fn backfill(db: &Db, chat_id: &str, owner: &str, messages: &Object) ->
 
 /// The messages of a chat by id with their children, from the rows; `None` when there are no rows.
 pub async fn map(conn: impl Into<Conn<'_>>, chat_id: &str) -> DbResult<Option<Object>> {
-    let rows = ChatMessageRow::list(conn, "WHERE chat_id = ? ORDER BY created_at, id", args![chat_id]).await?;
+    let rows =
+        ChatMessageRow::list(conn, "WHERE chat_id = ? ORDER BY created_at, id", args![chat_id]).await?;
     if rows.is_empty() {
         return Ok(None);
     }
@@ -206,9 +226,21 @@ mod tests {
             "timestamp": 1_700_000_000, "statusHistory": [{"done": true}], "usage": {"prompt_tokens": 1, "completion_tokens": 2},
         });
         let row = ChatMessageRow::from_message("c", "m", "u", &message, 5);
-        assert_eq!((row.id.as_str(), row.message_id(), row.updated_at), ("c-m", "m", Some(5)));
+        assert_eq!(
+            (row.id.as_str(), row.message_id(), row.updated_at),
+            ("c-m", "m", Some(5))
+        );
         let back = row.to_message();
-        for name in ["id", "role", "parentId", "content", "model", "done", "timestamp", "statusHistory"] {
+        for name in [
+            "id",
+            "role",
+            "parentId",
+            "content",
+            "model",
+            "done",
+            "timestamp",
+            "statusHistory",
+        ] {
             assert_eq!(back[name], message[name], "{name}");
         }
         assert_eq!(back["usage"]["total_tokens"], 3);

@@ -292,7 +292,10 @@ mod tests {
     #[tokio::test]
     async fn ratings_are_listed_by_what_they_say() {
         for db in crate::testing::databases().await {
-            let (ada, bob) = (crate::testing::user(&db, "ada").await, crate::testing::user(&db, "bob").await);
+            let (ada, bob) = (
+                crate::testing::user(&db, "ada").await,
+                crate::testing::user(&db, "bob").await,
+            );
             let rating = |model: &str, thumb: i64| FeedbackData {
                 kind: "rating".into(),
                 data: Some(json!({"model_id": model, "rating": thumb, "sibling_model_ids": ["x"]})),
@@ -304,7 +307,9 @@ mod tests {
             let list = async |filter: FeedbackFilter<'_>| {
                 let (rows, total) = search(&db, filter, (0, 10)).await.unwrap();
                 assert_eq!(usize::try_from(total).unwrap(), rows.len());
-                rows.into_iter().map(|(row, user)| (row.data.unwrap()["model_id"].clone(), user.name)).collect::<Vec<_>>()
+                rows.into_iter()
+                    .map(|(row, user)| (row.data.unwrap()["model_id"].clone(), user.name))
+                    .collect::<Vec<_>>()
             };
             let by = |order_by| FeedbackFilter {
                 order_by: Some(order_by),
@@ -316,12 +321,34 @@ mod tests {
             assert_eq!(list(by("model_id")).await, [a.clone(), b.clone()]);
             assert_eq!(list(by("rating")).await, [a.clone(), b.clone()]);
             assert_eq!(list(by("username")).await, [b.clone(), a.clone()]);
-            assert_eq!(list(FeedbackFilter { model_id: Some("b"), ..by("rating") }).await, [b]);
-            assert_eq!(list(FeedbackFilter { user_id: Some(&bob.id), ..by("rating") }).await, [a]);
+            assert_eq!(
+                list(FeedbackFilter {
+                    model_id: Some("b"),
+                    ..by("rating")
+                })
+                .await,
+                [b]
+            );
+            assert_eq!(
+                list(FeedbackFilter {
+                    user_id: Some(&bob.id),
+                    ..by("rating")
+                })
+                .await,
+                [a]
+            );
             let wins: Vec<Option<bool>> = ratings(&db).await.unwrap().iter().map(Rating::won).collect();
             assert!(wins.contains(&Some(true)) && wins.contains(&Some(false)));
-            assert!(update(&db, &first.id, Some(&bob.id), rating("z", 1)).await.unwrap().is_none());
-            let changed = update(&db, &first.id, None, rating("z", 1)).await.unwrap().unwrap();
+            assert!(
+                update(&db, &first.id, Some(&bob.id), rating("z", 1))
+                    .await
+                    .unwrap()
+                    .is_none()
+            );
+            let changed = update(&db, &first.id, None, rating("z", 1))
+                .await
+                .unwrap()
+                .unwrap();
             assert_eq!(changed.data.unwrap()["model_id"], "z");
             assert!(!delete(&db, &first.id, Some(&bob.id)).await.unwrap());
             assert!(delete_all(&db, None).await.unwrap() && !delete_all(&db, None).await.unwrap());

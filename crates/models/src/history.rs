@@ -42,36 +42,57 @@ pub fn text<'a>(message: &'a Value, name: &str) -> Option<&'a str> {
 /// Ids of the children of a message.
 pub fn children(message: &Value) -> Vec<String> {
     let ids = message.get("childrenIds").and_then(Value::as_array);
-    ids.map(|ids| ids.iter().filter_map(Value::as_str).map(str::to_owned).collect()).unwrap_or_default()
+    ids.map(|ids| ids.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+        .unwrap_or_default()
 }
 
 /// The messages of a document: of its tree, or of the flat list of documents from before the tree.
 pub fn all(document: &Object) -> Vec<&Value> {
-    let tree = document.get("history").and_then(|history| history.get("messages")).and_then(Value::as_object);
+    let tree = document
+        .get("history")
+        .and_then(|history| history.get("messages"))
+        .and_then(Value::as_object);
     match tree.filter(|tree| !tree.is_empty()) {
         Some(tree) => tree.values().collect(),
-        None => document.get("messages").and_then(Value::as_array).into_iter().flatten().collect(),
+        None => document
+            .get("messages")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .collect(),
     }
 }
 
 /// Id of the leaf that the document shows.
 pub fn current_id(document: &Object) -> Option<String> {
-    let from_history = document.get("history").and_then(|history| history.get("currentId"));
-    [from_history, document.get("currentId"), document.get("branchPointMessageId")]
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .find(|id| !id.is_empty())
-        .map(str::to_owned)
-        .or_else(|| {
-            let flat = document.get("messages")?.as_array()?;
-            flat.iter().rev().find_map(|message| text(message, "id")).map(str::to_owned)
-        })
+    let from_history = document
+        .get("history")
+        .and_then(|history| history.get("currentId"));
+    [
+        from_history,
+        document.get("currentId"),
+        document.get("branchPointMessageId"),
+    ]
+    .into_iter()
+    .flatten()
+    .filter_map(Value::as_str)
+    .find(|id| !id.is_empty())
+    .map(str::to_owned)
+    .or_else(|| {
+        let flat = document.get("messages")?.as_array()?;
+        flat.iter()
+            .rev()
+            .find_map(|message| text(message, "id"))
+            .map(str::to_owned)
+    })
 }
 
 /// Adds a child to its parent's list unless it is there.
 pub fn link_child(messages: &mut Object, parent_id: Option<&str>, child_id: &str) -> bool {
-    let Some(parent) = parent_id.and_then(|id| messages.get_mut(id)).and_then(Value::as_object_mut) else {
+    let Some(parent) = parent_id
+        .and_then(|id| messages.get_mut(id))
+        .and_then(Value::as_object_mut)
+    else {
         return false;
     };
     let list = parent.entry("childrenIds").or_insert(Value::Null);
@@ -99,17 +120,26 @@ pub fn upsert<'h>(history: &'h mut Object, id: &str, mut message: Object, now: i
         history.insert("currentId".to_owned(), Value::from(id));
     }
     let all = messages(history);
-    let parent = all.get(id).and_then(|message| text(message, "parentId")).map(str::to_owned);
+    let parent = all
+        .get(id)
+        .and_then(|message| text(message, "parentId"))
+        .map(str::to_owned);
     link_child(all, parent.as_deref(), id);
     all.get(id).unwrap_or(&Value::Null)
 }
 
 /// Speech and task marks survive an update of `meta` that does not name them.
 fn merge_existing(messages: &mut Object, id: &str, message: &mut Object) {
-    let Some(stored) = messages.get_mut(id) else { return };
+    let Some(stored) = messages.get_mut(id) else {
+        return;
+    };
     let stored = object(stored);
     if let Some(Value::Object(incoming)) = message.remove("meta") {
-        let mut meta = stored.get("meta").and_then(Value::as_object).cloned().unwrap_or_default();
+        let mut meta = stored
+            .get("meta")
+            .and_then(Value::as_object)
+            .cloned()
+            .unwrap_or_default();
         let only_marks = incoming.keys().all(|key| key == "voice" || key == "task_id");
         if !only_marks {
             meta.retain(|key, _| key == "voice" || key == "task_id");
@@ -123,30 +153,58 @@ fn merge_existing(messages: &mut Object, id: &str, message: &mut Object) {
 }
 
 fn complete_new(messages: &Object, id: &str, mut message: Object, now: i64) -> Value {
-    let parent_id = message.get("parentId").and_then(Value::as_str).map(str::to_owned).or_else(|| {
-        let parent = messages.iter().find(|(_, other)| children(other).iter().any(|child| child == id));
-        parent.map(|(id, _)| id.clone())
-    });
-    let role = message.get("role").and_then(Value::as_str).filter(|role| !role.is_empty()).map(str::to_owned);
+    let parent_id = message
+        .get("parentId")
+        .and_then(Value::as_str)
+        .map(str::to_owned)
+        .or_else(|| {
+            let parent = messages
+                .iter()
+                .find(|(_, other)| children(other).iter().any(|child| child == id));
+            parent.map(|(id, _)| id.clone())
+        });
+    let role = message
+        .get("role")
+        .and_then(Value::as_str)
+        .filter(|role| !role.is_empty())
+        .map(str::to_owned);
     let role = role.or_else(|| output_role(message.get("output")));
     let role = role.unwrap_or_else(|| {
-        let parent_role = parent_id.as_ref().and_then(|id| messages.get(id)).and_then(|m| text(m, "role"));
-        (if parent_role == Some("assistant") { "user" } else { "assistant" }).to_owned()
+        let parent_role = parent_id
+            .as_ref()
+            .and_then(|id| messages.get(id))
+            .and_then(|m| text(m, "role"));
+        (if parent_role == Some("assistant") {
+            "user"
+        } else {
+            "assistant"
+        })
+        .to_owned()
     });
-    message.insert("id".to_owned(), Value::from(message.get("id").and_then(Value::as_str).unwrap_or(id)));
+    message.insert(
+        "id".to_owned(),
+        Value::from(message.get("id").and_then(Value::as_str).unwrap_or(id)),
+    );
     message.insert("parentId".to_owned(), json!(parent_id));
     if !message.get("childrenIds").is_some_and(Value::is_array) {
         message.insert("childrenIds".to_owned(), json!([]));
     }
     message.insert("role".to_owned(), Value::from(role));
-    if message.get("timestamp").is_none_or(|at| at.as_i64().unwrap_or(0) == 0) {
+    if message
+        .get("timestamp")
+        .is_none_or(|at| at.as_i64().unwrap_or(0) == 0)
+    {
         message.insert("timestamp".to_owned(), Value::from(now));
     }
     Value::Object(message)
 }
 
 fn output_role(output: Option<&Value>) -> Option<String> {
-    output?.as_array()?.iter().find_map(|item| text(item, "role")).map(str::to_owned)
+    output?
+        .as_array()?
+        .iter()
+        .find_map(|item| text(item, "role"))
+        .map(str::to_owned)
 }
 
 /// Merges what a client sends into what is stored, so that a client with an old copy drops nothing;
@@ -167,7 +225,8 @@ pub fn merge(stored: Option<&Value>, incoming: Option<&Value>) -> Object {
         }
     }
     rebuild_children(&mut merged);
-    let known = |side| part(side, "currentId").filter(|id| id.as_str().is_some_and(|id| merged.contains_key(id)));
+    let known =
+        |side| part(side, "currentId").filter(|id| id.as_str().is_some_and(|id| merged.contains_key(id)));
     let current = known(incoming).or_else(|| known(stored)).unwrap_or(Value::Null);
     let mut history = Object::new();
     for side in [stored, incoming].into_iter().flatten() {
@@ -194,9 +253,14 @@ pub fn rebuild_children(messages: &mut Object) {
 /// Takes a message and its children out; grandchildren move up. Answers the ids that are gone.
 pub fn delete(history: &mut Object, id: &str) -> Vec<String> {
     let all = messages(history);
-    let Some(message) = all.get(id).filter(|message| message.is_object()) else { return Vec::new() };
+    let Some(message) = all.get(id).filter(|message| message.is_object()) else {
+        return Vec::new();
+    };
     let parent_id = text(message, "parentId").map(str::to_owned);
-    let gone_children: Vec<String> = children(message).into_iter().filter(|id| all.contains_key(id)).collect();
+    let gone_children: Vec<String> = children(message)
+        .into_iter()
+        .filter(|id| all.contains_key(id))
+        .collect();
     let grandchildren: Vec<String> = gone_children
         .iter()
         .filter_map(|child| all.get(child))
@@ -245,7 +309,9 @@ fn last_leaf_below(all: &Object, start: Option<String>) -> Option<String> {
 
 /// Mends links and the current leaf of histories written by older clients. Answers whether anything changed.
 pub fn repair(document: &mut Object) -> bool {
-    let Some(history) = document.get_mut("history").and_then(Value::as_object_mut) else { return false };
+    let Some(history) = document.get_mut("history").and_then(Value::as_object_mut) else {
+        return false;
+    };
     if !history.get("messages").is_some_and(Value::is_object) {
         return false;
     }
@@ -253,7 +319,10 @@ pub fn repair(document: &mut Object) -> bool {
     let before: usize = all.values().map(|message| children(message).len()).sum();
     rebuild_children(all);
     let relinked = all.values().map(|message| children(message).len()).sum::<usize>() != before;
-    let current = history.get("currentId").and_then(Value::as_str).map(str::to_owned);
+    let current = history
+        .get("currentId")
+        .and_then(Value::as_str)
+        .map(str::to_owned);
     let all = messages(history);
     let next = match current.as_ref().and_then(|id| all.get(id)) {
         Some(message) if is_good_leaf(message, all.len()) => {
@@ -341,7 +410,12 @@ pub fn output_text(output: &Value) -> String {
     let mut joined = String::new();
     for item in output.as_array().into_iter().flatten() {
         if text(item, "type") == Some("message") {
-            for part in item.get("content").and_then(Value::as_array).into_iter().flatten() {
+            for part in item
+                .get("content")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+            {
                 joined.push_str(text(part, "text").unwrap_or_default());
             }
         }
@@ -382,8 +456,16 @@ mod tests {
     fn an_update_keeps_marks_in_meta() {
         let mut history = chain();
         upsert(&mut history, "b", object_of(json!({"meta": {"task_id": "t"}})), 0);
-        upsert(&mut history, "b", object_of(json!({"meta": {"model": 1}, "done": true})), 0);
-        assert_eq!(history["messages"]["b"]["meta"], json!({"task_id": "t", "model": 1}));
+        upsert(
+            &mut history,
+            "b",
+            object_of(json!({"meta": {"model": 1}, "done": true})),
+            0,
+        );
+        assert_eq!(
+            history["messages"]["b"]["meta"],
+            json!({"task_id": "t", "model": 1})
+        );
         assert_eq!(history["currentId"], "c");
     }
 
@@ -391,15 +473,20 @@ mod tests {
     fn deleting_moves_grandchildren_up() {
         let mut history = chain();
         assert_eq!(delete(&mut history, "a"), ["a", "b"]);
-        assert_eq!(history["messages"], json!({"c": {"id": "c", "role": "user", "parentId": null, "childrenIds": []}}));
+        assert_eq!(
+            history["messages"],
+            json!({"c": {"id": "c", "role": "user", "parentId": null, "childrenIds": []}})
+        );
         assert_eq!(history["currentId"], "c");
         assert!(delete(&mut history, "nothing").is_empty());
     }
 
     #[test]
     fn merging_drops_no_message() {
-        let stored = json!({"currentId": "a", "messages": {"a": {"id": "a", "parentId": null, "role": "user"}}});
-        let incoming = json!({"currentId": "x", "messages": {"b": {"id": "b", "parentId": "a", "role": "assistant"}}});
+        let stored =
+            json!({"currentId": "a", "messages": {"a": {"id": "a", "parentId": null, "role": "user"}}});
+        let incoming =
+            json!({"currentId": "x", "messages": {"b": {"id": "b", "parentId": "a", "role": "assistant"}}});
         let merged = merge(Some(&stored), Some(&incoming));
         assert_eq!(merged["messages"]["a"]["childrenIds"], json!(["b"]));
         assert_eq!(merged["currentId"], "a");

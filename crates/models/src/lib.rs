@@ -3,11 +3,11 @@
 //! JSON shapes for the wire are built where they are the row's own. Rules about who may do what
 //! live in the access crate; HTTP lives in the routers.
 
-mod caches;
 pub mod analytics;
 pub mod api_keys;
 pub mod auths;
 pub mod automations;
+mod caches;
 pub mod calendars;
 pub mod channels;
 pub mod chat_access;
@@ -41,11 +41,11 @@ pub mod shared_chats;
 pub mod skills;
 pub mod stream_journal;
 pub mod tags;
+#[cfg(test)]
+mod testing;
 pub mod tools;
 pub mod usage;
 pub mod users;
 pub mod versions;
-#[cfg(test)]
-mod testing;
 
 pub use db::{Conn, Db, DbError, DbResult, Tx};

@@ -486,7 +486,10 @@ mod tests {
         let stored = json!({"tags": ["a", {"name": " b "}, 3], "knowledge": [{"id": "f", "file": {"data": {"content": "x", "y": 1}}}]});
         let meta = Value::Object(normal_meta(stored.as_object().unwrap()));
         assert_eq!(meta["tags"], json!([{"name": "a"}, {"name": "b"}]));
-        assert_eq!(meta["knowledge"], json!([{"id": "f", "file": {"data": {"y": 1}}}]));
+        assert_eq!(
+            meta["knowledge"],
+            json!([{"id": "f", "file": {"data": {"y": 1}}}])
+        );
         assert_eq!(meta["voice_avatar"], Value::Null);
     }
 
@@ -494,8 +497,13 @@ mod tests {
     async fn models_keep_versions_and_what_belongs_to_the_live_one() {
         for db in crate::testing::databases().await {
             let ada = crate::testing::user(&db, "ada").await;
-            let commit = Commit { user_id: &ada.id, message: None };
-            create(&db, "m", &data("A"), &[Grant::public_read()], commit).await.unwrap();
+            let commit = Commit {
+                user_id: &ada.id,
+                message: None,
+            };
+            create(&db, "m", &data("A"), &[Grant::public_read()], commit)
+                .await
+                .unwrap();
             let find = async || by_id(&db, "m").await.unwrap().unwrap();
             let first = find().await.version_id.unwrap();
             // Whether a model is hidden is no matter of versions.
@@ -506,15 +514,30 @@ mod tests {
             assert!(save(&db, "m", &data("B"), commit).await.unwrap());
             assert_ne!(find().await.version_id.as_deref(), Some(first.as_str()));
             assert!(restore(&db, "m", &first, &data("A")).await.unwrap());
-            assert_eq!((find().await.name.as_deref(), &find().await.meta_object()["hidden"]), (Some("A"), &json!(false)));
+            assert_eq!(
+                (
+                    find().await.name.as_deref(),
+                    &find().await.meta_object()["hidden"]
+                ),
+                (Some("A"), &json!(false))
+            );
             assert_eq!(remove_version(&db, "m", &first).await.unwrap(), Removal::Current);
             assert_eq!(remove_version(&db, "m", "x").await.unwrap(), Removal::Missing);
             toggle(&db, "m").await.unwrap();
             assert!(!find().await.is_active);
             assert_eq!(registry(&db).await.unwrap()[0].grants.len(), 1);
-            let other = Synced { id: "n".into(), data: data("N"), grants: Vec::new() };
+            let other = Synced {
+                id: "n".into(),
+                data: data("N"),
+                grants: Vec::new(),
+            };
             sync(&db, &[other], commit).await.unwrap();
-            let ids: Vec<String> = registry(&db).await.unwrap().iter().map(|model| model.row.id.clone()).collect();
+            let ids: Vec<String> = registry(&db)
+                .await
+                .unwrap()
+                .iter()
+                .map(|model| model.row.id.clone())
+                .collect();
             assert_eq!(ids, ["n"]);
             assert!(grants::of(&db, KIND, "m").await.unwrap().is_empty());
             delete_all(&db).await.unwrap();

@@ -269,7 +269,10 @@ mod tests {
     fn text_is_always_text() {
         assert_eq!(sanitize(None), None);
         assert_eq!(sanitize(Some(json!("x"))), Some(json!({"content": {"md": "x"}})));
-        assert_eq!(sanitize(Some(json!({"content": {"md": null}, "files": []}))), Some(json!({"content": {"md": ""}, "files": []})));
+        assert_eq!(
+            sanitize(Some(json!({"content": {"md": null}, "files": []}))),
+            Some(json!({"content": {"md": ""}, "files": []}))
+        );
     }
 
     #[tokio::test]
@@ -277,9 +280,15 @@ mod tests {
         for db in crate::testing::databases().await {
             let ada = crate::testing::user(&db, "ada").await;
             let nobody = Membership::default();
-            let reader = Reader { user_id: &ada.id, membership: &nobody, sees_all: false };
+            let reader = Reader {
+                user_id: &ada.id,
+                membership: &nobody,
+                sees_all: false,
+            };
             let text = |md: &str| Some(json!({"content": {"md": md}}));
-            let list = create(&db, &ada.id, "Shopping", text("to-do: milk"), None, &[]).await.unwrap();
+            let list = create(&db, &ada.id, "Shopping", text("to-do: milk"), None, &[])
+                .await
+                .unwrap();
             let other = create(&db, &ada.id, "Other", None, None, &[]).await.unwrap();
             let found = async |word: &str| {
                 let filter = Filter::readable(reader, "r.id").and(mentions(db.dialect(), word));
@@ -295,9 +304,21 @@ mod tests {
             let pins = pinned(&db, reader).await.unwrap();
             assert_eq!(pins.iter().map(|pin| &pin.row.id).collect::<Vec<_>>(), [&list]);
             let files = Map::from_iter([("files".to_owned(), json!([1]))]);
-            update(&db, &list, NoteChange { data: Some(files), ..NoteChange::default() }).await.unwrap();
+            update(
+                &db,
+                &list,
+                NoteChange {
+                    data: Some(files),
+                    ..NoteChange::default()
+                },
+            )
+            .await
+            .unwrap();
             let row = shared::get::<NoteRow>(&db, &list).await.unwrap().unwrap().row;
-            assert_eq!(row.data_object(), json!({"content": {"md": "to-do: milk"}, "files": [1]}));
+            assert_eq!(
+                row.data_object(),
+                json!({"content": {"md": "to-do: milk"}, "files": [1]})
+            );
             delete(&db, &list).await.unwrap();
             assert!(pinned_ids(&db, &ada.id).await.unwrap().is_empty());
         }

@@ -327,13 +327,32 @@ mod tests {
     #[tokio::test]
     async fn prompts_are_seen_by_owner_and_grant_and_found_by_text_and_tag() {
         for db in crate::testing::databases().await {
-            let (ada, bob) = (crate::testing::user(&db, "ada").await, crate::testing::user(&db, "bob").await);
-            let commit = |user_id| Commit { user_id, message: None };
-            let mine = create(&db, &data("mine", &["Öl", "100%"]), &[], commit(&ada.id)).await.unwrap();
-            let open = create(&db, &data("open", &["Alpha"]), &[Grant::public_read()], commit(&ada.id)).await.unwrap();
+            let (ada, bob) = (
+                crate::testing::user(&db, "ada").await,
+                crate::testing::user(&db, "bob").await,
+            );
+            let commit = |user_id| Commit {
+                user_id,
+                message: None,
+            };
+            let mine = create(&db, &data("mine", &["Öl", "100%"]), &[], commit(&ada.id))
+                .await
+                .unwrap();
+            let open = create(
+                &db,
+                &data("open", &["Alpha"]),
+                &[Grant::public_read()],
+                commit(&ada.id),
+            )
+            .await
+            .unwrap();
             let nobody = Membership::default();
             fn of<'a>(user_id: &'a str, membership: &'a Membership) -> Reader<'a> {
-                Reader { user_id, membership, sees_all: false }
+                Reader {
+                    user_id,
+                    membership,
+                    sees_all: false,
+                }
             }
             let seen = async |user_id: &str, condition: Option<Condition>, view: Option<&'static str>| {
                 let mut filter = Filter::readable(of(user_id, &nobody), "r.command").page(1, 10);
@@ -341,7 +360,10 @@ mod tests {
                 filter.view = view;
                 let page = shared::search::<PromptRow>(&db, &filter).await.unwrap();
                 assert_eq!(page.total, i64::try_from(page.entries.len()).unwrap());
-                page.entries.into_iter().map(|entry| entry.row.command).collect::<Vec<_>>()
+                page.entries
+                    .into_iter()
+                    .map(|entry| entry.row.command)
+                    .collect::<Vec<_>>()
             };
             assert_eq!(seen(&ada.id, None, None).await, ["mine", "open"]);
             assert_eq!(seen(&bob.id, None, None).await, ["open"]);
@@ -349,17 +371,35 @@ mod tests {
             assert_eq!(seen(&bob.id, None, Some("shared")).await, ["open"]);
             let named = shared::contains(&["r.name", "u.name"], "NAME OF MI");
             assert_eq!(seen(&ada.id, Some(named), None).await, ["mine"]);
-            assert_eq!(seen(&ada.id, Some(has_tag(db.dialect(), "alpha")), None).await, ["open"]);
-            assert_eq!(seen(&ada.id, Some(has_tag(db.dialect(), "100%")), None).await, ["mine"]);
-            assert_eq!(seen(&ada.id, Some(has_tag(db.dialect(), "1%")), None).await, Vec::<String>::new());
+            assert_eq!(
+                seen(&ada.id, Some(has_tag(db.dialect(), "alpha")), None).await,
+                ["open"]
+            );
+            assert_eq!(
+                seen(&ada.id, Some(has_tag(db.dialect(), "100%")), None).await,
+                ["mine"]
+            );
+            assert_eq!(
+                seen(&ada.id, Some(has_tag(db.dialect(), "1%")), None).await,
+                Vec::<String>::new()
+            );
             let in_json = shared::json_contains("r.tags", "Öl");
             assert_eq!(seen(&ada.id, Some(in_json), None).await, ["mine"]);
-            assert_eq!(tags(&db, of(&ada.id, &nobody)).await.unwrap(), ["100%", "Alpha", "Öl"]);
+            assert_eq!(
+                tags(&db, of(&ada.id, &nobody)).await.unwrap(),
+                ["100%", "Alpha", "Öl"]
+            );
             toggle(&db, &open).await.unwrap();
-            assert_eq!(tags(&db, of(&bob.id, &nobody)).await.unwrap(), Vec::<String>::new());
+            assert_eq!(
+                tags(&db, of(&bob.id, &nobody)).await.unwrap(),
+                Vec::<String>::new()
+            );
             let entry = shared::get::<PromptRow>(&db, &mine).await.unwrap().unwrap();
             assert_eq!(entry.user_json()["name"], ada.name.as_str());
-            assert!(!entry.permits(&of(&bob.id, &nobody), "read") && entry.permits(&of(&ada.id, &nobody), "write"));
+            assert!(
+                !entry.permits(&of(&bob.id, &nobody), "read")
+                    && entry.permits(&of(&ada.id, &nobody), "write")
+            );
         }
     }
 
@@ -367,20 +407,32 @@ mod tests {
     async fn changes_become_versions_and_can_be_taken_back() {
         for db in crate::testing::databases().await {
             let ada = crate::testing::user(&db, "ada").await;
-            let commit = Commit { user_id: &ada.id, message: Some("why") };
+            let commit = Commit {
+                user_id: &ada.id,
+                message: Some("why"),
+            };
             let id = create(&db, &data("c", &[]), &[], commit).await.unwrap();
             let find = async || shared::get::<PromptRow>(&db, &id).await.unwrap().unwrap().row;
             let first = find().await.version_id.unwrap();
             assert!(save(&db, &id, &data("c", &[]), true, commit).await.unwrap());
             assert_eq!(find().await.version_id.as_deref(), Some(first.as_str()));
-            let changed = PromptData { content: "new".into(), ..data("c", &["t"]) };
+            let changed = PromptData {
+                content: "new".into(),
+                ..data("c", &["t"])
+            };
             assert!(save(&db, &id, &changed, true, commit).await.unwrap());
             let second = find().await.version_id.unwrap();
             let entry = versions::PROMPTS.get(&db, &id, &second).await.unwrap().unwrap();
-            assert_eq!((entry.parent_id.as_deref(), &entry.snapshot["content"]), (Some(first.as_str()), &json!("new")));
+            assert_eq!(
+                (entry.parent_id.as_deref(), &entry.snapshot["content"]),
+                (Some(first.as_str()), &json!("new"))
+            );
             assert_eq!(entry.author_json()["id"], ada.id.as_str());
             assert!(restore(&db, &id, &first).await.unwrap());
-            assert_eq!((find().await.content.as_str(), find().await.tags), ("text", Some(json!([]))));
+            assert_eq!(
+                (find().await.content.as_str(), find().await.tags),
+                ("text", Some(json!([])))
+            );
             assert!(!restore(&db, &id, "nothing").await.unwrap());
             assert!(remove_version(&db, &id, &first).await.unwrap());
             let entry = versions::PROMPTS.get(&db, &id, &second).await.unwrap().unwrap();

@@ -292,12 +292,7 @@ pub fn json_contains(column: &str, text: &str) -> Condition {
         .collect();
     let args = variants
         .iter()
-        .map(|variant| {
-            Arg::from(format!(
-                "%{}%",
-                like_literal(&variant[1..variant.len() - 1])
-            ))
-        })
+        .map(|variant| Arg::from(format!("%{}%", like_literal(&variant[1..variant.len() - 1]))))
         .collect();
     (format!("({})", parts.join(" OR ")), args)
 }

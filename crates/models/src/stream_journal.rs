@@ -42,7 +42,12 @@ pub async fn update(db: &Db, rows: &[JournalRow]) -> DbResult<()> {
 
 /// Forgets a reply that is complete.
 pub async fn remove(conn: impl Into<Conn<'_>>, message_id: &str) -> DbResult<()> {
-    sql("DELETE FROM oui_stream_journal WHERE message_id = ?", args![message_id]).execute(conn).await?;
+    sql(
+        "DELETE FROM oui_stream_journal WHERE message_id = ?",
+        args![message_id],
+    )
+    .execute(conn)
+    .await?;
     Ok(())
 }
 

@@ -17,25 +17,41 @@ const SUMMED: &[&str] = &[
 ];
 
 /// Objects of counts that add up field by field.
-const DETAILS: &[&str] =
-    &["prompt_tokens_details", "completion_tokens_details", "input_tokens_details", "output_tokens_details"];
+const DETAILS: &[&str] = &[
+    "prompt_tokens_details",
+    "completion_tokens_details",
+    "input_tokens_details",
+    "output_tokens_details",
+];
 
 fn count(usage: &Map<String, Value>, name: &str) -> Option<i64> {
-    usage.get(name).and_then(|value| value.as_i64().or_else(|| value.as_f64().map(|count| count as i64)))
+    usage.get(name).and_then(|value| {
+        value
+            .as_i64()
+            .or_else(|| value.as_f64().map(|count| count as i64))
+    })
 }
 
 fn first_positive(usage: &Map<String, Value>, names: &[&str]) -> Option<i64> {
-    names.iter().filter_map(|name| count(usage, name)).find(|count| *count != 0)
+    names
+        .iter()
+        .filter_map(|name| count(usage, name))
+        .find(|count| *count != 0)
 }
 
 /// Adds `input_tokens`, `output_tokens` and `total_tokens` to counts in the form of OpenAI, Ollama or
 /// llama.cpp. Empty in, empty out.
 pub fn normalize(usage: &Value) -> Value {
-    let Some(usage) = usage.as_object().filter(|usage| !usage.is_empty()) else { return json!({}) };
+    let Some(usage) = usage.as_object().filter(|usage| !usage.is_empty()) else {
+        return json!({});
+    };
     let input = first_positive(usage, &["input_tokens", "prompt_tokens", "prompt_eval_count"])
         .unwrap_or_else(|| count(usage, "prompt_n").unwrap_or(0) + count(usage, "cache_n").unwrap_or(0));
-    let output =
-        first_positive(usage, &["output_tokens", "completion_tokens", "eval_count", "predicted_n"]).unwrap_or(0);
+    let output = first_positive(
+        usage,
+        &["output_tokens", "completion_tokens", "eval_count", "predicted_n"],
+    )
+    .unwrap_or(0);
     let total = first_positive(usage, &["total_tokens"]).unwrap_or(input + output);
     let mut normal = usage.clone();
     normal.insert("input_tokens".into(), json!(input));
@@ -47,7 +63,11 @@ pub fn normalize(usage: &Value) -> Value {
 /// Adds the counts of a further round; what is no sum takes the newer value.
 pub fn merge(earlier: &Value, later: &Value) -> Value {
     let (Some(earlier_map), Some(later_map)) = (earlier.as_object(), later.as_object()) else {
-        return if later.is_object() { later.clone() } else { earlier.clone() };
+        return if later.is_object() {
+            later.clone()
+        } else {
+            earlier.clone()
+        };
     };
     let mut merged = earlier_map.clone();
     for (name, value) in later_map {
@@ -81,10 +101,13 @@ fn add(a: &Value, b: &Value) -> Option<Value> {
 
 /// The counts of a stored message, normalised; older messages keep them under `info`.
 pub fn of_message(message: &Value) -> Option<Value> {
-    let usage = [message.get("usage"), message.get("info").and_then(|info| info.get("usage"))]
-        .into_iter()
-        .flatten()
-        .find(|usage| usage.as_object().is_some_and(|usage| !usage.is_empty()))?;
+    let usage = [
+        message.get("usage"),
+        message.get("info").and_then(|info| info.get("usage")),
+    ]
+    .into_iter()
+    .flatten()
+    .find(|usage| usage.as_object().is_some_and(|usage| !usage.is_empty()))?;
     Some(normalize(usage))
 }
 
@@ -95,11 +118,21 @@ mod tests {
     #[test]
     fn every_dialect_gets_the_three_counts() {
         let openai = normalize(&json!({"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}));
-        assert_eq!((&openai["input_tokens"], &openai["output_tokens"], &openai["prompt_tokens"]), (&json!(3), &json!(4), &json!(3)));
+        assert_eq!(
+            (
+                &openai["input_tokens"],
+                &openai["output_tokens"],
+                &openai["prompt_tokens"]
+            ),
+            (&json!(3), &json!(4), &json!(3))
+        );
         let ollama = normalize(&json!({"prompt_eval_count": 5, "eval_count": 6}));
         assert_eq!(ollama["total_tokens"], 11);
         let llama = normalize(&json!({"prompt_n": 2, "cache_n": 3, "predicted_n": 4}));
-        assert_eq!((&llama["input_tokens"], &llama["output_tokens"]), (&json!(5), &json!(4)));
+        assert_eq!(
+            (&llama["input_tokens"], &llama["output_tokens"]),
+            (&json!(5), &json!(4))
+        );
         assert_eq!(normalize(&json!(null)), json!({}));
     }
 
@@ -109,6 +142,9 @@ mod tests {
             &json!({"input_tokens": 1, "prompt_tokens": 1, "prompt_tokens_details": {"cached": 1}}),
             &json!({"input_tokens": 2, "prompt_tokens": 2, "prompt_tokens_details": {"cached": 2}}),
         );
-        assert_eq!(merged, json!({"input_tokens": 3, "prompt_tokens": 2, "prompt_tokens_details": {"cached": 3}}));
+        assert_eq!(
+            merged,
+            json!({"input_tokens": 3, "prompt_tokens": 2, "prompt_tokens_details": {"cached": 3}})
+        );
     }
 }

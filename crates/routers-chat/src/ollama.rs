@@ -64,7 +64,15 @@ async fn update_config(caller: Caller<Admin>, Body { form, .. }: Body<ConfigForm
         ("ollama.base_urls", json!(form.urls)),
         ("ollama.api_configs", Value::Object(configs)),
     ];
-    caller.app().save_config(changes.into_iter().map(|(path, value)| (path.to_owned(), value)).collect()).await?;
+    caller
+        .app()
+        .save_config(
+            changes
+                .into_iter()
+                .map(|(path, value)| (path.to_owned(), value))
+                .collect(),
+        )
+        .await?;
     Ok(config(caller).await)
 }
 
@@ -77,7 +85,9 @@ async fn verify(
     let config = form.config.map(Value::Object);
     let http = &caller.app().chat.providers.http;
     let key = form.key.unwrap_or_default();
-    Ok(Json(verify_ollama(http, &form.url, &key, config.as_ref(), &context).await?))
+    Ok(Json(
+        verify_ollama(http, &form.url, &key, config.as_ref(), &context).await?,
+    ))
 }
 
 async fn tags(caller: Caller<Verified>, headers: HeaderMap) -> ApiResult<Json<Value>> {
@@ -89,14 +99,25 @@ async fn tags(caller: Caller<Verified>, headers: HeaderMap) -> ApiResult<Json<Va
     let all = catalogue.all(false, &context).await?;
     let visible = catalogue.visible(caller.user(), &all).await?;
     let snapshot = catalogue.snapshot();
-    let models: Vec<&Value> = visible.iter().filter_map(|model| snapshot.ollama.get(&model.id)).collect();
+    let models: Vec<&Value> = visible
+        .iter()
+        .filter_map(|model| snapshot.ollama.get(&model.id))
+        .collect();
     Ok(Json(json!({ "models": models })))
 }
 
-async fn ask(caller: &Caller<Verified>, headers: &HeaderMap, connection: &Connection, path: &str) -> ApiResult<Value> {
+async fn ask(
+    caller: &Caller<Verified>,
+    headers: &HeaderMap,
+    connection: &Connection,
+    path: &str,
+) -> ApiResult<Value> {
     let context = request::call_context(caller, headers).await?;
     let client = &caller.app().chat.providers.ollama;
-    match client.request(connection, Method::GET, path, None, false, &context).await {
+    match client
+        .request(connection, Method::GET, path, None, false, &context)
+        .await
+    {
         Ok(ChatReply::Json(answer)) => Ok(answer),
         Ok(ChatReply::Stream(_)) => Err(ApiError::internal("a plain call was answered by a stream")),
         Err(error) => Err(oui_chat::dispatch::to_api(error)),
@@ -111,15 +132,23 @@ async fn version(caller: Caller<Verified>, headers: HeaderMap) -> ApiResult<Json
     }
     let asked = settings.ollama.iter().filter(|connection| connection.enabled());
     let answers =
-        futures::future::join_all(asked.map(|connection| ask(&caller, &headers, connection, "api/version"))).await;
+        futures::future::join_all(asked.map(|connection| ask(&caller, &headers, connection, "api/version")))
+            .await;
     let answers: Vec<Value> = answers.into_iter().flatten().collect();
     match ollama::lowest_version(&answers) {
         Some(version) => Ok(Json(json!({ "version": version }))),
-        None => Err(ApiError::new(http::StatusCode::INTERNAL_SERVER_ERROR, messages::OLLAMA_NOT_FOUND)),
+        None => Err(ApiError::new(
+            http::StatusCode::INTERNAL_SERVER_ERROR,
+            messages::OLLAMA_NOT_FOUND,
+        )),
     }
 }
 
-async fn version_of(caller: Caller<Verified>, headers: HeaderMap, Path(index): Path<String>) -> ApiResult<Json<Value>> {
+async fn version_of(
+    caller: Caller<Verified>,
+    headers: HeaderMap,
+    Path(index): Path<String>,
+) -> ApiResult<Json<Value>> {
     let index = request::index(&index, "url_idx")?;
     let settings = caller.app().chat.catalogue.connections();
     let connection = settings.get(ProviderKind::Ollama, index);
@@ -132,14 +161,27 @@ async fn running(caller: Caller<Admin>, headers: HeaderMap) -> ApiResult<Respons
     let settings = caller.app().chat.catalogue.connections();
     let context = request::call_context(&caller, &headers).await?;
     let client = &caller.app().chat.providers.ollama;
-    let asked = settings.ollama.iter().filter(|connection| settings.ollama_enabled && connection.enabled());
+    let asked = settings
+        .ollama
+        .iter()
+        .filter(|connection| settings.ollama_enabled && connection.enabled());
     let answers = asked.map(|connection| async {
-        let answer = client.request(connection, Method::GET, "api/ps", None, false, &context).await;
+        let answer = client
+            .request(connection, Method::GET, "api/ps", None, false, &context)
+            .await;
         match answer {
-            Ok(ChatReply::Json(answer)) => answer.get("models").and_then(Value::as_array).cloned().unwrap_or_default(),
+            Ok(ChatReply::Json(answer)) => answer
+                .get("models")
+                .and_then(Value::as_array)
+                .cloned()
+                .unwrap_or_default(),
             _ => Vec::new(),
         }
     });
-    let models: Vec<Value> = futures::future::join_all(answers).await.into_iter().flatten().collect();
+    let models: Vec<Value> = futures::future::join_all(answers)
+        .await
+        .into_iter()
+        .flatten()
+        .collect();
     Ok(Json(json!({ "models": models })).into_response())
 }

@@ -62,13 +62,24 @@ async fn update_config(caller: Caller<Admin>, Body { form, .. }: Body<ConfigForm
         ("openai.api_keys", json!(keys)),
         ("openai.api_configs", Value::Object(configs)),
     ];
-    caller.app().save_config(changes.into_iter().map(|(path, value)| (path.to_owned(), value)).collect()).await?;
+    caller
+        .app()
+        .save_config(
+            changes
+                .into_iter()
+                .map(|(path, value)| (path.to_owned(), value))
+                .collect(),
+        )
+        .await?;
     Ok(config(caller).await)
 }
 
 /// Options of connections that are still there; they are keyed by position.
 pub(crate) fn of_connections(mut configs: Map<String, Value>, count: usize) -> Map<String, Value> {
-    configs.retain(|key, _| key.parse::<usize>().is_ok_and(|index| index < count && index.to_string() == *key));
+    configs.retain(|key, _| {
+        key.parse::<usize>()
+            .is_ok_and(|index| index < count && index.to_string() == *key)
+    });
     configs
 }
 
@@ -80,10 +91,12 @@ async fn verify(
     let context = request::call_context(&caller, &headers).await?;
     let config = form.config.map(Value::Object);
     let http = &caller.app().chat.providers.http;
-    Ok(match verify_openai(http, &form.url, &form.key, config.as_ref(), &context).await {
-        Ok(answer) => Json(answer).into_response(),
-        Err(error) => error.into_response(),
-    })
+    Ok(
+        match verify_openai(http, &form.url, &form.key, config.as_ref(), &context).await {
+            Ok(answer) => Json(answer).into_response(),
+            Err(error) => error.into_response(),
+        },
+    )
 }
 
 /// The models of all connections; users see those that are open to them.
@@ -93,22 +106,34 @@ async fn models(caller: Caller<Verified>, headers: HeaderMap) -> ApiResult<Json<
     let all = catalogue.all(false, &context).await?;
     let visible = catalogue.visible(caller.user(), &all).await?;
     let snapshot = catalogue.snapshot();
-    let data: Vec<&Value> = visible.iter().filter_map(|model| snapshot.openai.get(&model.id)).collect();
+    let data: Vec<&Value> = visible
+        .iter()
+        .filter_map(|model| snapshot.openai.get(&model.id))
+        .collect();
     Ok(Json(json!({ "data": data })))
 }
 
 /// What one server says of its models.
-async fn models_of(caller: Caller<Admin>, headers: HeaderMap, Path(index): Path<String>) -> ApiResult<Response> {
+async fn models_of(
+    caller: Caller<Admin>,
+    headers: HeaderMap,
+    Path(index): Path<String>,
+) -> ApiResult<Response> {
     let index = request::index(&index, "url_idx")?;
     let settings = caller.app().chat.catalogue.connections();
     let connection = settings.get(ProviderKind::OpenAi, index);
     let connection = connection.ok_or_else(|| ApiError::not_found(messages::OPENAI_NOT_FOUND))?;
     let context = request::call_context(&caller, &headers).await?;
     let client = &caller.app().chat.providers.openai;
-    Ok(match client.request(connection, Method::GET, "models", None, false, &context).await {
-        Ok(answer) => request::reply(answer),
-        Err(error) => error.into_response(),
-    })
+    Ok(
+        match client
+            .request(connection, Method::GET, "models", None, false, &context)
+            .await
+        {
+            Ok(answer) => request::reply(answer),
+            Err(error) => error.into_response(),
+        },
+    )
 }
 
 /// A completion without anything of ours but the access check and the model's parameters.
@@ -118,7 +143,14 @@ async fn completions(
     ObjectBody(mut body): ObjectBody,
 ) -> ApiResult<Response> {
     // Chats are kept by the pipeline's own route only.
-    for name in ["chat_id", "session_id", "parent_id", "message_ids", "user_message", "id"] {
+    for name in [
+        "chat_id",
+        "session_id",
+        "parent_id",
+        "message_ids",
+        "user_message",
+        "id",
+    ] {
         body.shift_remove(name);
     }
     let user = request::run_user(&caller, &headers).await?;

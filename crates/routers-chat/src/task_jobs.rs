@@ -32,14 +32,21 @@ pub(crate) fn area() -> Area {
 static PAGE: &[Setting] = &[
     Setting::of::<Option<String>>("TASK_MODEL", keys::TASK_MODEL.meta()),
     Setting::of::<Option<String>>("TASK_MODEL_EXTERNAL", keys::TASK_MODEL_EXTERNAL.meta()),
-    Setting::read_by("TASK_MODEL_PARAMS", keys::TASK_MODEL_PARAMS.meta(), model_params).or(oui_config::Literal::Null),
+    Setting::read_by("TASK_MODEL_PARAMS", keys::TASK_MODEL_PARAMS.meta(), model_params)
+        .or(oui_config::Literal::Null),
     Setting::of::<bool>("ENABLE_TITLE_GENERATION", keys::ENABLE_TITLE_GENERATION.meta()),
-    Setting::of::<String>("TITLE_GENERATION_PROMPT_TEMPLATE", keys::TITLE_GENERATION_PROMPT_TEMPLATE.meta()),
+    Setting::of::<String>(
+        "TITLE_GENERATION_PROMPT_TEMPLATE",
+        keys::TITLE_GENERATION_PROMPT_TEMPLATE.meta(),
+    ),
     Setting::of::<String>(
         "IMAGE_PROMPT_GENERATION_PROMPT_TEMPLATE",
         keys::IMAGE_PROMPT_GENERATION_PROMPT_TEMPLATE.meta(),
     ),
-    Setting::of::<bool>("ENABLE_AUTOCOMPLETE_GENERATION", keys::ENABLE_AUTOCOMPLETE_GENERATION.meta()),
+    Setting::of::<bool>(
+        "ENABLE_AUTOCOMPLETE_GENERATION",
+        keys::ENABLE_AUTOCOMPLETE_GENERATION.meta(),
+    ),
     Setting::read_by(
         "AUTOCOMPLETE_GENERATION_INPUT_MAX_LENGTH",
         keys::AUTOCOMPLETE_GENERATION_INPUT_MAX_LENGTH.meta(),
@@ -50,19 +57,40 @@ static PAGE: &[Setting] = &[
         "AUTOCOMPLETE_GENERATION_PROMPT_TEMPLATE",
         keys::AUTOCOMPLETE_GENERATION_PROMPT_TEMPLATE.meta(),
     ),
-    Setting::of::<String>("TAGS_GENERATION_PROMPT_TEMPLATE", keys::TAGS_GENERATION_PROMPT_TEMPLATE.meta()),
-    Setting::of::<String>("FOLLOW_UP_GENERATION_PROMPT_TEMPLATE", keys::FOLLOW_UP_GENERATION_PROMPT_TEMPLATE.meta()),
-    Setting::of::<bool>("ENABLE_FOLLOW_UP_GENERATION", keys::ENABLE_FOLLOW_UP_GENERATION.meta()),
+    Setting::of::<String>(
+        "TAGS_GENERATION_PROMPT_TEMPLATE",
+        keys::TAGS_GENERATION_PROMPT_TEMPLATE.meta(),
+    ),
+    Setting::of::<String>(
+        "FOLLOW_UP_GENERATION_PROMPT_TEMPLATE",
+        keys::FOLLOW_UP_GENERATION_PROMPT_TEMPLATE.meta(),
+    ),
+    Setting::of::<bool>(
+        "ENABLE_FOLLOW_UP_GENERATION",
+        keys::ENABLE_FOLLOW_UP_GENERATION.meta(),
+    ),
     Setting::of::<bool>("ENABLE_TAGS_GENERATION", keys::ENABLE_TAGS_GENERATION.meta()),
-    Setting::of::<bool>("ENABLE_SEARCH_QUERY_GENERATION", keys::ENABLE_SEARCH_QUERY_GENERATION.meta()),
-    Setting::of::<bool>("ENABLE_RETRIEVAL_QUERY_GENERATION", keys::ENABLE_RETRIEVAL_QUERY_GENERATION.meta()),
-    Setting::of::<String>("QUERY_GENERATION_PROMPT_TEMPLATE", keys::QUERY_GENERATION_PROMPT_TEMPLATE.meta()),
+    Setting::of::<bool>(
+        "ENABLE_SEARCH_QUERY_GENERATION",
+        keys::ENABLE_SEARCH_QUERY_GENERATION.meta(),
+    ),
+    Setting::of::<bool>(
+        "ENABLE_RETRIEVAL_QUERY_GENERATION",
+        keys::ENABLE_RETRIEVAL_QUERY_GENERATION.meta(),
+    ),
+    Setting::of::<String>(
+        "QUERY_GENERATION_PROMPT_TEMPLATE",
+        keys::QUERY_GENERATION_PROMPT_TEMPLATE.meta(),
+    ),
     Setting::of::<String>(
         "TOOLS_FUNCTION_CALLING_PROMPT_TEMPLATE",
         keys::TOOLS_FUNCTION_CALLING_PROMPT_TEMPLATE.meta(),
     ),
     Setting::of::<bool>("ENABLE_VOICE_MODE_PROMPT", keys::ENABLE_VOICE_MODE_PROMPT.meta()),
-    Setting::of::<Option<String>>("VOICE_MODE_PROMPT_TEMPLATE", keys::VOICE_MODE_PROMPT_TEMPLATE.meta()),
+    Setting::of::<Option<String>>(
+        "VOICE_MODE_PROMPT_TEMPLATE",
+        keys::VOICE_MODE_PROMPT_TEMPLATE.meta(),
+    ),
 ];
 
 fn model_params(input: &Value, issues: &mut oui_core::form::Issues) -> Option<Value> {
@@ -86,7 +114,11 @@ async fn update_config(caller: Caller<Admin>, AnyJson(body): AnyJson) -> ApiResu
 
 /// Answers a client whose administrator has switched the job off.
 fn switched_off(what: &str) -> Response {
-    (StatusCode::OK, Json(json!({ "detail": format!("{what} is disabled") }))).into_response()
+    (
+        StatusCode::OK,
+        Json(json!({ "detail": format!("{what} is disabled") })),
+    )
+        .into_response()
 }
 
 async fn run(
@@ -99,24 +131,38 @@ async fn run(
         return Err(ApiError::not_found(messages::model_not_found("")));
     }
     let user = request::run_user(caller, headers).await?;
-    Ok(request::reply(caller.app().chat.generate(kind, &user, form).await?))
+    Ok(request::reply(
+        caller.app().chat.generate(kind, &user, form).await?,
+    ))
 }
 
-async fn title(caller: Caller<Verified>, headers: HeaderMap, ObjectBody(form): ObjectBody) -> ApiResult<Response> {
+async fn title(
+    caller: Caller<Verified>,
+    headers: HeaderMap,
+    ObjectBody(form): ObjectBody,
+) -> ApiResult<Response> {
     if !caller.app().config.get(&keys::ENABLE_TITLE_GENERATION) {
         return Ok(switched_off("Title generation"));
     }
     run(&caller, &headers, TaskKind::Title, &form).await
 }
 
-async fn follow_ups(caller: Caller<Verified>, headers: HeaderMap, ObjectBody(form): ObjectBody) -> ApiResult<Response> {
+async fn follow_ups(
+    caller: Caller<Verified>,
+    headers: HeaderMap,
+    ObjectBody(form): ObjectBody,
+) -> ApiResult<Response> {
     if !caller.app().config.get(&keys::ENABLE_FOLLOW_UP_GENERATION) {
         return Ok(switched_off("Follow-up generation"));
     }
     run(&caller, &headers, TaskKind::FollowUps, &form).await
 }
 
-async fn tags(caller: Caller<Verified>, headers: HeaderMap, ObjectBody(form): ObjectBody) -> ApiResult<Response> {
+async fn tags(
+    caller: Caller<Verified>,
+    headers: HeaderMap,
+    ObjectBody(form): ObjectBody,
+) -> ApiResult<Response> {
     if !caller.app().config.get(&keys::ENABLE_TAGS_GENERATION) {
         return Ok(switched_off("Tags generation"));
     }
@@ -131,11 +177,21 @@ async fn image_prompt(
     run(&caller, &headers, TaskKind::ImagePrompt, &form).await
 }
 
-async fn queries(caller: Caller<Verified>, headers: HeaderMap, ObjectBody(form): ObjectBody) -> ApiResult<Response> {
+async fn queries(
+    caller: Caller<Verified>,
+    headers: HeaderMap,
+    ObjectBody(form): ObjectBody,
+) -> ApiResult<Response> {
     let config = &caller.app().config;
     let (enabled, what) = match form.get("type").and_then(Value::as_str) {
-        Some("web_search") => (config.get(&keys::ENABLE_SEARCH_QUERY_GENERATION), "Search query generation"),
-        Some("retrieval") => (config.get(&keys::ENABLE_RETRIEVAL_QUERY_GENERATION), "Query generation"),
+        Some("web_search") => (
+            config.get(&keys::ENABLE_SEARCH_QUERY_GENERATION),
+            "Search query generation",
+        ),
+        Some("retrieval") => (
+            config.get(&keys::ENABLE_RETRIEVAL_QUERY_GENERATION),
+            "Query generation",
+        ),
         _ => (true, ""),
     };
     if !enabled {
@@ -154,17 +210,30 @@ async fn autocomplete(
         return Err(ApiError::bad_request("Autocompletion generation is disabled"));
     }
     let limit = config.get(&keys::AUTOCOMPLETE_GENERATION_INPUT_MAX_LENGTH);
-    let length = form.get("prompt").and_then(Value::as_str).map_or(0, |prompt| prompt.chars().count());
+    let length = form
+        .get("prompt")
+        .and_then(Value::as_str)
+        .map_or(0, |prompt| prompt.chars().count());
     if limit > 0 && i64::try_from(length).unwrap_or(i64::MAX) > limit {
-        return Err(ApiError::bad_request(format!("Input prompt exceeds maximum length of {limit}")));
+        return Err(ApiError::bad_request(format!(
+            "Input prompt exceeds maximum length of {limit}"
+        )));
     }
     run(&caller, &headers, TaskKind::Autocomplete, &form).await
 }
 
-async fn emoji(caller: Caller<Verified>, headers: HeaderMap, ObjectBody(form): ObjectBody) -> ApiResult<Response> {
+async fn emoji(
+    caller: Caller<Verified>,
+    headers: HeaderMap,
+    ObjectBody(form): ObjectBody,
+) -> ApiResult<Response> {
     run(&caller, &headers, TaskKind::Emoji, &form).await
 }
 
-async fn merge(caller: Caller<Verified>, headers: HeaderMap, ObjectBody(form): ObjectBody) -> ApiResult<Response> {
+async fn merge(
+    caller: Caller<Verified>,
+    headers: HeaderMap,
+    ObjectBody(form): ObjectBody,
+) -> ApiResult<Response> {
     run(&caller, &headers, TaskKind::Merge, &form).await
 }

@@ -34,7 +34,10 @@ const FEATURES: &[(&str, &str)] = &[
     ("enable_tool_permissions", "chat.tool_permissions.enable"),
     ("enable_web_search", "web.search.enable"),
     ("enable_web_search_confirmation", "web.search.confirmation.enable"),
-    ("web_search_confirmation_content", "web.search.confirmation.content"),
+    (
+        "web_search_confirmation_content",
+        "web.search.confirmation.content",
+    ),
     ("enable_code_execution", "code_execution.enable"),
     ("enable_code_interpreter", "code_interpreter.enable"),
     ("enable_image_generation", "image_generation.enable"),
@@ -75,7 +78,10 @@ const SETTINGS: &[(&str, &str)] = &[
     ("ui.default_interface_settings", "ui.default_interface_settings"),
     ("ui.visibility", "ui.visibility"),
     ("ui.pending_user_overlay_title", "ui.pending_user_overlay_title"),
-    ("ui.pending_user_overlay_content", "ui.pending_user_overlay_content"),
+    (
+        "ui.pending_user_overlay_content",
+        "ui.pending_user_overlay_content",
+    ),
     ("ui.response_watermark", "ui.watermark"),
 ];
 
@@ -118,8 +124,21 @@ pub(crate) async fn client_config(caller: Caller<Optional>) -> ApiResult<Json<Va
     body.insert("status".into(), json!(true));
     body.insert("name".into(), json!(app.settings.server.name));
     body.insert("version".into(), json!(FRONTEND_VERSION));
-    body.insert("default_locale".into(), config.value("ui.default_locale").cloned().unwrap_or_else(|| json!("")));
-    body.insert("i18n".into(), config.value("ui.i18n").filter(|value| value.is_object()).cloned().unwrap_or_else(|| json!({})));
+    body.insert(
+        "default_locale".into(),
+        config
+            .value("ui.default_locale")
+            .cloned()
+            .unwrap_or_else(|| json!("")),
+    );
+    body.insert(
+        "i18n".into(),
+        config
+            .value("ui.i18n")
+            .filter(|value| value.is_object())
+            .cloned()
+            .unwrap_or_else(|| json!({})),
+    );
     body.insert("oauth".into(), oauth(&config));
     body.insert("features".into(), features(app, &config, user.is_some()));
     match user {
@@ -137,7 +156,11 @@ pub(crate) async fn client_config(caller: Caller<Optional>) -> ApiResult<Json<Va
         }
         Some(_) => {
             for name in ["pending_user_overlay_title", "pending_user_overlay_content"] {
-                put(&mut body, &format!("ui.{name}"), stored(&config, &format!("ui.{name}")));
+                put(
+                    &mut body,
+                    &format!("ui.{name}"),
+                    stored(&config, &format!("ui.{name}")),
+                );
             }
         }
         None => {}
@@ -147,13 +170,25 @@ pub(crate) async fn client_config(caller: Caller<Optional>) -> ApiResult<Json<Va
 
 fn oauth(config: &Snapshot) -> Value {
     let mut providers = Map::new();
-    if config.value("oauth.enable").and_then(Value::as_bool).unwrap_or(true) {
+    if config
+        .value("oauth.enable")
+        .and_then(Value::as_bool)
+        .unwrap_or(true)
+    {
         for (name, key) in OAUTH {
-            if config.value(key).and_then(Value::as_str).is_some_and(|id| !id.is_empty()) {
+            if config
+                .value(key)
+                .and_then(Value::as_str)
+                .is_some_and(|id| !id.is_empty())
+            {
                 providers.insert((*name).to_owned(), json!(name));
             }
         }
-        if config.value("oauth.client_id").and_then(Value::as_str).is_some_and(|id| !id.is_empty()) {
+        if config
+            .value("oauth.client_id")
+            .and_then(Value::as_str)
+            .is_some_and(|id| !id.is_empty())
+        {
             providers.insert("oidc".into(), stored(config, "oauth.provider_name"));
         }
     }
@@ -168,8 +203,14 @@ fn features(app: &App, config: &Snapshot, signed_in: bool) -> Value {
     };
     flag("slim", false);
     flag("auth", settings.auth.enabled);
-    flag("auth_trusted_header", settings.auth.trusted_email_header.is_some());
-    flag("enable_signup_password_confirmation", settings.auth.confirm_password);
+    flag(
+        "auth_trusted_header",
+        settings.auth.trusted_email_header.is_some(),
+    );
+    flag(
+        "enable_signup_password_confirmation",
+        settings.auth.confirm_password,
+    );
     flag("enable_websocket", settings.websocket.enabled);
     for (name, key) in PUBLIC_FEATURES {
         features.insert((*name).to_owned(), stored(config, key));
@@ -184,12 +225,29 @@ fn features(app: &App, config: &Snapshot, signed_in: bool) -> Value {
         features.insert(name.to_owned(), json!(value));
     };
     let servers = settings.plugins.tool_servers();
-    let connections = config.value("terminal_server.connections").and_then(Value::as_array);
-    let terminal = connections.into_iter().flatten().any(|c| c.get("enabled").and_then(Value::as_bool).unwrap_or(true));
-    let direct = config.value("direct.integrations.enable").and_then(Value::as_bool).unwrap_or(false);
-    flag("enable_version_update_check", settings.server.version_check && !settings.server.offline);
-    flag("enable_pyodide_file_persistence", settings.chat.keep_pyodide_files);
-    flag("enable_public_active_users_count", settings.access.public_active_count);
+    let connections = config
+        .value("terminal_server.connections")
+        .and_then(Value::as_array);
+    let terminal = connections
+        .into_iter()
+        .flatten()
+        .any(|c| c.get("enabled").and_then(Value::as_bool).unwrap_or(true));
+    let direct = config
+        .value("direct.integrations.enable")
+        .and_then(Value::as_bool)
+        .unwrap_or(false);
+    flag(
+        "enable_version_update_check",
+        settings.server.version_check && !settings.server.offline,
+    );
+    flag(
+        "enable_pyodide_file_persistence",
+        settings.chat.keep_pyodide_files,
+    );
+    flag(
+        "enable_public_active_users_count",
+        settings.access.public_active_count,
+    );
     flag("enable_easter_eggs", settings.server.easter_eggs);
     flag("enable_direct_integrations", servers && direct);
     flag("enable_plugins", settings.plugins.enabled);
@@ -210,7 +268,12 @@ fn features(app: &App, config: &Snapshot, signed_in: bool) -> Value {
 async fn group_models(caller: &Caller<Optional>, user_id: &str) -> ApiResult<Option<String>> {
     let membership = oui_models::groups::membership(caller.db(), user_id).await?;
     let named = membership.groups.iter().find_map(|group| {
-        let models = group.data.as_ref()?.get("config")?.get("default_models")?.as_array()?;
+        let models = group
+            .data
+            .as_ref()?
+            .get("config")?
+            .get("default_models")?
+            .as_array()?;
         let models: Vec<&str> = models.iter().filter_map(Value::as_str).collect();
         (!models.is_empty()).then(|| models.join(","))
     });
@@ -227,6 +290,10 @@ fn drives(body: &mut Map<String, Value>, config: &Snapshot) {
         ("onedrive.sharepoint_tenant_id", "onedrive.sharepoint_tenant_id"),
     ];
     for (path, key) in pairs {
-        put(body, path, config.value(key).cloned().unwrap_or_else(|| json!("")));
+        put(
+            body,
+            path,
+            config.value(key).cloned().unwrap_or_else(|| json!("")),
+        );
     }
 }

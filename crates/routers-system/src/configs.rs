@@ -92,12 +92,27 @@ pub(crate) fn areas() -> Vec<Area> {
     let mut pages = Vec::new();
     for page in PAGES {
         let show = move |caller: Caller<Admin>| async move { shown(&caller, page) };
-        let save = move |caller: Caller<Admin>, body: AnyJson| async move { saved(&caller, page, &body.0).await };
-        pages.push(endpoint::<Admin, _, _>(Method::GET, page.show, "settings page", show));
-        pages.push(endpoint::<Admin, _, _>(Method::POST, page.save, "settings page", save));
+        let save =
+            move |caller: Caller<Admin>, body: AnyJson| async move { saved(&caller, page, &body.0).await };
+        pages.push(endpoint::<Admin, _, _>(
+            Method::GET,
+            page.show,
+            "settings page",
+            show,
+        ));
+        pages.push(endpoint::<Admin, _, _>(
+            Method::POST,
+            page.save,
+            "settings page",
+            save,
+        ));
     }
     vec![
-        Area { name: "configs", prefixes: &["/api/v1/configs"], endpoints: pages },
+        Area {
+            name: "configs",
+            prefixes: &["/api/v1/configs"],
+            endpoints: pages,
+        },
         endpoints! { "configs" at "/api/v1/configs";
             GET  "/export"                Admin    => export,
             POST "/import"                Admin    => import,
@@ -127,7 +142,10 @@ async fn saved(caller: &Caller<Admin>, page: &Page, body: &Value) -> ApiResult<J
 /// Every effective value.
 async fn export(caller: Caller<Admin>) -> Json<Value> {
     let config = caller.app().config.snapshot();
-    let all: Map<String, Value> = config.iter().map(|(path, value)| (path.to_owned(), value.clone())).collect();
+    let all: Map<String, Value> = config
+        .iter()
+        .map(|(path, value)| (path.to_owned(), value.clone()))
+        .collect();
     Json(Value::Object(all))
 }
 
@@ -138,19 +156,27 @@ form! {
 }
 
 async fn import(caller: Caller<Admin>, Body { form, .. }: Body<ImportForm>) -> ApiResult<Json<Value>> {
-    caller.app().save_config(form.config.into_iter().collect()).await?;
+    caller
+        .app()
+        .save_config(form.config.into_iter().collect())
+        .await?;
     Ok(export(caller).await)
 }
 
 async fn namespace(caller: Caller<Admin>, Path(namespace): Path<String>) -> Json<Value> {
     let config = caller.app().config.snapshot();
-    let found: Map<String, Value> =
-        config.namespace(&namespace).map(|(path, value)| (path.to_owned(), value.clone())).collect();
+    let found: Map<String, Value> = config
+        .namespace(&namespace)
+        .map(|(path, value)| (path.to_owned(), value.clone()))
+        .collect();
     Json(Value::Object(found))
 }
 
 async fn save_one(caller: &Caller<Admin>, path: &str, value: Value) -> ApiResult<()> {
-    caller.app().save_config(BTreeMap::from([(path.to_owned(), value)])).await
+    caller
+        .app()
+        .save_config(BTreeMap::from([(path.to_owned(), value)]))
+        .await
 }
 
 fn stored<R: oui_web::Role>(caller: &Caller<R>, path: &str) -> Value {
@@ -180,9 +206,15 @@ form! {
     }
 }
 
-async fn set_visibility(caller: Caller<Admin>, Body { form, .. }: Body<VisibilityForm>) -> ApiResult<Json<Value>> {
-    let visibility: Map<String, Value> =
-        form.visibility.into_iter().map(|(name, shown)| (name, json!(shown.0))).collect();
+async fn set_visibility(
+    caller: Caller<Admin>,
+    Body { form, .. }: Body<VisibilityForm>,
+) -> ApiResult<Json<Value>> {
+    let visibility: Map<String, Value> = form
+        .visibility
+        .into_iter()
+        .map(|(name, shown)| (name, json!(shown.0)))
+        .collect();
     save_one(&caller, "ui.visibility", Value::Object(visibility.clone())).await?;
     Ok(Json(json!({ "visibility": visibility })))
 }
@@ -205,14 +237,21 @@ form! {
     }
 }
 
-async fn set_suggestions(caller: Caller<Admin>, Body { form, .. }: Body<SuggestionsForm>) -> ApiResult<Json<Value>> {
+async fn set_suggestions(
+    caller: Caller<Admin>,
+    Body { form, .. }: Body<SuggestionsForm>,
+) -> ApiResult<Json<Value>> {
     let list = form.suggestions.0.map(|list| {
-        let entry = |suggestion: Suggestion| json!({ "title": suggestion.title, "content": suggestion.content });
+        let entry =
+            |suggestion: Suggestion| json!({ "title": suggestion.title, "content": suggestion.content });
         list.into_iter().map(entry).collect::<Vec<_>>()
     });
     let changes = BTreeMap::from([
         ("ui.prompt_suggestions".to_owned(), json!(list)),
-        ("ui.prompt_suggestions_i18n".to_owned(), Value::Object(form.i18n.unwrap_or_default())),
+        (
+            "ui.prompt_suggestions_i18n".to_owned(),
+            Value::Object(form.i18n.unwrap_or_default()),
+        ),
     ]);
     caller.app().save_config(changes).await?;
     Ok(Json(json!({
@@ -276,7 +315,10 @@ async fn tool_servers(caller: Caller<Admin>) -> Json<Value> {
     Json(json!({ "TOOL_SERVER_CONNECTIONS": stored(&caller, "tool_server.connections") }))
 }
 
-async fn set_tool_servers(caller: Caller<Admin>, Body { form, .. }: Body<ToolServersForm>) -> ApiResult<Json<Value>> {
+async fn set_tool_servers(
+    caller: Caller<Admin>,
+    Body { form, .. }: Body<ToolServersForm>,
+) -> ApiResult<Json<Value>> {
     let entry = |server: ToolServer| {
         let mut connection = Map::new();
         connection.insert("url".into(), json!(server.url));

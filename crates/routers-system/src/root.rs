@@ -32,8 +32,6 @@ pub(crate) fn area() -> Area {
     }
 }
 
-
-
 async fn health(_: Caller<Public>) -> Json<Value> {
     Json(json!({ "status": true }))
 }
@@ -43,7 +41,10 @@ async fn ready(caller: Caller<Public>) -> ApiResult<Json<Value>> {
         Ok(_) => Ok(Json(json!({ "status": true }))),
         Err(error) => {
             tracing::warn!(%error, "the database does not answer");
-            Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "Database not ready"))
+            Err(ApiError::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Database not ready",
+            ))
         }
     }
 }
@@ -64,7 +65,9 @@ async fn changelog(caller: Caller<Public>) -> ApiResult<Response> {
 
 async fn usage(caller: Caller<Verified>) -> ApiResult<Json<Value>> {
     if !caller.app().settings.access.public_active_count && !caller.is_admin() {
-        return Err(ApiError::forbidden("Access denied. Only administrators can view usage statistics."));
+        return Err(ApiError::forbidden(
+            "Access denied. Only administrators can view usage statistics.",
+        ));
     }
     let since = caller.app().clock.seconds() - ACTIVE_WINDOW;
     Ok(Json(json!({
@@ -75,9 +78,7 @@ async fn usage(caller: Caller<Verified>) -> ApiResult<Json<Value>> {
 
 async fn manifest(caller: Caller<Public>) -> Json<Value> {
     let name = &caller.app().settings.server.name;
-    let icon = |purpose: &str| {
-        json!({ "src": "/static/logo.png", "type": "image/png", "sizes": "500x500", "purpose": purpose })
-    };
+    let icon = |purpose: &str| json!({ "src": "/static/logo.png", "type": "image/png", "sizes": "500x500", "purpose": purpose });
     Json(json!({
         "name": name,
         "short_name": name,
@@ -95,7 +96,12 @@ async fn manifest(caller: Caller<Public>) -> Json<Value> {
 
 async fn opensearch(caller: Caller<Public>) -> Response {
     let name = escaped(&caller.app().settings.server.name);
-    let url = caller.app().config.value("webui.url").and_then(|url| url.as_str().map(escaped)).unwrap_or_default();
+    let url = caller
+        .app()
+        .config
+        .value("webui.url")
+        .and_then(|url| url.as_str().map(escaped))
+        .unwrap_or_default();
     let lines = [
         String::new(),
         "    <OpenSearchDescription xmlns=\"http://a9.com/-/spec/opensearch/1.1/\" \
@@ -104,7 +110,9 @@ async fn opensearch(caller: Caller<Public>) -> Response {
         format!("    <ShortName>{name}</ShortName>"),
         format!("    <Description>Search {name}</Description>"),
         "    <InputEncoding>UTF-8</InputEncoding>".to_owned(),
-        format!("    <Image width=\"16\" height=\"16\" type=\"image/x-icon\">{url}/static/favicon.png</Image>"),
+        format!(
+            "    <Image width=\"16\" height=\"16\" type=\"image/x-icon\">{url}/static/favicon.png</Image>"
+        ),
         format!("    <Url type=\"text/html\" method=\"get\" template=\"{url}/?q={{searchTerms}}\"/>"),
         format!("    <moz:SearchForm>{url}</moz:SearchForm>"),
         "    </OpenSearchDescription>".to_owned(),
@@ -114,25 +122,42 @@ async fn opensearch(caller: Caller<Public>) -> Response {
 }
 
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
 }
 
 /// Files that other areas keep in the cache folder. Only pictures, sound and film are shown in place.
 async fn cached(caller: Caller<Verified>, Path(path): Path<String>) -> ApiResult<Response> {
     let missing = || ApiError::not_found("File not found");
     let root = caller.app().settings.server.cache_dir();
-    let (root, file) = tokio::join!(tokio::fs::canonicalize(&root), tokio::fs::canonicalize(root.join(&path)));
-    let (Ok(root), Ok(file)) = (root, file) else { return Err(missing()) };
+    let (root, file) = tokio::join!(
+        tokio::fs::canonicalize(&root),
+        tokio::fs::canonicalize(root.join(&path))
+    );
+    let (Ok(root), Ok(file)) = (root, file) else {
+        return Err(missing());
+    };
     if !file.starts_with(&root) || file == root {
         return Err(missing());
     }
     let bytes = tokio::fs::read(&file).await.map_err(|_| missing())?;
-    let name = file.file_name().and_then(|name| name.to_str()).unwrap_or("file").replace(['"', '\\'], "_");
+    let name = file
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or("file")
+        .replace(['"', '\\'], "_");
     let kind = media_type(&name);
     let mut response = ([(header::CONTENT_TYPE, kind)], bytes).into_response();
     let headers = response.headers_mut();
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, http::HeaderValue::from_static("nosniff"));
-    let shown = ["image/", "audio/", "video/"].iter().any(|prefix| kind.starts_with(prefix));
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        http::HeaderValue::from_static("nosniff"),
+    );
+    let shown = ["image/", "audio/", "video/"]
+        .iter()
+        .any(|prefix| kind.starts_with(prefix));
     if !shown && let Ok(value) = http::HeaderValue::from_str(&format!("attachment; filename=\"{name}\"")) {
         headers.insert(header::CONTENT_DISPOSITION, value);
     }
@@ -141,10 +166,22 @@ async fn cached(caller: Caller<Verified>, Path(path): Path<String>) -> ApiResult
 
 fn media_type(name: &str) -> &'static str {
     let kinds = [
-        ("png", "image/png"), ("jpg", "image/jpeg"), ("jpeg", "image/jpeg"), ("gif", "image/gif"),
-        ("webp", "image/webp"), ("mp3", "audio/mpeg"), ("wav", "audio/x-wav"), ("ogg", "audio/ogg"),
-        ("mp4", "video/mp4"), ("webm", "video/webm"), ("json", "application/json"), ("txt", "text/plain; charset=utf-8"),
+        ("png", "image/png"),
+        ("jpg", "image/jpeg"),
+        ("jpeg", "image/jpeg"),
+        ("gif", "image/gif"),
+        ("webp", "image/webp"),
+        ("mp3", "audio/mpeg"),
+        ("wav", "audio/x-wav"),
+        ("ogg", "audio/ogg"),
+        ("mp4", "video/mp4"),
+        ("webm", "video/webm"),
+        ("json", "application/json"),
+        ("txt", "text/plain; charset=utf-8"),
     ];
     let ending = name.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
-    kinds.iter().find(|(known, _)| *known == ending).map_or("application/octet-stream", |(_, kind)| kind)
+    kinds
+        .iter()
+        .find(|(known, _)| *known == ending)
+        .map_or("application/octet-stream", |(_, kind)| kind)
 }

@@ -76,7 +76,9 @@ impl Backend for SocketBackend {
 
     async fn may_read_note(&self, user: &SocketUser, note_id: &str) -> bool {
         let may = async {
-            if user.role != oui_access::ADMIN && !self.auth.permissions_of(&user.id).await?.has("features.notes") {
+            if user.role != oui_access::ADMIN
+                && !self.auth.permissions_of(&user.id).await?.has("features.notes")
+            {
                 return Ok(false);
             }
             let membership = oui_models::groups::membership(&self.db, &user.id).await?;
@@ -104,14 +106,19 @@ impl Backend for SocketBackend {
                 true => Some(chat_lists::unread_by_folder(&self.db, user_id).await?),
                 false => None,
             };
-            Ok(Some(ReadMark { last_read_at, folder_unread_counts }))
+            Ok(Some(ReadMark {
+                last_read_at,
+                folder_unread_counts,
+            }))
         };
         or_refuse(mark.await)
     }
 
     async fn mark_channel_read(&self, user_id: &str, channel_id: &str) {
         or_refuse(
-            oui_models::channels::mark_read(&self.db, channel_id, user_id).await.map_err(Into::into),
+            oui_models::channels::mark_read(&self.db, channel_id, user_id)
+                .await
+                .map_err(Into::into),
         );
     }
 }

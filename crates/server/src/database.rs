@@ -17,29 +17,41 @@ const SQLITE_READERS: u32 = 4;
 /// The database of the settings.
 pub fn target(settings: &Settings) -> Result<Target> {
     Ok(match &settings.database_url {
-        DatabaseUrl::SqliteFile(path) => Target::Sqlite { path: path.clone(), pragmas: pragmas(settings)? },
+        DatabaseUrl::SqliteFile(path) => Target::Sqlite {
+            path: path.clone(),
+            pragmas: pragmas(settings)?,
+        },
         DatabaseUrl::SqliteMemory => anyhow::bail!(
             "DATABASE_URL names an in-memory database, which several connections can not share. \
              Use sqlite:///path/to/webui.db."
         ),
         DatabaseUrl::Postgres(postgres) => {
             let url = postgres.to_url();
-            let options: PgConnectOptions =
-                url.expose().parse().context("DATABASE_URL can not be read as a PostgreSQL address")?;
-            Target::Postgres { options: Box::new(options), schema: settings.database.schema.clone() }
+            let options: PgConnectOptions = url
+                .expose()
+                .parse()
+                .context("DATABASE_URL can not be read as a PostgreSQL address")?;
+            Target::Postgres {
+                options: Box::new(options),
+                schema: settings.database.schema.clone(),
+            }
         }
     })
 }
 
 fn pragmas(settings: &Settings) -> Result<SqlitePragmas> {
-    let mut pragmas = SqlitePragmas { wal: settings.database.sqlite_wal, ..SqlitePragmas::default() };
+    let mut pragmas = SqlitePragmas {
+        wal: settings.database.sqlite_wal,
+        ..SqlitePragmas::default()
+    };
     let given: std::collections::HashMap<&str, &str> = settings.database.pragmas().into_iter().collect();
     let number = |name: &str| -> Result<Option<i64>> {
         given
             .get(name)
             .map(|text| {
                 let variable = format!("DATABASE_SQLITE_PRAGMA_{}", name.to_uppercase());
-                text.parse().with_context(|| format!("{variable} must be a whole number, not {text}"))
+                text.parse()
+                    .with_context(|| format!("{variable} must be a whole number, not {text}"))
             })
             .transpose()
     };
@@ -79,12 +91,18 @@ async fn connect(target: &Target, settings: &Settings, clock: Clock) -> Result<D
             readers: SQLITE_READERS,
         },
         Target::Postgres { options, schema } => {
-            let size = settings.database.pool_size.filter(|size| *size > 0).unwrap_or(DEFAULT_POOL);
+            let size = settings
+                .database
+                .pool_size
+                .filter(|size| *size > 0)
+                .unwrap_or(DEFAULT_POOL);
             Connect::Postgres {
                 options: Box::new(postgres_options((**options).clone(), schema.as_deref())),
                 size: size + settings.database.pool_overflow.unwrap_or(0),
             }
         }
     };
-    Db::connect(connect, clock).await.context("the database was prepared but can not be opened")
+    Db::connect(connect, clock)
+        .await
+        .context("the database was prepared but can not be opened")
 }

@@ -41,14 +41,20 @@ pub async fn run(environment: &Environment, settings: Settings) -> ExitCode {
         };
         println!("{mark}  {name}: {text}");
     }
-    if healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if healthy {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 fn data_folder(folder: &Path) -> Finding {
     let shown = folder.display();
     let probe = folder.join(".oui-doctor");
     if let Err(error) = std::fs::create_dir_all(folder).and_then(|()| std::fs::write(&probe, b"x")) {
-        return Finding::Bad(format!("{shown} can not be written ({error}); change its rights or set DATA_DIR"));
+        return Finding::Bad(format!(
+            "{shown} can not be written ({error}); change its rights or set DATA_DIR"
+        ));
     }
     // The probe was written just now; if it can not be removed, it does no harm.
     let _ = std::fs::remove_file(&probe);
@@ -74,10 +80,13 @@ async fn open_database(environment: &Environment, settings: &Settings) -> (Findi
     let stored = oui_models::config::all(&db).await;
     db.close().await;
     match (counted, stored) {
-        (Ok(users), Ok(stored)) => {
-            (Finding::Good(format!("open, {users} accounts")), Some(Config::new(environment, stored)))
+        (Ok(users), Ok(stored)) => (
+            Finding::Good(format!("open, {users} accounts")),
+            Some(Config::new(environment, stored)),
+        ),
+        (Err(error), _) | (_, Err(error)) => {
+            (Finding::Bad(format!("open, but can not be read: {error}")), None)
         }
-        (Err(error), _) | (_, Err(error)) => (Finding::Bad(format!("open, but can not be read: {error}")), None),
     }
 }
 
@@ -100,8 +109,11 @@ async fn providers(config: &Config) -> Finding {
             _ => Finding::Good(format!("{models} models")),
         };
     }
-    let silent: Vec<String> =
-        snapshot.warnings.iter().map(|warning| format!("{}: {}", warning.url, warning.message)).collect();
+    let silent: Vec<String> = snapshot
+        .warnings
+        .iter()
+        .map(|warning| format!("{}: {}", warning.url, warning.message))
+        .collect();
     Finding::Odd(format!(
         "{models} models; without answer: {}. Start them, or remove the connection in the admin settings",
         silent.join("; ")

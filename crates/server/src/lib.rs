@@ -4,8 +4,8 @@
 mod backend;
 pub mod database;
 pub mod doctor;
-mod logging;
 mod listen;
+mod logging;
 mod middleware;
 mod routes;
 mod services;

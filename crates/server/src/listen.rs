@@ -37,9 +37,14 @@ pub async fn serve_until(
     let _ = stopping.wait_for(|stop| *stop).await;
     running.stop().await;
     match tokio::time::timeout(GRACE, server).await {
-        Ok(done) => done.context("the server task failed")?.context("the listener failed"),
+        Ok(done) => done
+            .context("the server task failed")?
+            .context("the listener failed"),
         Err(_) => {
-            tracing::warn!("some requests were still open after {} s and were cut off", GRACE.as_secs());
+            tracing::warn!(
+                "some requests were still open after {} s and were cut off",
+                GRACE.as_secs()
+            );
             Ok(())
         }
     }

@@ -12,7 +12,13 @@ pub fn init(logging: &Logging) {
         LogLevel::Warn => "warn",
         LogLevel::Error => "error",
     };
-    let builder = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_target(true);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(filter))
+        .with_target(true);
     // A second start in one process (tests) keeps the first log.
-    let _ = if logging.json() { builder.json().try_init() } else { builder.try_init() };
+    let _ = if logging.json() {
+        builder.json().try_init()
+    } else {
+        builder.try_init()
+    };
 }

@@ -80,16 +80,29 @@ async fn run(command: Command) -> Result<ExitCode> {
             let (environment, settings) = load()?;
             return Ok(oui_server::doctor::run(&environment, settings).await);
         }
-        Command::Frontend { command: FrontendCommand::Install { wheel, python } } => {
+        Command::Frontend {
+            command: FrontendCommand::Install { wheel, python },
+        } => {
             let (_, settings) = load()?;
             let data_dir = settings.server.data_dir;
-            let options = InstallOptions { data_dir, wheel, python, ..InstallOptions::default() };
+            let options = InstallOptions {
+                data_dir,
+                wheel,
+                python,
+                ..InstallOptions::default()
+            };
             let installed = oui_frontend::install(options, &show).await;
             eprintln!();
             let installed = installed?;
-            println!("The client {} is in {}", installed.version, installed.dir.display());
+            println!(
+                "The client {} is in {}",
+                installed.version,
+                installed.dir.display()
+            );
         }
-        Command::Routes => oui_server::route_lines().iter().for_each(|line| println!("{line}")),
+        Command::Routes => oui_server::route_lines()
+            .iter()
+            .for_each(|line| println!("{line}")),
         Command::EnvExample => print!("{}", oui_config::env_example()),
     }
     Ok(ExitCode::SUCCESS)
@@ -115,7 +128,9 @@ async fn serve(host: Option<String>, port: Option<u16>) -> Result<()> {
     }
     let address = format!("{}:{}", settings.server.host, settings.server.port);
     let listener = TcpListener::bind(&address).await.with_context(|| {
-        format!("can not listen on {address}; another program may use the port: choose one with --port or PORT")
+        format!(
+            "can not listen on {address}; another program may use the port: choose one with --port or PORT"
+        )
     })?;
     let running = oui_server::start(&environment, settings, Clock::system()).await?;
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");

@@ -30,11 +30,18 @@ pub(crate) fn wrap(router: Router, settings: &Settings) -> Router {
         let worth = DefaultPredicate::new()
             .and(SizeAbove::new(COMPRESS_FROM))
             .and(NotForContentType::const_new("application/x-ndjson"));
-        router.layer(CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(worth))
+        router.layer(
+            CompressionLayer::new()
+                .quality(CompressionLevel::Fastest)
+                .compress_when(worth),
+        )
     } else {
         router
     };
-    router.layer(CatchPanicLayer::custom(panicked)).layer(cors(settings)).layer(from_fn(observe))
+    router
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(cors(settings))
+        .layer(from_fn(observe))
 }
 
 /// Gives the request an id, logs how it ended, and stamps the time it took (whole seconds, as the reference).
@@ -47,7 +54,9 @@ async fn observe(request: Request, next: Next) -> Response {
         let mut response = next.run(request).await;
         let elapsed = started.elapsed();
         log(&method, &path, response.status().as_u16(), elapsed);
-        response.headers_mut().insert(PROCESS_TIME, HeaderValue::from(elapsed.as_secs()));
+        response
+            .headers_mut()
+            .insert(PROCESS_TIME, HeaderValue::from(elapsed.as_secs()));
         response
     }
     .instrument(span)
@@ -64,7 +73,10 @@ fn log(method: &Method, path: &str, status: u16, elapsed: Duration) {
 }
 
 fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response<Body> {
-    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied());
     ApiError::internal(format!("a handler panicked: {}", text.unwrap_or("no message"))).into_response()
 }
 
@@ -73,7 +85,11 @@ fn cors(settings: &Settings) -> CorsLayer {
         // With credentials a literal `*` is refused by browsers, so the asking origin is named.
         AllowOrigin::mirror_request()
     } else {
-        let origins = settings.server.cors_origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok());
+        let origins = settings
+            .server
+            .cors_origins
+            .iter()
+            .filter_map(|origin| HeaderValue::from_str(origin).ok());
         AllowOrigin::list(origins)
     };
     CorsLayer::new()

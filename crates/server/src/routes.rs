@@ -19,7 +19,10 @@ pub fn route_lines() -> Vec<String> {
     let mut lines: Vec<(String, String)> = Vec::new();
     for area in areas() {
         for (method, path, policy, handler) in area.rows() {
-            lines.push((path.clone(), format!("{method}\t{path}\t{policy}\t{}\t{handler}", area.name)));
+            lines.push((
+                path.clone(),
+                format!("{method}\t{path}\t{policy}\t{}\t{handler}", area.name),
+            ));
         }
     }
     lines.sort();
@@ -37,7 +40,10 @@ pub(crate) fn router(app: App, frontend: FrontendService) -> Router {
         let client = client.clone();
         async move { client.respond(request).await }
     };
-    router.fallback(fallback.clone()).method_not_allowed_fallback(fallback).with_state(app)
+    router
+        .fallback(fallback.clone())
+        .method_not_allowed_fallback(fallback)
+        .with_state(app)
 }
 
 #[cfg(test)]
@@ -49,7 +55,10 @@ mod tests {
         let mut seen = std::collections::HashSet::new();
         for area in areas() {
             for (method, path, _, _) in area.rows() {
-                assert!(seen.insert(format!("{method} {path}")), "{method} {path} is declared twice");
+                assert!(
+                    seen.insert(format!("{method} {path}")),
+                    "{method} {path} is declared twice"
+                );
             }
         }
     }

@@ -61,7 +61,12 @@ pub async fn start(environment: &Environment, settings: Settings, clock: Clock) 
     let db = database::open(&settings, clock.clone()).await?;
     let config = Arc::new(load_config(environment, &settings, &db).await?);
     let secret = settings.secret_key.expose();
-    let auth = Arc::new(Authenticator::new(db.clone(), config.clone(), settings.clone(), secret));
+    let auth = Arc::new(Authenticator::new(
+        db.clone(),
+        config.clone(),
+        settings.clone(),
+        secret,
+    ));
     let socket = socket_server(&db, &auth, &settings, &clock);
     let emitter: Arc<dyn Emitter> = Arc::new(socket.clone());
     let http = Http::new(http_options(&settings), clock.clone()).map_err(anyhow::Error::msg)?;
@@ -73,7 +78,11 @@ pub async fn start(environment: &Environment, settings: Settings, clock: Clock) 
         emitter: emitter.clone(),
         providers: ProviderClient::new(http, clock.clone()),
     });
-    match engine.recover().await.context("replies that a crash cut off could not be completed")? {
+    match engine
+        .recover()
+        .await
+        .context("replies that a crash cut off could not be completed")?
+    {
         0 => {}
         count => tracing::warn!(count, "completed replies that the last stop had cut off"),
     }
@@ -91,16 +100,31 @@ pub async fn start(environment: &Environment, settings: Settings, clock: Clock) 
         frontend: frontend.clone(),
     };
     let app = App::new(services, db.clone());
-    oui_routers_account::first_admin(&app).await.map_err(|error| anyhow::anyhow!("{error}"))?;
+    oui_routers_account::first_admin(&app)
+        .await
+        .map_err(|error| anyhow::anyhow!("{error}"))?;
     let api = middleware::wrap(routes::router(app.clone(), frontend), &settings);
     let router = socket.router().merge(api);
-    Ok(Running { router, app, db, engine, socket })
+    Ok(Running {
+        router,
+        app,
+        db,
+        engine,
+        socket,
+    })
 }
 
 fn make_folders(settings: &Settings) -> Result<()> {
-    for folder in [settings.server.data_dir.clone(), settings.server.upload_dir(), settings.server.cache_dir()] {
+    for folder in [
+        settings.server.data_dir.clone(),
+        settings.server.upload_dir(),
+        settings.server.cache_dir(),
+    ] {
         std::fs::create_dir_all(&folder).with_context(|| {
-            format!("the folder {} can not be made; set DATA_DIR to one that is writable", folder.display())
+            format!(
+                "the folder {} can not be made; set DATA_DIR to one that is writable",
+                folder.display()
+            )
         })?;
     }
     Ok(())
@@ -130,8 +154,11 @@ async fn load_config(environment: &Environment, settings: &Settings, db: &Db) ->
 }
 
 fn socket_server(db: &Db, auth: &Arc<Authenticator>, settings: &Settings, clock: &Clock) -> SocketServer {
-    let backend =
-        SocketBackend { db: db.clone(), auth: auth.clone(), admin_chats: settings.access.admin_chats };
+    let backend = SocketBackend {
+        db: db.clone(),
+        auth: auth.clone(),
+        admin_chats: settings.access.admin_chats,
+    };
     let websocket = &settings.websocket;
     let options = SocketOptions {
         websocket: websocket.enabled,
@@ -167,7 +194,10 @@ fn http_options(settings: &Settings) -> HttpOptions {
             user_role: forwarding.user_role.clone(),
             auth_type: forwarding.auth_type.clone(),
             chat_id: forwarding.chat_id.clone(),
-            jwt_secret: forwarding.jwt_secret.as_ref().map(|secret| Secret::new(secret.expose())),
+            jwt_secret: forwarding
+                .jwt_secret
+                .as_ref()
+                .map(|secret| Secret::new(secret.expose())),
             jwt: forwarding.jwt.clone(),
             jwt_expires: forwarding.jwt_lifetime,
         },

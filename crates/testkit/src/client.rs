@@ -32,7 +32,11 @@ impl Client {
             .no_proxy()
             .build()
             .unwrap();
-        Self { base: base.to_owned(), token: token.map(str::to_owned), http }
+        Self {
+            base: base.to_owned(),
+            token: token.map(str::to_owned),
+            http,
+        }
     }
 
     /// A request in the making, with credentials.
@@ -47,12 +51,20 @@ impl Client {
     /// Sends a request, with a JSON body unless it is null.
     pub async fn send(&self, method: Method, path: &str, body: &Value) -> Reply {
         let request = self.request(method, path);
-        let request = if body.is_null() { request } else { request.json(body) };
+        let request = if body.is_null() {
+            request
+        } else {
+            request.json(body)
+        };
         let response = request.send().await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let text = response.text().await.unwrap();
         let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        Reply { status, headers, body }
+        Reply {
+            status,
+            headers,
+            body,
+        }
     }
 
     /// GET.

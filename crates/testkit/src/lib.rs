@@ -1,6 +1,11 @@
 //! A whole server in a test: the real router on a loopback port, a real database of either kind, a scripted
 //! provider, and clients that are signed in. Nothing in here is compiled into the server.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, reason = "test support: a failure is the test's failure")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    reason = "test support: a failure is the test's failure"
+)]
 
 mod client;
 
@@ -48,7 +53,12 @@ impl Database {
                 let options = database.options();
                 let password = std::env::var("OUI_TEST_POSTGRES_URL")
                     .ok()
-                    .and_then(|url| url.split_once("://")?.1.split_once('@').map(|(login, _)| login.to_owned()))
+                    .and_then(|url| {
+                        url.split_once("://")?
+                            .1
+                            .split_once('@')
+                            .map(|(login, _)| login.to_owned())
+                    })
                     .unwrap_or_default();
                 let (host, port) = (options.get_host(), options.get_port());
                 format!("postgresql://{password}@{host}:{port}/{}", database.name())
@@ -102,16 +112,32 @@ impl TestApp {
         ] {
             environment.insert(name.to_owned(), value.to_owned());
         }
-        environment.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        environment.extend(
+            variables
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        );
         link_client(data.path());
         let environment = Environment::from_map(environment);
         let settings = Settings::load(&environment).expect("test settings are good");
-        let running = oui_server::start(&environment, settings, Clock::system()).await.expect("the server starts");
+        let running = oui_server::start(&environment, settings, Clock::system())
+            .await
+            .expect("the server starts");
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let service = running.router.clone().into_make_service_with_connect_info::<SocketAddr>();
+        let service = running
+            .router
+            .clone()
+            .into_make_service_with_connect_info::<SocketAddr>();
         let server = tokio::spawn(async move { axum::serve(listener, service).await.unwrap() });
-        Self { running: Some(running), address, provider, server, _database: database, _data: data }
+        Self {
+            running: Some(running),
+            address,
+            provider,
+            server,
+            _database: database,
+            _data: data,
+        }
     }
 
     /// `http://127.0.0.1:port`.
@@ -174,14 +200,20 @@ impl TestApp {
 /// without it the server has none.
 fn link_client(data: &std::path::Path) {
     if let Ok(client) = std::env::var("OUI_TEST_CLIENT") {
-        let name = PathBuf::from(&client).file_name().expect("OUI_TEST_CLIENT names a folder").to_owned();
+        let name = PathBuf::from(&client)
+            .file_name()
+            .expect("OUI_TEST_CLIENT names a folder")
+            .to_owned();
         std::os::unix::fs::symlink(&client, data.join(name)).expect("the client can be linked");
     }
 }
 
 /// Folder of the repository.
 pub fn repository() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .unwrap()
 }
 
 /// Declares a test that runs on SQLite and on PostgreSQL.

@@ -54,7 +54,11 @@ pub trait Live: Send + Sync {
 impl App {
     /// Puts the application together.
     pub fn new(services: Services, db: Db) -> Self {
-        Self { services: Arc::new(services), memo: Arc::default(), db }
+        Self {
+            services: Arc::new(services),
+            memo: Arc::default(),
+            db,
+        }
     }
 
     pub(crate) fn db(&self) -> &Db {

@@ -97,19 +97,23 @@ async fn read_optional_json(request: Request) -> ApiResult<Option<Value>> {
         // The reference takes such a body for text, which then is no object.
         return Ok(Some(Value::String(String::from_utf8_lossy(&bytes).into_owned())));
     }
-    serde_json::from_slice(&bytes).map(Some).map_err(|error| json_invalid(&bytes, &error))
+    serde_json::from_slice(&bytes)
+        .map(Some)
+        .map_err(|error| json_invalid(&bytes, &error))
 }
 
 async fn read_bytes(request: Request) -> ApiResult<Bytes> {
-    Limited::new(request.into_body(), MAX_JSON).collect().await.map(http_body_util::Collected::to_bytes).map_err(
-        |error| {
+    Limited::new(request.into_body(), MAX_JSON)
+        .collect()
+        .await
+        .map(http_body_util::Collected::to_bytes)
+        .map_err(|error| {
             if error.downcast_ref::<http_body_util::LengthLimitError>().is_some() {
                 ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "Request body too large")
             } else {
                 ApiError::bad_request("There was an error parsing the body")
             }
-        },
-    )
+        })
 }
 
 fn json_invalid(bytes: &[u8], error: &serde_json::Error) -> ApiError {

@@ -8,9 +8,9 @@ pub mod body;
 pub mod caller;
 pub mod endpoint;
 pub mod loaded;
-pub mod settings;
 mod memo;
 pub mod pages;
+pub mod settings;
 
 pub use app::{App, Services};
 pub use body::{Body, Query};

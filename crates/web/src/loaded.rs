@@ -85,8 +85,16 @@ impl<R: Resource, A: Right> Loaded<R, A> {
     /// Whether the caller could also write.
     pub async fn may_write(&self) -> ApiResult<bool> {
         let membership = self.caller.membership().await?;
-        let rule = Ownership { owner: R::owner(&self.row), grants: &self.grants };
-        Ok(rule.permits(Action::Write, self.caller.id(), &membership, self.caller.bypasses_grants()))
+        let rule = Ownership {
+            owner: R::owner(&self.row),
+            grants: &self.grants,
+        };
+        Ok(rule.permits(
+            Action::Write,
+            self.caller.id(),
+            &membership,
+            self.caller.bypasses_grants(),
+        ))
     }
 }
 
@@ -98,15 +106,30 @@ impl<R: Resource, A: Right> FromRequestParts<App> for Loaded<R, A> {
         let Path(params) = Path::<Vec<(String, String)>>::from_request_parts(parts, app)
             .await
             .map_err(ApiError::internal)?;
-        let id = params.into_iter().find(|(name, _)| name == R::PARAM).map(|(_, id)| id).unwrap_or_default();
+        let id = params
+            .into_iter()
+            .find(|(name, _)| name == R::PARAM)
+            .map(|(_, id)| id)
+            .unwrap_or_default();
         let row = R::load(caller.db(), &id).await?.ok_or_else(R::missing)?;
-        let grants: Vec<Grant> =
-            grants::of(caller.db(), R::KIND, &id).await?.iter().map(grants::GrantRow::grant).collect();
+        let grants: Vec<Grant> = grants::of(caller.db(), R::KIND, &id)
+            .await?
+            .iter()
+            .map(grants::GrantRow::grant)
+            .collect();
         let membership = caller.membership().await?;
-        let rule = Ownership { owner: R::owner(&row), grants: &grants };
+        let rule = Ownership {
+            owner: R::owner(&row),
+            grants: &grants,
+        };
         if !rule.permits(A::ACTION, caller.id(), &membership, caller.bypasses_grants()) {
             return Err(R::denied());
         }
-        Ok(Self { caller, row, grants, right: PhantomData })
+        Ok(Self {
+            caller,
+            row,
+            grants,
+            right: PhantomData,
+        })
     }
 }

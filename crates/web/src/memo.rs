@@ -16,7 +16,13 @@ impl Memo {
     pub(crate) fn get<T: Default + Send + Sync + 'static>(&self) -> Arc<T> {
         let id = TypeId::of::<T>();
         let known = self.0.read().get(&id).cloned();
-        let value = known.unwrap_or_else(|| self.0.write().entry(id).or_insert_with(|| Arc::<T>::default()).clone());
+        let value = known.unwrap_or_else(|| {
+            self.0
+                .write()
+                .entry(id)
+                .or_insert_with(|| Arc::<T>::default())
+                .clone()
+        });
         // The map holds a value of type T under its id and nothing else.
         value.downcast().unwrap_or_default()
     }

@@ -70,7 +70,12 @@ fn object<'v>(input: &'v Value, issues: &mut Issues) -> Option<&'v Map<String, V
 }
 
 /// Reads an object with these fields, for [`shapes!`](crate::shapes!). With `extra` unknown fields are kept.
-pub fn read_shape(entries: &[Entry], extra: bool, input: &Value, issues: &mut Issues) -> Option<Map<String, Value>> {
+pub fn read_shape(
+    entries: &[Entry],
+    extra: bool,
+    input: &Value,
+    issues: &mut Issues,
+) -> Option<Map<String, Value>> {
     let given = object(input, issues)?;
     let mut read = Map::new();
     let mut good = true;
@@ -82,7 +87,9 @@ pub fn read_shape(entries: &[Entry], extra: bool, input: &Value, issues: &mut Is
         }
     }
     if extra {
-        let unknown = given.iter().filter(|(name, _)| entries.iter().all(|entry| entry.name != name.as_str()));
+        let unknown = given
+            .iter()
+            .filter(|(name, _)| entries.iter().all(|entry| entry.name != name.as_str()));
         read.extend(unknown.map(|(name, value)| (name.clone(), value.clone())));
     }
     good.then_some(read)
@@ -106,7 +113,9 @@ impl Page {
     /// The page with its present values.
     pub fn show(&self, config: &Snapshot) -> Map<String, Value> {
         let fields = self.pairs.iter();
-        fields.filter_map(|pair| Some((pair.entry.name.to_owned(), config.value(pair.key.path())?.clone()))).collect()
+        fields
+            .filter_map(|pair| Some((pair.entry.name.to_owned(), config.value(pair.key.path())?.clone())))
+            .collect()
     }
 
     /// Reads the fields of the page at the present place of a form; every problem is noted.
@@ -259,7 +268,9 @@ mod tests {
 
     #[test]
     fn absence_means_what_the_row_says() {
-        let changes = SAMPLE.body(&json!({"SIGNUP": "no", "TOP_K": null, "MODELS": null})).unwrap();
+        let changes = SAMPLE
+            .body(&json!({"SIGNUP": "no", "TOP_K": null, "MODELS": null}))
+            .unwrap();
         assert_eq!(
             json!(changes),
             json!({"ui.enable_signup": false, "ui.default_models": null, "ui.watermark": "none"})
@@ -267,17 +278,28 @@ mod tests {
         let error = SAMPLE.body(&json!({"TOP_K": "x"})).unwrap_err();
         let issues = error.detail().as_array().unwrap().clone();
         assert_eq!(issues.len(), 2);
-        assert_eq!((&issues[0]["loc"], &issues[0]["type"]), (&json!(["body", "SIGNUP"]), &json!("missing")));
+        assert_eq!(
+            (&issues[0]["loc"], &issues[0]["type"]),
+            (&json!(["body", "SIGNUP"]), &json!("missing"))
+        );
         assert_eq!(issues[1]["type"], "int_parsing");
-        assert_eq!(SAMPLE.body(&json!([])).unwrap_err().detail()[0]["type"], "model_attributes_type");
+        assert_eq!(
+            SAMPLE.body(&json!([])).unwrap_err().detail()[0]["type"],
+            "model_attributes_type"
+        );
     }
 
     #[test]
     fn shapes_fill_in_and_keep_extras() {
         let body = json!({"SIGNUP": true, "SERVERS": [{"url": "u", "more": 1}]});
         let changes = SAMPLE.body(&body).unwrap();
-        assert_eq!(changes["tool_server.connections"], json!([{"url": "u", "type": "openapi", "more": 1}]));
-        let error = SAMPLE.body(&json!({"SIGNUP": true, "SERVERS": [{}]})).unwrap_err();
+        assert_eq!(
+            changes["tool_server.connections"],
+            json!([{"url": "u", "type": "openapi", "more": 1}])
+        );
+        let error = SAMPLE
+            .body(&json!({"SIGNUP": true, "SERVERS": [{}]}))
+            .unwrap_err();
         assert_eq!(error.detail()[0]["loc"], json!(["body", "SERVERS", 0, "url"]));
     }
 }

@@ -41,7 +41,12 @@ impl Setting {
 
     /// A required field with a rule of its own.
     pub const fn read_by(name: &'static str, key: &'static Meta, read: Read) -> Self {
-        Self { name, key, read, absent: Absent::Refuse }
+        Self {
+            name,
+            key,
+            read,
+            absent: Absent::Refuse,
+        }
     }
 
     /// The field may be left out; the stored value stays then.
@@ -61,7 +66,12 @@ impl Setting {
 pub fn show(config: &Config, page: &[Setting]) -> Map<String, Value> {
     let snapshot = config.snapshot();
     page.iter()
-        .filter_map(|setting| Some((setting.name.to_owned(), snapshot.value(setting.key.path())?.clone())))
+        .filter_map(|setting| {
+            Some((
+                setting.name.to_owned(),
+                snapshot.value(setting.key.path())?.clone(),
+            ))
+        })
         .collect()
 }
 
@@ -71,13 +81,15 @@ pub fn read(page: &[Setting], body: &Value) -> ApiResult<BTreeMap<String, Value>
     let mut changes = BTreeMap::new();
     if let Some(object) = body.as_object() {
         for setting in page {
-            let value = issues.inside(setting.name, |issues| match (object.get(setting.name), &setting.absent) {
-                (Some(value), _) => (setting.read)(value, issues),
-                (None, Absent::Keep) => None,
-                (None, Absent::Set(value)) => Some(value.to_value()),
-                (None, Absent::Refuse) => {
-                    issues.missing(body);
-                    None
+            let value = issues.inside(setting.name, |issues| {
+                match (object.get(setting.name), &setting.absent) {
+                    (Some(value), _) => (setting.read)(value, issues),
+                    (None, Absent::Keep) => None,
+                    (None, Absent::Set(value)) => Some(value.to_value()),
+                    (None, Absent::Refuse) => {
+                        issues.missing(body);
+                        None
+                    }
                 }
             });
             if let Some(value) = value {
@@ -88,7 +100,11 @@ pub fn read(page: &[Setting], body: &Value) -> ApiResult<BTreeMap<String, Value>
         let text = "Input should be a valid dictionary or object to extract fields from";
         issues.push("model_attributes_type", text, body);
     }
-    if issues.is_empty() { Ok(changes) } else { Err(ApiError::unprocessable(issues.into_found())) }
+    if issues.is_empty() {
+        Ok(changes)
+    } else {
+        Err(ApiError::unprocessable(issues.into_found()))
+    }
 }
 
 #[cfg(test)]
@@ -106,18 +122,27 @@ mod tests {
 
     #[test]
     fn a_page_is_shown_and_read() {
-        let config = Config::new(&Environment::from_map([("ENABLE_SIGNUP", "false")]), BTreeMap::new());
+        let config = Config::new(
+            &Environment::from_map([("ENABLE_SIGNUP", "false")]),
+            BTreeMap::new(),
+        );
         assert_eq!(
             Value::Object(show(&config, PAGE)),
             json!({"SIGNUP": false, "ROLE": "pending", "MARK": ""})
         );
         let changes = read(PAGE, &json!({"SIGNUP": "on", "other": 1})).unwrap();
-        assert_eq!(json!(changes), json!({"ui.enable_signup": true, "ui.default_user_role": "user"}));
+        assert_eq!(
+            json!(changes),
+            json!({"ui.enable_signup": true, "ui.default_user_role": "user"})
+        );
         let changes = read(PAGE, &json!({"SIGNUP": true, "MARK": null, "ROLE": "admin"})).unwrap();
         assert_eq!(changes["ui.watermark"], Value::Null);
         let refused = read(PAGE, &json!({"ROLE": 1})).unwrap_err();
         assert_eq!(refused.detail()[0]["loc"], json!(["body", "SIGNUP"]));
         assert_eq!(refused.detail()[1]["type"], "string_type");
-        assert_eq!(read(PAGE, &json!([])).unwrap_err().detail()[0]["type"], "model_attributes_type");
+        assert_eq!(
+            read(PAGE, &json!([])).unwrap_err().detail()[0]["type"],
+            "model_attributes_type"
+        );
     }
 }

@@ -28,11 +28,17 @@ impl Run {
 
     /// The title of a new chat, made while the reply is still being written.
     pub(crate) async fn title_of_new_chat(self) {
-        let Some(message) = &self.turn.user_message else { return };
+        let Some(message) = &self.turn.user_message else {
+            return;
+        };
         let message = Value::Object(message.clone());
         let asked = self.turn.tasks.title == Some(true);
         let messages = vec![json!({ "role": "user", "content": text_of(&message) })];
-        let title = if asked { self.generated_title(&messages).await } else { None };
+        let title = if asked {
+            self.generated_title(&messages).await
+        } else {
+            None
+        };
         if let Some(title) = title.or_else(|| first_message(&messages)) {
             self.set_title(&title).await;
         }
@@ -41,13 +47,20 @@ impl Run {
     /// The conversation up to this reply, without folded details and pictures.
     async fn conversation(&self, output: &Value) -> Vec<Value> {
         let Some(chat_id) = self.turn.chat.saved() else {
-            let mut messages =
-                self.turn.body.get("messages").and_then(Value::as_array).cloned().unwrap_or_default();
+            let mut messages = self
+                .turn
+                .body
+                .get("messages")
+                .and_then(Value::as_array)
+                .cloned()
+                .unwrap_or_default();
             messages.push(json!({ "role": "assistant", "content": history::output_text(output) }));
             return messages;
         };
         // A chat that was deleted meanwhile gets nothing more.
-        let Ok(Some(stored)) = chat_edits::messages_map(&self.engine.db, chat_id).await else { return Vec::new() };
+        let Ok(Some(stored)) = chat_edits::messages_map(&self.engine.db, chat_id).await else {
+            return Vec::new();
+        };
         let path = history::path_to(&stored, &self.message_id);
         let plain = |message: &&Value| json!({ "role": message["role"], "content": without_markup(&text_of(message)) });
         path.iter().map(plain).collect()
@@ -70,12 +83,20 @@ impl Run {
     }
 
     async fn follow_ups(&self, messages: &[Value]) {
-        if !self.engine.config.get(&oui_config::task::ENABLE_FOLLOW_UP_GENERATION) {
+        if !self
+            .engine
+            .config
+            .get(&oui_config::task::ENABLE_FOLLOW_UP_GENERATION)
+        {
             return;
         }
-        let Some(answer) = self.ask(TaskKind::FollowUps, messages).await else { return };
+        let Some(answer) = self.ask(TaskKind::FollowUps, messages).await else {
+            return;
+        };
         let texts = texts(answer.get("follow_ups"));
-        self.emitter.send("chat:message:follow_ups", json!({ "follow_ups": texts })).await;
+        self.emitter
+            .send("chat:message:follow_ups", json!({ "follow_ups": texts }))
+            .await;
         self.save(json!({ "followUps": texts }), false).await;
     }
 
@@ -108,7 +129,9 @@ impl Run {
     }
 
     async fn set_title(&self, title: &str) {
-        let Some(chat_id) = self.turn.chat.saved() else { return };
+        let Some(chat_id) = self.turn.chat.saved() else {
+            return;
+        };
         match chat_edits::set_title(&self.engine.db, chat_id, title).await {
             Ok(Some(_)) => self.emitter.send("chat:title", json!(title)).await,
             Ok(None) => {}
@@ -120,8 +143,12 @@ impl Run {
         if !self.engine.config.get(&oui_config::task::ENABLE_TAGS_GENERATION) {
             return;
         }
-        let Some(chat_id) = self.turn.chat.saved() else { return };
-        let Some(answer) = self.ask(TaskKind::Tags, messages).await else { return };
+        let Some(chat_id) = self.turn.chat.saved() else {
+            return;
+        };
+        let Some(answer) = self.ask(TaskKind::Tags, messages).await else {
+            return;
+        };
         let names = texts(answer.get("tags"));
         match tags::set_of_chat(&self.engine.db, chat_id, &self.turn.user.user.id, &names).await {
             Ok(()) => self.emitter.send("chat:tags", json!(names)).await,
@@ -137,7 +164,10 @@ fn texts(list: Option<&Value>) -> Vec<String> {
 
 /// The first thing the user said: the title of chats whose title could not be made.
 fn first_message(messages: &[Value]) -> Option<String> {
-    let text = messages.iter().find(|message| message["role"] == "user").map(text_of)?;
+    let text = messages
+        .iter()
+        .find(|message| message["role"] == "user")
+        .map(text_of)?;
     let text = text.trim();
     (!text.is_empty()).then(|| text.to_owned())
 }
@@ -147,7 +177,9 @@ fn without_markup(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(start) = rest.find("<details") {
-        let Some(length) = rest[start..].find("</details>") else { break };
+        let Some(length) = rest[start..].find("</details>") else {
+            break;
+        };
         out.push_str(&rest[..start]);
         rest = &rest[start + length + "</details>".len()..];
     }
@@ -155,7 +187,9 @@ fn without_markup(text: &str) -> String {
     let mut plain = String::with_capacity(out.len());
     let mut rest = out.as_str();
     while let Some(start) = rest.find("![") {
-        let picture = rest[start..].find("](").and_then(|at| Some(start + at + rest[start + at..].find(')')? + 1));
+        let picture = rest[start..]
+            .find("](")
+            .and_then(|at| Some(start + at + rest[start + at..].find(')')? + 1));
         let Some(end) = picture else { break };
         plain.push_str(&rest[..start]);
         rest = &rest[end..];
@@ -176,7 +210,10 @@ mod tests {
 
     #[test]
     fn the_first_message_can_be_the_title() {
-        let messages = [json!({"role": "assistant", "content": "x"}), json!({"role": "user", "content": " hi "})];
+        let messages = [
+            json!({"role": "assistant", "content": "x"}),
+            json!({"role": "user", "content": " hi "}),
+        ];
         assert_eq!(first_message(&messages).as_deref(), Some("hi"));
         assert_eq!(first_message(&[json!({"role": "user", "content": " "})]), None);
     }

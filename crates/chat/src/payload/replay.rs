@@ -60,7 +60,10 @@ pub(super) fn to_provider(messages: Vec<Value>, model: &Model) -> Vec<Value> {
     let reasoning = reasoning_for(model);
     let mut out = Vec::with_capacity(messages.len());
     for message in messages {
-        let output = message.get("output").and_then(Value::as_array).filter(|items| !items.is_empty());
+        let output = message
+            .get("output")
+            .and_then(Value::as_array)
+            .filter(|items| !items.is_empty());
         if let Some(items) = output.filter(|_| message["role"] == "assistant") {
             let same_model = message["model"] == model.id.as_str();
             let converted = from_output(items, reasoning, same_model);
@@ -72,7 +75,9 @@ pub(super) fn to_provider(messages: Vec<Value>, model: &Model) -> Vec<Value> {
                 continue;
             }
         }
-        let Value::Object(mut plain) = message else { continue };
+        let Value::Object(mut plain) = message else {
+            continue;
+        };
         plain.retain(|name, _| !OWN_FIELDS.contains(&name.as_str()));
         out.push(Value::Object(plain));
     }
@@ -88,7 +93,11 @@ struct Pending {
 
 impl Pending {
     fn flush(&mut self, reasoning: Reasoning, out: &mut Vec<Value>) {
-        if self.text.is_empty() && self.calls.is_empty() && self.reasoning.is_empty() && self.details.is_empty() {
+        if self.text.is_empty()
+            && self.calls.is_empty()
+            && self.reasoning.is_empty()
+            && self.details.is_empty()
+        {
             return;
         }
         let mut message = Map::new();
@@ -101,7 +110,10 @@ impl Pending {
             message.insert(name.into(), json!(self.reasoning.join("\n")));
         }
         if !self.details.is_empty() {
-            message.insert("reasoning_details".into(), Value::Array(std::mem::take(&mut self.details)));
+            message.insert(
+                "reasoning_details".into(),
+                Value::Array(std::mem::take(&mut self.details)),
+            );
         }
         self.text.clear();
         self.reasoning.clear();
@@ -117,7 +129,12 @@ fn from_output(items: &[Value], reasoning: Reasoning, same_model: bool) -> Vec<V
         .filter(|item| item["type"] == "function_call_output")
         .map(|item| &item["call_id"])
         .collect();
-    let mut pending = Pending { text: Vec::new(), calls: Vec::new(), reasoning: Vec::new(), details: Vec::new() };
+    let mut pending = Pending {
+        text: Vec::new(),
+        calls: Vec::new(),
+        reasoning: Vec::new(),
+        details: Vec::new(),
+    };
     let mut out = Vec::new();
     for item in items {
         match item["type"].as_str().unwrap_or_default() {
@@ -157,7 +174,10 @@ fn from_output(items: &[Value], reasoning: Reasoning, same_model: bool) -> Vec<V
 
 fn text_of(parts: &Value) -> String {
     let parts = parts.as_array().into_iter().flatten();
-    parts.filter_map(|part| part["text"].as_str()).collect::<Vec<_>>().concat()
+    parts
+        .filter_map(|part| part["text"].as_str())
+        .collect::<Vec<_>>()
+        .concat()
 }
 
 /// Drops tool calls without result and results without call: providers refuse them.
@@ -199,7 +219,9 @@ pub(super) fn normalize(messages: Vec<Value>) -> Vec<Value> {
     let mut rest = Vec::with_capacity(messages.len());
     for mut message in messages {
         if let Some(parts) = message.get_mut("content").and_then(Value::as_array_mut) {
-            parts.retain(|part| part["type"] != "text" || part["text"].as_str().is_some_and(|t| !t.trim().is_empty()));
+            parts.retain(|part| {
+                part["type"] != "text" || part["text"].as_str().is_some_and(|t| !t.trim().is_empty())
+            });
         }
         match (message["role"] == "system", message["content"].as_str()) {
             (true, Some(text)) => systems.push(text.to_owned()),
@@ -218,7 +240,11 @@ mod tests {
     use super::*;
 
     fn model(owned_by: &str) -> Model {
-        Model { id: "m".into(), json: json!({"id": "m", "owned_by": owned_by}), registered: None }
+        Model {
+            id: "m".into(),
+            json: json!({"id": "m", "owned_by": owned_by}),
+            registered: None,
+        }
     }
 
     #[test]
@@ -260,6 +286,9 @@ mod tests {
             json!({"role": "user", "content": "q"}),
             json!({"role": "system", "content": "b"}),
         ];
-        assert_eq!(normalize(messages)[0], json!({"role": "system", "content": "a\nb"}));
+        assert_eq!(
+            normalize(messages)[0],
+            json!({"role": "system", "content": "a\nb"})
+        );
     }
 }

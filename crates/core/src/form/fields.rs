@@ -114,7 +114,11 @@ impl Field for f64 {
 
 impl<T: Field> Field for Option<T> {
     fn parse(input: &Value, issues: &mut Issues) -> Option<Self> {
-        if input.is_null() { Some(None) } else { T::parse(input, issues).map(Some) }
+        if input.is_null() {
+            Some(None)
+        } else {
+            T::parse(input, issues).map(Some)
+        }
     }
 
     fn absent(_: &Value, _: &mut Issues) -> Option<Self> {

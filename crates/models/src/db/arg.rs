@@ -213,7 +213,10 @@ mod tests {
     fn dates_convert_both_ways() {
         assert_eq!(Date::parse("2000-01-01"), Some(Date(0)));
         assert_eq!(Date::parse("1999-12-31"), Some(Date(-1)));
-        assert_eq!(Date::parse("2024-02-29").map(|d| d.to_string()).as_deref(), Some("2024-02-29"));
+        assert_eq!(
+            Date::parse("2024-02-29").map(|d| d.to_string()).as_deref(),
+            Some("2024-02-29")
+        );
         assert_eq!(Date::parse("2023-02-29"), None);
         assert_eq!(Date::parse("yesterday"), None);
     }

@@ -23,7 +23,12 @@ pub struct RowCache<K, V> {
 impl<K: Eq + Hash + Clone, V: Clone> RowCache<K, V> {
     /// A cache of at most `capacity` rows.
     pub fn new(ttl: Duration, capacity: usize) -> Self {
-        Self { rows: RwLock::default(), generation: AtomicU64::new(0), ttl, capacity }
+        Self {
+            rows: RwLock::default(),
+            generation: AtomicU64::new(0),
+            ttl,
+            capacity,
+        }
     }
 
     /// The cached row, or the loaded one. A row that was loaded while somebody invalidated is

@@ -87,7 +87,9 @@ impl Db {
     pub async fn connect(connect: Connect, clock: oui_core::Clock) -> DbResult<Self> {
         let pools = Pools::open(connect).await?;
         let caches = Caches::new(pools.dialect());
-        Ok(Self { inner: Arc::new(Inner { pools, caches, clock }) })
+        Ok(Self {
+            inner: Arc::new(Inner { pools, caches, clock }),
+        })
     }
 
     /// The dialect, for the few statements that are written twice.
@@ -116,7 +118,10 @@ impl Db {
             Pools::Sqlite { write, .. } => TxInner::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
             Pools::Postgres(pool) => TxInner::Postgres(pool.begin().await?),
         };
-        Ok(Tx { inner, db: self.clone() })
+        Ok(Tx {
+            inner,
+            db: self.clone(),
+        })
     }
 
     /// Closes the pools after running statements have ended.
@@ -181,7 +186,10 @@ pub struct Query<'q> {
 
 /// A statement from SQL with `?` placeholders.
 pub fn sql<'q>(sql: impl Into<Cow<'q, str>>, args: Vec<Arg>) -> Query<'q> {
-    Query { sql: sql.into(), args }
+    Query {
+        sql: sql.into(),
+        args,
+    }
 }
 
 impl Query<'_> {
@@ -240,11 +248,19 @@ macro_rules! run {
             Conn::Tx(tx) => match &mut tx.inner {
                 TxInner::Sqlite(tx) => {
                     let (sql, args) = $query.for_sqlite()?;
-                    $wrap.sqlite(sqlx::query_with(AssertSqlSafe(sql), args).$method(&mut **tx).await?)
+                    $wrap.sqlite(
+                        sqlx::query_with(AssertSqlSafe(sql), args)
+                            .$method(&mut **tx)
+                            .await?,
+                    )
                 }
                 TxInner::Postgres(tx) => {
                     let (sql, args) = $query.for_postgres()?;
-                    $wrap.postgres(sqlx::query_with(AssertSqlSafe(sql), args).$method(&mut **tx).await?)
+                    $wrap.postgres(
+                        sqlx::query_with(AssertSqlSafe(sql), args)
+                            .$method(&mut **tx)
+                            .await?,
+                    )
                 }
             },
         }
@@ -332,7 +348,10 @@ mod tests {
 
     #[test]
     fn placeholders_are_numbered_outside_quotes() {
-        assert_eq!(numbered("a = ? AND b = '?' AND c = ?"), "a = $1 AND b = '?' AND c = $2");
+        assert_eq!(
+            numbered("a = ? AND b = '?' AND c = ?"),
+            "a = $1 AND b = '?' AND c = $2"
+        );
         assert_eq!(placeholders(3), "?, ?, ?");
     }
 }

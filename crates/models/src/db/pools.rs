@@ -34,8 +34,10 @@ impl Pools {
     pub(super) async fn open(connect: Connect) -> DbResult<Self> {
         match connect {
             Connect::Sqlite { options, readers } => {
-                let write =
-                    SqlitePoolOptions::new().max_connections(1).connect_with((*options).clone()).await?;
+                let write = SqlitePoolOptions::new()
+                    .max_connections(1)
+                    .connect_with((*options).clone())
+                    .await?;
                 let read = SqlitePoolOptions::new()
                     .max_connections(readers.max(1))
                     .min_connections(1)
@@ -43,9 +45,12 @@ impl Pools {
                     .await?;
                 Ok(Pools::Sqlite { read, write })
             }
-            Connect::Postgres { options, size } => {
-                Ok(Pools::Postgres(PgPoolOptions::new().max_connections(size.max(2)).connect_with(*options).await?))
-            }
+            Connect::Postgres { options, size } => Ok(Pools::Postgres(
+                PgPoolOptions::new()
+                    .max_connections(size.max(2))
+                    .connect_with(*options)
+                    .await?,
+            )),
         }
     }
 

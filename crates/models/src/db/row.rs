@@ -38,7 +38,10 @@ impl Row {
 }
 
 fn wrong(index: usize, problem: impl std::fmt::Display) -> DbError {
-    DbError::Decode { column: format!("#{index}"), problem: problem.to_string() }
+    DbError::Decode {
+        column: format!("#{index}"),
+        problem: problem.to_string(),
+    }
 }
 
 /// A Rust type that a column can be read as.
@@ -104,6 +107,10 @@ impl Column for Date {
 
 impl<T: Column> Column for Option<T> {
     fn read(row: &Row, index: usize) -> DbResult<Self> {
-        if row.is_null(index)? { Ok(None) } else { T::read(row, index).map(Some) }
+        if row.is_null(index)? {
+            Ok(None)
+        } else {
+            T::read(row, index).map(Some)
+        }
     }
 }

@@ -49,8 +49,15 @@ impl Changes {
 
     /// `"a" = ?, "b" = ?` and the arguments.
     pub fn into_sql(self) -> (String, Vec<Arg>) {
-        let list: Vec<String> = self.columns.iter().map(|(name, _)| format!("\"{name}\" = ?")).collect();
-        (list.join(", "), self.columns.into_iter().map(|(_, arg)| arg).collect())
+        let list: Vec<String> = self
+            .columns
+            .iter()
+            .map(|(name, _)| format!("\"{name}\" = ?"))
+            .collect();
+        (
+            list.join(", "),
+            self.columns.into_iter().map(|(_, arg)| arg).collect(),
+        )
     }
 }
 
