@@ -1,9 +1,5 @@
 //! Tests of the whole server: real router, real databases, scripted provider.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a failure is the test's failure"
-)]
+#![expect(clippy::unwrap_used, reason = "a failure is the test's failure")]
 
 mod chats;
 mod conformance;

@@ -281,10 +281,10 @@ pub fn tags(values: &[Option<&Value>]) -> Vec<Value> {
             .as_str()
             .or_else(|| item.get("name").and_then(Value::as_str))
             .map(str::trim);
-        if let Some(name) = name.filter(|name| !name.is_empty()) {
-            if !seen.iter().any(|known| known == name) {
-                seen.push(name.to_owned());
-            }
+        if let Some(name) = name.filter(|name| !name.is_empty())
+            && !seen.iter().any(|known| known == name)
+        {
+            seen.push(name.to_owned());
         }
     }
     seen.into_iter().map(|name| json!({ "name": name })).collect()

@@ -140,7 +140,7 @@ mod tests {
         let registry = Arc::new(TaskRegistry::default());
         let ticket = registry.register(None, "chat", "u");
         let id = ticket.id.clone();
-        assert_eq!(registry.of("chat", Some("u")), [id.clone()]);
+        assert_eq!(registry.of("chat", Some("u")), std::slice::from_ref(&id));
         assert!(registry.of("chat", Some("other")).is_empty());
         let running = registry.clone();
         let task = tokio::spawn(async move {

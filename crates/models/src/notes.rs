@@ -295,8 +295,8 @@ mod tests {
                 let notes = shared::list::<NoteRow>(&db, &filter).await.unwrap();
                 notes.into_iter().map(|note| note.row.id).collect::<Vec<_>>()
             };
-            assert_eq!(found("todo").await, [list.clone()]);
-            assert_eq!(found("SHOPP").await, [list.clone()]);
+            assert_eq!(found("todo").await, std::slice::from_ref(&list));
+            assert_eq!(found("SHOPP").await, std::slice::from_ref(&list));
             assert!(found("bread").await.is_empty());
             assert!(toggle_pin(&db, &list, &ada.id).await.unwrap());
             assert!(toggle_pin(&db, &other, &ada.id).await.unwrap());

@@ -140,7 +140,7 @@ async fn load_config(environment: &Environment, settings: &Settings, db: &Db) ->
     if !repair.set.is_empty() || !repair.remove.is_empty() {
         let mut rows = stored;
         rows.retain(|path, _| !repair.remove.iter().any(|gone| gone == path));
-        rows.extend(repair.set.into_iter());
+        rows.extend(repair.set);
         config_rows::replace_all(db, &rows).await?;
     }
     let config = Config::new(environment, config_rows::all(db).await?);

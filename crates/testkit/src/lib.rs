@@ -33,7 +33,7 @@ pub enum Backend {
 
 enum Database {
     Sqlite(SqliteDatabase),
-    Postgres(PostgresDatabase),
+    Postgres(Box<PostgresDatabase>),
     File(PathBuf),
 }
 
@@ -41,7 +41,9 @@ impl Database {
     async fn new(backend: Backend) -> Option<Self> {
         Some(match backend {
             Backend::Sqlite => Self::Sqlite(SqliteDatabase::prepared().await),
-            Backend::Postgres => Self::Postgres(PostgresServer::from_env()?.prepared_database().await),
+            Backend::Postgres => {
+                Self::Postgres(Box::new(PostgresServer::from_env()?.prepared_database().await))
+            }
         })
     }
 

@@ -248,8 +248,6 @@ macro_rules! shapes {
 mod tests {
     use serde_json::json;
 
-    use super::*;
-
     shapes! {
         /// A sample object.
         struct Sample { url: String, type: String = "openapi"; extra }
