@@ -170,6 +170,49 @@ impl Catalogue {
         }
     }
 
+    /// The providers' models as the list of models shows them: asked for again when they are too old.
+    pub async fn current(&self, context: &CallContext) -> ApiResult<Arc<ModelSnapshot>> {
+        let snapshot = self.providers.snapshot();
+        if self.fresh().is_some() && snapshot.fetched_at > 0 {
+            return Ok(snapshot);
+        }
+        self.all(false, context).await?;
+        Ok(self.providers.snapshot())
+    }
+
+    /// The models that the Ollama servers hold in memory, asked for now.
+    pub async fn loaded(&self, context: &CallContext) -> Vec<Value> {
+        self.providers.loaded(&self.connections(), context).await
+    }
+
+    /// The providers' models that a user sees: all for administrators, for others those with a workspace row that is
+    /// open to them.
+    pub async fn registered_only<'m>(
+        &self,
+        user: &UserRow,
+        listed: impl Iterator<Item = (&'m String, &'m Value)>,
+    ) -> ApiResult<Vec<&'m Value>> {
+        if user.role != "user" || self.settings.access.all_models {
+            return Ok(listed.map(|(_, model)| model).collect());
+        }
+        let membership = groups::membership(&self.db, &user.id).await?;
+        let registry = models::registry(&self.db).await?;
+        let open: std::collections::HashSet<&str> = registry
+            .iter()
+            .filter(|registered| registered.opens_to(&user.id, &membership))
+            .map(|registered| registered.row.id.as_str())
+            .collect();
+        Ok(listed
+            .filter(|(id, _)| open.contains(id.as_str()))
+            .map(|(_, model)| model)
+            .collect())
+    }
+
+    /// The providers' models, asked for now.
+    pub async fn refreshed(&self, context: &CallContext) -> Arc<ModelSnapshot> {
+        self.providers.refresh(&self.connections(), context).await
+    }
+
     /// Base models only, as administrators see them.
     pub async fn base(&self, context: &CallContext) -> Vec<Value> {
         self.providers
@@ -245,7 +288,7 @@ fn arena_opens(model: &Model, user: &UserRow, membership: &Membership) -> bool {
 
 /// Walks from a model to its base models; every registered one must be open, an unregistered base is the
 /// administrators'.
-fn chain_opens(registry: &[Registered], id: &str, user: &UserRow, membership: &Membership) -> bool {
+pub(crate) fn chain_opens(registry: &[Registered], id: &str, user: &UserRow, membership: &Membership) -> bool {
     let find = |id: &str| registry.iter().find(|registered| registered.row.id == id);
     let Some(first) = find(id) else { return false };
     let mut seen = vec![id.to_owned()];

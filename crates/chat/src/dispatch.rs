@@ -4,7 +4,7 @@
 use http::StatusCode;
 use http::header::HeaderName;
 use oui_core::{ApiError, ApiResult, messages};
-use oui_providers::{CallContext, ChatReply, ProviderError, ProviderKind, UpstreamStream, responses_stream};
+use oui_providers::{CallContext, ChatReply, Connection, ProviderError, ProviderKind, UpstreamStream, responses_stream};
 use serde_json::{Value, json};
 
 use crate::catalogue::Model;
@@ -31,11 +31,20 @@ pub(crate) async fn dispatch(
     });
     let connection = found.ok_or_else(|| ApiError::not_found(messages::model_not_found(&model.id)))?;
     body.insert("model".into(), json!(base));
+    call(engine, connection, body, context).await.map_err(to_api)
+}
+
+/// Calls a connection with a finished request. Answers are in Chat Completions form whatever it speaks.
+pub(crate) async fn call(
+    engine: &Engine,
+    connection: &Connection,
+    body: Object,
+    context: &CallContext,
+) -> Result<ChatReply, ProviderError> {
     let reply = engine
         .providers
         .chat(connection, Value::Object(body), context)
-        .await
-        .map_err(to_api)?;
+        .await?;
     Ok(match reply {
         ChatReply::Stream(stream) if connection.speaks_responses() => ChatReply::Stream(UpstreamStream {
             status: stream.status,

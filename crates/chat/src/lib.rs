@@ -10,6 +10,7 @@ pub mod catalogue;
 pub mod dispatch;
 mod emit;
 mod engine;
+pub mod gateway;
 pub mod generate;
 mod journal;
 mod non_stream;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use oui_core::{ApiError, ApiResult};
 use oui_models::{chat_edits, chats, folders, groups, history};
-use oui_providers::params;
+use oui_providers::{ProviderKind, params};
 use rand::seq::IndexedRandom;
 use serde_json::{Value, json};
 
@@ -69,7 +69,10 @@ pub(crate) async fn build(
     }
     body.insert("messages".into(), Value::Array(replay::normalize(messages)));
     apply_stream(engine, &mut body, &model);
-    params::apply_openai(params, &mut body);
+    match model.provider() {
+        ProviderKind::Ollama => params::into_options(params, &mut body),
+        ProviderKind::OpenAi => params::apply_openai(params, &mut body),
+    }
     Ok(Payload {
         model,
         selected,

@@ -15,6 +15,7 @@ pub type ApiResult<T> = Result<T, ApiError>;
 pub struct ApiError {
     status: StatusCode,
     body: Value,
+    plain: bool,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -24,6 +25,7 @@ impl ApiError {
         Self {
             status,
             body: json!({ "detail": detail.into() }),
+            plain: false,
             headers: Vec::new(),
         }
     }
@@ -33,7 +35,17 @@ impl ApiError {
         Self {
             status,
             body,
+            plain: false,
             headers: Vec::new(),
+        }
+    }
+
+    /// An answer that is a plain text: what the reference's server says itself when a handler fails, and relayed
+    /// errors that are no JSON.
+    pub fn plain(status: StatusCode, text: impl Into<String>) -> Self {
+        Self {
+            plain: true,
+            ..Self::with_body(status, Value::String(text.into()))
         }
     }
 
@@ -116,7 +128,10 @@ impl std::error::Error for ApiError {}
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut response = (self.status, axum::Json(self.body)).into_response();
+        let mut response = match self.body {
+            Value::String(text) if self.plain => (self.status, text).into_response(),
+            body => (self.status, axum::Json(body)).into_response(),
+        };
         for (name, value) in self.headers {
             response.headers_mut().append(name, value);
         }
@@ -136,6 +151,16 @@ mod tests {
         assert_eq!(error.body(), &json!({ "detail": "nope" }));
         assert_eq!(error.detail_text(), "nope");
         assert_eq!(error.into_response().status(), StatusCode::BAD_REQUEST);
+    }
+
+    #[test]
+    fn plain_texts_are_no_json() {
+        let response = ApiError::plain(StatusCode::BAD_GATEWAY, "gone").into_response();
+        assert_eq!(response.status(), StatusCode::BAD_GATEWAY);
+        assert_eq!(
+            response.headers()[header::CONTENT_TYPE],
+            "text/plain; charset=utf-8"
+        );
     }
 
     #[test]

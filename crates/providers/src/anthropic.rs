@@ -1,14 +1,25 @@
-//! What differs for Anthropic's own servers among the OpenAI-compatible connections: the list of models.
+//! Anthropic's Messages API: what differs for servers that speak it among the OpenAI-compatible connections (the list
+//! of models, requests passed on as they are), and its conversion from and to Chat Completions.
 
-use http::HeaderMap;
-use serde_json::{Value, json};
+mod reply;
+mod request;
+mod stream;
 
-use crate::connections::Connection;
+use http::{HeaderMap, HeaderName, Method, StatusCode, header};
+use serde_json::{Map, Value, json};
+
+use crate::connections::{AuthType, Connection};
 use crate::context::CallContext;
 use crate::headers::{put, put_secret};
-use crate::http::{Http, Outgoing, TransportError};
-use crate::python::text_of;
-use crate::reply::{self, Body};
+use crate::http::{Http, Outgoing, Patience, TransportError};
+use crate::models::strip_model_prefix;
+use crate::provider_error::{UpstreamError, upstream};
+use crate::python::{text_of, truthy};
+use crate::reply::{Body, ChatReply};
+
+pub use reply::from_chat;
+pub use request::{Passed, to_chat};
+pub use stream::to_messages;
 
 /// Version that is asked for.
 pub const API_VERSION: &str = "2023-06-01";
@@ -19,6 +30,117 @@ const MAX_PAGES: usize = 100;
 /// Whether an address is Anthropic's.
 pub fn is_anthropic(url: &str) -> bool {
     url.contains("api.anthropic.com")
+}
+
+/// Headers of a client that mean something to the provider.
+const FORWARDED: [&str; 2] = ["anthropic-beta", "anthropic-version"];
+
+/// Whether Messages requests are passed on to a connection instead of being converted.
+pub fn speaks_messages(connection: &Connection) -> bool {
+    is_anthropic(&connection.url) || connection.provider().eq_ignore_ascii_case("litellm")
+}
+
+/// The headers of a Messages client that travel on.
+pub fn client_headers(headers: &HeaderMap) -> HeaderMap {
+    FORWARDED
+        .into_iter()
+        .filter_map(|name| Some((HeaderName::from_static(name), headers.get(name)?.clone())))
+        .collect()
+}
+
+/// Why a Messages request brought no answer.
+#[derive(Debug)]
+pub enum MessagesError {
+    /// The provider's own error.
+    Upstream(Box<UpstreamError>),
+    /// No answer, or one that nobody can read.
+    Unreachable,
+}
+
+/// Sends a Messages request, or one of the requests beside it, to `path` below the connection's address. `model` may
+/// carry the connection's prefix.
+pub async fn pass(
+    http: &Http,
+    connection: &Connection,
+    path: &str,
+    mut request: Map<String, Value>,
+    client: &HeaderMap,
+    context: &CallContext,
+) -> Result<ChatReply, MessagesError> {
+    if let Some(model) = request.get("model").and_then(Value::as_str) {
+        let model = strip_model_prefix(model, connection.prefix_id()).to_owned();
+        request.insert("model".into(), Value::from(model));
+    }
+    let mut headers = http.headers(connection, context);
+    for (name, value) in client {
+        headers.entry(name).or_insert_with(|| value.clone());
+    }
+    if is_anthropic(&connection.url) {
+        if !headers.contains_key("anthropic-version") {
+            put(&mut headers, "anthropic-version", API_VERSION);
+        }
+        if connection.auth_type() == AuthType::Bearer {
+            // The key goes into a header of its own there.
+            headers.remove(header::AUTHORIZATION);
+            if !headers.contains_key("x-api-key") {
+                put_secret(&mut headers, "x-api-key", connection.key.expose());
+            }
+        }
+    }
+    let streams = request.get("stream").is_some_and(truthy);
+    let model = request.get("model").and_then(Value::as_str).map(str::to_owned);
+    let outgoing = Outgoing {
+        method: Method::POST,
+        url: format!("{}/{path}", connection.url.trim_end_matches('/')),
+        headers,
+        body: Some(bytes::Bytes::from(Value::Object(request).to_string())),
+        patience: Patience::Call,
+    };
+    let failed = |error: TransportError| {
+        tracing::error!(error = error.for_log(), "provider connection failed");
+        MessagesError::Unreachable
+    };
+    let response = http.send(outgoing).await.map_err(failed)?;
+    let status = response.status();
+    if crate::reply::is_event_stream(response.headers()) {
+        let idle = http.options().timeouts.stream_idle.filter(|_| streams);
+        return Ok(ChatReply::Stream(crate::reply::stream(response, idle)));
+    }
+    let answered = response.headers().clone();
+    let body = crate::reply::read(response).await.map_err(failed)?;
+    if status.as_u16() >= 400 {
+        let error = upstream(connection, model.as_deref(), status, &answered, body);
+        return Err(MessagesError::Upstream(Box::new(error)));
+    }
+    Ok(ChatReply::Json(body.into_value()))
+}
+
+/// The tokens of a Messages request, as the provider counts them. `None` when its answer names no number.
+pub async fn count_tokens(
+    http: &Http,
+    connection: &Connection,
+    request: Map<String, Value>,
+    client: &HeaderMap,
+    context: &CallContext,
+) -> Result<Option<u64>, MessagesError> {
+    match pass(http, connection, "messages/count_tokens", request, client, context).await? {
+        ChatReply::Json(answer) => Ok(answer.get("input_tokens").and_then(Value::as_u64)),
+        ChatReply::Stream(_) => Ok(None),
+    }
+}
+
+impl MessagesError {
+    /// Whether the provider has no such endpoint, so that there is no use in asking again soon.
+    pub fn is_unsupported(&self) -> bool {
+        let status = match self {
+            Self::Upstream(error) => error.status,
+            Self::Unreachable => return false,
+        };
+        matches!(
+            status,
+            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED
+        )
+    }
 }
 
 /// All models, page by page, in OpenAI form. An error of the server is an empty list with `error`.
@@ -41,7 +163,7 @@ pub(crate) async fn list_models(
         }
         let response = http.send(Outgoing::get(url, headers.clone())).await?;
         let status = response.status();
-        let body = reply::read(response).await?;
+        let body = crate::reply::read(response).await?;
         if status != 200 {
             let error = match &body {
                 Body::Json(Value::Object(fields)) if fields.contains_key("error") => {

@@ -94,7 +94,7 @@ pub(crate) fn models_url(connection: &Connection) -> String {
 }
 
 /// Reduces a payload to what deployments accept. The newer kind of address takes it as it is.
-pub(crate) fn reduce(connection: &Connection, payload: &mut Map<String, Value>) {
+pub fn reduce(connection: &Connection, payload: &mut Map<String, Value>) {
     if is_v1(&connection.url) {
         return;
     }

@@ -159,6 +159,19 @@ impl ModelCatalogue {
         self.flight(settings, context).await
     }
 
+    /// The models that the Ollama servers hold in memory, asked for now. Servers without an answer are left out.
+    pub async fn loaded(&self, settings: &ProviderSettings, context: &CallContext) -> Vec<Value> {
+        if !settings.ollama_enabled {
+            return Vec::new();
+        }
+        let context = Arc::new(context.clone());
+        let (lists, _) = self
+            .shared
+            .lists(&settings.ollama, &context, Listing::Loaded)
+            .await;
+        models::merge_ollama(lists).into_values().collect()
+    }
+
     fn flight(
         &self,
         settings: &Arc<ProviderSettings>,

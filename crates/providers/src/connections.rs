@@ -148,6 +148,11 @@ impl Connection {
         self.set("azure").is_some() || self.provider() == "azure"
     }
 
+    /// Whether it is Azure's older form, where a deployment is addressed for each model.
+    pub fn takes_deployments(&self) -> bool {
+        self.is_azure() && !crate::azure::is_v1(&self.url)
+    }
+
     /// Azure's `api-version`, if one is stored (an empty text counts as stored).
     pub fn api_version(&self) -> Option<&str> {
         self.config.get("api_version").and_then(Value::as_str)

@@ -168,6 +168,31 @@ impl Http {
             .add_user(headers, context, self.shared.1.seconds());
     }
 
+    /// Fetches a file elsewhere, from `offset` on, following redirects: such files are seldom where their address says.
+    pub(crate) async fn fetch_file(
+        &self,
+        url: &str,
+        offset: u64,
+        limit: Duration,
+    ) -> Result<reqwest::Response, TransportError> {
+        let mut url = parse(url)?;
+        for _ in 0..=MAX_REDIRECTS {
+            let mut request = self.client.get(url.clone()).timeout(limit);
+            if offset > 0 {
+                request = request.header(header::RANGE, format!("bytes={offset}-"));
+            }
+            let response = request
+                .send()
+                .await
+                .map_err(|error| TransportError::from_reqwest(&error, &url))?;
+            match redirect_target(&response, &url) {
+                Some(next) => url = next,
+                None => return Ok(response),
+            }
+        }
+        Err(TransportError::TooManyRedirects)
+    }
+
     /// Sends a request and returns its answer once the headers are there.
     pub(crate) async fn send(&self, request: Outgoing) -> Result<reqwest::Response, TransportError> {
         let options = self.options();

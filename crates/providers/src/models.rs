@@ -12,7 +12,7 @@ use crate::http::{Http, Outgoing};
 use crate::reply::{self, Body};
 
 pub(crate) use ollama::{add_expiry, fetch_loaded, fetch_tags, merge as merge_ollama};
-pub(crate) use openai::{fetch as fetch_openai, merge as merge_openai};
+pub(crate) use openai::{fetch as fetch_openai, is_unsupported, merge as merge_openai};
 
 /// A model's id without the connection's prefix.
 pub fn strip_model_prefix<'a>(model: &'a str, prefix: Option<&str>) -> &'a str {

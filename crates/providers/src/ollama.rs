@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use oui_core::{ApiError, Clock, messages};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::connections::Connection;
 use crate::context::CallContext;
@@ -205,6 +205,43 @@ fn no_object() -> ApiError {
     ApiError::bad_request("the request body must be an object")
 }
 
+/// An OpenAI-compatible request for embeddings in the form of `/api/embed`.
+pub fn embed_request(request: &Map<String, Value>) -> Map<String, Value> {
+    let mut converted = Map::new();
+    for name in ["model", "input", "truncate", "options", "keep_alive", "dimensions"] {
+        if let Some(value) = request.get(name) {
+            converted.insert(name.to_owned(), value.clone());
+        }
+    }
+    converted
+}
+
+/// An answer of `/api/embed` or `/api/embeddings` in OpenAI's form. Anything else stays as it is.
+pub fn embed_reply(answer: Value) -> Value {
+    let entry = |index: Value, embedding: Value| json!({ "object": "embedding", "embedding": embedding, "index": index });
+    let data: Vec<Value> = match (answer.get("embeddings"), answer.get("embedding")) {
+        (Some(Value::Array(vectors)), _) => vectors
+            .iter()
+            .enumerate()
+            .filter_map(|(place, vector)| match vector {
+                Value::Array(_) => Some(entry(json!(place), vector.clone())),
+                Value::Object(fields) => Some(entry(
+                    fields.get("index").cloned().unwrap_or_else(|| json!(place)),
+                    fields.get("embedding").cloned().unwrap_or_default(),
+                )),
+                _ => None,
+            })
+            .collect(),
+        (None, Some(vector)) => vec![entry(json!(0), vector.clone())],
+        _ => return answer,
+    };
+    let mut converted = json!({ "object": "list", "data": data, "model": answer.get("model") });
+    if let Some(tokens) = answer.get("prompt_eval_count").filter(|count| count.is_number()) {
+        converted["usage"] = json!({ "prompt_tokens": tokens, "total_tokens": tokens });
+    }
+    converted
+}
+
 /// The lowest of several servers' versions, compared number by number; `None` when there is none to compare.
 pub fn lowest_version<'a>(versions: impl IntoIterator<Item = &'a Value>) -> Option<String> {
     let parsed = |answer: &Value| {
@@ -228,9 +265,25 @@ pub fn lowest_version<'a>(versions: impl IntoIterator<Item = &'a Value>) -> Opti
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
+
+    #[test]
+    fn embeddings_find_their_counterparts() {
+        let request = json!({"model": "m", "input": ["a"], "encoding_format": "float", "dimensions": 3});
+        assert_eq!(
+            Value::Object(embed_request(request.as_object().unwrap())),
+            json!({"model": "m", "input": ["a"], "dimensions": 3})
+        );
+        assert_eq!(
+            embed_reply(json!({"model": "m", "embeddings": [[1.0], {"embedding": [2.0], "index": 7}], "prompt_eval_count": 4})),
+            json!({"object": "list", "model": "m", "usage": {"prompt_tokens": 4, "total_tokens": 4}, "data": [
+                {"object": "embedding", "embedding": [1.0], "index": 0},
+                {"object": "embedding", "embedding": [2.0], "index": 7},
+            ]})
+        );
+        assert_eq!(embed_reply(json!({"embedding": [1.0]}))["data"][0]["index"], 0);
+        assert_eq!(embed_reply(json!({"data": []})), json!({"data": []}));
+    }
 
     #[test]
     fn versions_compare_by_number() {

@@ -7,6 +7,18 @@ use crate::python::truthy;
 /// Options that Ollama takes beside its `options`, not inside.
 pub(crate) const ROOT_OPTIONS: [&str; 3] = ["format", "keep_alive", "think"];
 
+/// Parameters of Chat Completions that Ollama has under the same name among its options.
+const SHARED_OPTIONS: [&str; 8] = [
+    "temperature",
+    "top_p",
+    "top_k",
+    "min_p",
+    "seed",
+    "frequency_penalty",
+    "presence_penalty",
+    "repeat_penalty",
+];
+
 /// Turns a Chat Completions payload into an `/api/chat` request.
 pub fn from_openai(payload: &Map<String, Value>) -> Map<String, Value> {
     let mut request = Map::new();
@@ -50,16 +62,36 @@ pub fn from_openai(payload: &Map<String, Value>) -> Map<String, Value> {
     if let Some(system) = options.shift_remove("system") {
         request.insert("system".to_owned(), system);
     }
-    for (from, to) in [("stop", "stop"), ("max_tokens", "num_predict")] {
+    for (from, to) in [
+        ("stop", "stop"),
+        ("max_completion_tokens", "num_predict"),
+        ("max_tokens", "num_predict"),
+    ] {
         if let Some(value) = payload.get(from) {
             options.insert(to.to_owned(), value.clone());
         }
     }
+    for name in SHARED_OPTIONS {
+        if let Some(value) = payload.get(name).filter(|value| !value.is_null())
+            && !options.contains_key(name)
+        {
+            options.insert(name.to_owned(), value.clone());
+        }
+    }
+    if !request.contains_key("think")
+        && let Some(effort) = payload.get("reasoning_effort").and_then(Value::as_str)
+    {
+        let think = if effort == "none" { json!(false) } else { json!(effort) };
+        request.insert("think".to_owned(), think);
+    }
     if has_options || !options.is_empty() {
         request.insert("options".to_owned(), Value::Object(options));
     }
-    if let Some(format) = schema(payload.get("response_format")) {
+    let wanted = payload.get("response_format");
+    if let Some(format) = schema(wanted) {
         request.insert("format".to_owned(), format);
+    } else if wanted.is_some_and(|wanted| wanted["type"] == "json_object") {
+        request.insert("format".to_owned(), json!("json"));
     }
     request
 }
@@ -102,9 +134,17 @@ fn message(message: &Value) -> Value {
         .and_then(Value::as_array)
         .filter(|calls| !calls.is_empty());
     match (message.get("content"), calls) {
-        (_, Some(calls)) => {
+        (content, Some(calls)) => {
             converted.insert("tool_calls".to_owned(), calls.iter().map(tool_call).collect());
-            converted.insert("content".to_owned(), Value::from(""));
+            match content {
+                Some(Value::Array(parts)) => add_parts(parts, &mut converted),
+                Some(Value::String(text)) => {
+                    converted.insert("content".to_owned(), Value::from(text.clone()));
+                }
+                _ => {}
+            }
+            // Ollama wants the field, said or not.
+            converted.entry("content").or_insert_with(|| Value::from(""));
         }
         (Some(Value::String(text)), None) => {
             converted.insert("content".to_owned(), Value::from(text.clone()));
@@ -190,14 +230,14 @@ mod tests {
     #[test]
     fn options_find_their_places() {
         let found = converted(json!({
-            "model": "m", "messages": [], "stream": true, "stop": ["x"], "max_tokens": 7, "temperature": 1,
+            "model": "m", "messages": [], "stream": true, "stop": ["x"], "max_tokens": 7, "temperature": 1, "top_p": null, "reasoning_effort": "low",
             "options": {"think": true, "keep_alive": "5m", "format": "{\"a\": 1}", "max_tokens": 3, "system": "s", "num_ctx": 4096},
         }));
         assert_eq!(
             found,
             json!({
                 "model": "m", "messages": [], "stream": true, "format": {"a": 1}, "keep_alive": "5m", "think": true,
-                "system": "s", "options": {"num_ctx": 4096, "num_predict": 7, "stop": ["x"]},
+                "system": "s", "options": {"num_ctx": 4096, "num_predict": 7, "stop": ["x"], "temperature": 1},
             })
         );
         assert_eq!(
@@ -214,7 +254,9 @@ mod tests {
             json!({"type": "object"})
         );
         let found = converted(json!({"response_format": {"type": "json_object"}}));
-        assert!(found.get("format").is_none());
+        assert_eq!(found["format"], "json");
+        let found = converted(json!({"response_format": {"type": "text"}, "reasoning_effort": "none"}));
+        assert_eq!((found.get("format"), &found["think"]), (None, &json!(false)));
     }
 
     #[test]
@@ -235,7 +277,7 @@ mod tests {
             found["messages"],
             json!([
                 {"role": "user", "content": "see", "images": ["QUJD", "http://x/y.png"]},
-                {"role": "assistant", "thinking": "hm", "content": "", "tool_calls": [
+                {"role": "assistant", "thinking": "hm", "content": "x", "tool_calls": [
                     {"index": 0, "id": "c1", "function": {"name": "f", "arguments": {"a": 1}}},
                     {"index": 1, "id": null, "function": {"name": "g", "arguments": {}}},
                 ]},

@@ -9,9 +9,10 @@ use serde_json::{Map, Value, json};
 use crate::azure;
 use crate::connections::Connection;
 use crate::context::CallContext;
-use crate::http::{Http, Outgoing, Patience};
+use crate::http::{Http, Outgoing, Patience, TransportError};
 use crate::openai_payload;
 use crate::provider_error::{ProviderError, upstream};
+use crate::python::text_of;
 use crate::reply::{self, Body, ChatReply};
 use crate::responses;
 
@@ -19,6 +20,37 @@ use crate::responses;
 #[derive(Clone, Debug)]
 pub struct OpenAiClient {
     http: Http,
+}
+
+/// Why a call for bytes brought none.
+#[derive(Debug)]
+pub enum SpokenError {
+    /// The provider refused.
+    Refused {
+        /// Its status.
+        status: StatusCode,
+        /// The `error` of its answer.
+        error: Option<String>,
+    },
+    /// There was no answer.
+    Unreachable,
+}
+
+/// A call that is passed on as it is.
+#[derive(Debug)]
+pub struct PassedCall<'a> {
+    /// Method.
+    pub method: Method,
+    /// Path below the connection's address.
+    pub path: &'a str,
+    /// Query of the caller.
+    pub query: Option<&'a str>,
+    /// Body.
+    pub body: Option<Bytes>,
+    /// The model that it is about; Azure deployments are addressed by it.
+    pub model: Option<&'a str>,
+    /// Whether the caller expects a stream: decides about the time allowed between pieces.
+    pub stream: bool,
 }
 
 /// A chat call ready to be sent.
@@ -109,12 +141,72 @@ impl OpenAiClient {
         })
     }
 
-    /// A call to `path` below the connection's address, passed on as it is. On Azure deployments the model
-    /// is taken from the body. Event streams come back as such, everything else as one value.
-    ///
-    /// `stream` says whether the caller expects a stream; it decides about the time allowed between pieces.
+    /// A call passed on as it is. On Azure deployments the model becomes part of the address. Event streams come
+    /// back as such, everything else as one value.
     ///
     /// Errors: the provider's status and body, or 500 when it cannot be reached.
+    pub async fn pass(
+        &self,
+        connection: &Connection,
+        call: PassedCall<'_>,
+        context: &CallContext,
+    ) -> Result<ChatReply, ProviderError> {
+        let mut headers = self.http.headers(connection, context);
+        let path = call.path.trim_start_matches('/');
+        let mut url = if connection.is_azure() {
+            azure::target(connection, call.model.unwrap_or_default(), path, &mut headers)?
+        } else {
+            format!("{}/{path}", connection.url)
+        };
+        if let Some(query) = call.query.filter(|query| !query.is_empty()) {
+            url.push(if url.contains('?') { '&' } else { '?' });
+            url.push_str(query);
+        }
+        let request = Outgoing {
+            method: call.method,
+            url,
+            headers,
+            body: call.body,
+            patience: Patience::Call,
+        };
+        self.exchange(connection, request, call.stream, call.model, false)
+            .await
+    }
+
+    /// A call whose answer is no text.
+    ///
+    /// Errors: the provider's status and the `error` of its answer, if it has one.
+    pub async fn bytes(
+        &self,
+        connection: &Connection,
+        call: PassedCall<'_>,
+        context: &CallContext,
+    ) -> Result<Bytes, SpokenError> {
+        let unreachable = |error: TransportError| {
+            tracing::error!(error = error.for_log(), "provider connection failed");
+            SpokenError::Unreachable
+        };
+        let outgoing = Outgoing {
+            method: call.method,
+            url: format!("{}/{}", connection.url, call.path),
+            headers: self.http.headers(connection, context),
+            body: call.body,
+            patience: Patience::Call,
+        };
+        let response = self.http.send(outgoing).await.map_err(unreachable)?;
+        let (status, url) = (response.status(), response.url().clone());
+        if status.as_u16() >= 400 {
+            let error = match reply::read(response).await {
+                Ok(Body::Json(Value::Object(fields))) => fields.get("error").map(text_of),
+                _ => None,
+            };
+            return Err(SpokenError::Refused { status, error });
+        }
+        let bytes = response.bytes().await;
+        bytes.map_err(|error| unreachable(TransportError::from_reqwest(&error, &url)))
+    }
+
+    /// As [`OpenAiClient::pass`], with a JSON body or none.
     pub async fn request(
         &self,
         connection: &Connection,
@@ -124,23 +216,15 @@ impl OpenAiClient {
         stream: bool,
         context: &CallContext,
     ) -> Result<ChatReply, ProviderError> {
-        let mut headers = self.http.headers(connection, context);
-        let path = path.trim_start_matches('/');
-        let model = body.and_then(|body| body.get("model")).and_then(Value::as_str);
-        let url = if connection.is_azure() {
-            azure::target(connection, model.unwrap_or_default(), path, &mut headers)?
-        } else {
-            format!("{}/{path}", connection.url)
-        };
-        let body = body.map(|body| Bytes::from(body.to_string()));
-        let request = Outgoing {
+        let call = PassedCall {
             method,
-            url,
-            headers,
-            body,
-            patience: Patience::Call,
+            path,
+            query: None,
+            body: body.map(|body| Bytes::from(body.to_string())),
+            model: body.and_then(|body| body.get("model")).and_then(Value::as_str),
+            stream,
         };
-        self.exchange(connection, request, stream, model, false).await
+        self.pass(connection, call, context).await
     }
 
     async fn exchange(

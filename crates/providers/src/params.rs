@@ -82,6 +82,19 @@ pub fn apply_openai(params: Map<String, Value>, payload: &mut Map<String, Value>
     lay_over(for_provider(params), payload, &OPENAI);
 }
 
+/// Puts parameters into the `options` of a Chat Completions payload that is meant for Ollama, where
+/// [`crate::ollama_payload`] finds them; what is there wins.
+pub fn into_options(params: Map<String, Value>, payload: &mut Map<String, Value>) {
+    let mut options = match payload.shift_remove("options") {
+        Some(Value::Object(options)) => options,
+        _ => Map::new(),
+    };
+    lay_over(for_provider(params), &mut options, &OLLAMA);
+    if !options.is_empty() {
+        payload.insert("options".to_owned(), Value::Object(options));
+    }
+}
+
 /// Lays a model's parameters over an `/api/chat` request: into its `options`, but for the few that Ollama
 /// takes beside them; those replace what the request says.
 pub fn apply_ollama(params: Map<String, Value>, request: &mut Map<String, Value>) {

@@ -195,7 +195,10 @@ impl From<ProviderError> for ApiError {
         match error {
             ProviderError::Api(error) => error,
             ProviderError::Upstream(error) => {
-                let relayed = ApiError::with_body(error.status, error.body);
+                let relayed = match error.body {
+                    Value::String(text) => ApiError::plain(error.status, text),
+                    body => ApiError::with_body(error.status, body),
+                };
                 error.retry.into_iter().fold(relayed, |relayed, (name, value)| {
                     relayed.with_header(name, &value)
                 })
@@ -206,19 +209,7 @@ impl From<ProviderError> for ApiError {
 
 impl IntoResponse for ProviderError {
     fn into_response(self) -> Response {
-        let Self::Upstream(error) = self else {
-            return ApiError::from(self).into_response();
-        };
-        let Value::String(text) = error.body else {
-            return ApiError::from(Self::Upstream(error)).into_response();
-        };
-        let mut response = (error.status, text).into_response();
-        for (name, value) in error.retry {
-            if let Ok(value) = value.parse() {
-                response.headers_mut().insert(name, value);
-            }
-        }
-        response
+        ApiError::from(self).into_response()
     }
 }
 

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 /// Whether a JSON value counts as true in a condition of the reference.
-pub(crate) fn truthy(value: &Value) -> bool {
+pub fn truthy(value: &Value) -> bool {
     match value {
         Value::Null => false,
         Value::Bool(flag) => *flag,
@@ -16,7 +16,7 @@ pub(crate) fn truthy(value: &Value) -> bool {
 }
 
 /// `str(value)`: a text is itself, everything else is its `repr`.
-pub(crate) fn text_of(value: &Value) -> String {
+pub fn text_of(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         other => repr(other),
@@ -24,7 +24,7 @@ pub(crate) fn text_of(value: &Value) -> String {
 }
 
 /// `repr(value)`.
-pub(crate) fn repr(value: &Value) -> String {
+pub fn repr(value: &Value) -> String {
     let mut out = String::new();
     write_repr(value, &mut out);
     out
@@ -89,7 +89,7 @@ fn write_text(text: &str, out: &mut String) {
 }
 
 /// Percent-encodes everything except letters, digits, `_.-~` and the bytes of `safe`.
-pub(crate) fn quote(text: &str, safe: &[u8]) -> String {
+pub fn quote(text: &str, safe: &[u8]) -> String {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     let mut out = String::with_capacity(text.len());
     for &byte in text.as_bytes() {

@@ -1,4 +1,4 @@
-//! Streams in one format rewritten into Chat Completions events while they arrive.
+//! Streams in one format rewritten into another while they arrive.
 
 use bytes::Bytes;
 use futures::{StreamExt, future, stream};
@@ -30,6 +30,26 @@ pub(crate) fn rewrite(
         };
         let body = (!ended && result.is_ok()).then_some(body);
         Some((Ok(Bytes::from(out)), (body, step, result.err())))
+    });
+    Box::pin(rewritten.filter(|piece| future::ready(!matches!(piece, Ok(bytes) if bytes.is_empty()))))
+}
+
+/// Rewrites `body` piece by piece into a stream that ends where `step` says so. `step` gets each piece, `None` once
+/// the body ended well or why it broke off, appends to the text it is given, and answers whether that was all.
+pub(crate) fn transform(
+    body: ByteStream,
+    step: impl FnMut(Result<Option<&[u8]>, &StreamError>, &mut String) -> bool + Send + 'static,
+) -> ByteStream {
+    let rewritten = stream::unfold((Some(body), step), |(body, mut step)| async move {
+        let mut body = body?;
+        let mut out = String::new();
+        let (ended, over) = match body.next().await {
+            Some(Ok(piece)) => (false, step(Ok(Some(&piece)), &mut out)),
+            Some(Err(error)) => (true, step(Err(&error), &mut out)),
+            None => (true, step(Ok(None), &mut out)),
+        };
+        let body = (!ended && !over).then_some(body);
+        Some((Ok(Bytes::from(out)), (body, step)))
     });
     Box::pin(rewritten.filter(|piece| future::ready(!matches!(piece, Ok(bytes) if bytes.is_empty()))))
 }

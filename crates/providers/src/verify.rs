@@ -1,14 +1,16 @@
-//! Trying a connection before it is stored: what `POST /openai/verify` and `POST /ollama/verify` answer.
+//! Asking one server about itself: what `POST /openai/verify`, `POST /ollama/verify` and
+//! `GET /openai/models/{url_idx}` answer.
 
 use http::StatusCode;
 use oui_core::{ApiError, messages};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::anthropic;
 use crate::azure;
 use crate::connections::{Connection, ProviderKind};
 use crate::context::CallContext;
 use crate::http::{Http, Outgoing, TransportError};
+use crate::models::is_unsupported;
 use crate::provider_error::{ProviderError, upstream};
 use crate::python::text_of;
 use crate::reply::{self, Body};
@@ -82,6 +84,58 @@ pub async fn verify_ollama(
             None => unexpected(&format!("HTTP Error: {}", status.as_u16())),
         }),
     }
+}
+
+/// What one OpenAI-compatible server says of its models, as it says it; Azure's are those of the settings.
+///
+/// Errors: 500 with the server's own words, or that it cannot be reached.
+pub async fn list_models(
+    http: &Http,
+    connection: &Connection,
+    context: &CallContext,
+) -> Result<Value, ApiError> {
+    if connection.is_azure() {
+        return Ok(json!({ "data": connection.model_ids(), "object": "list" }));
+    }
+    if anthropic::is_anthropic(&connection.url) {
+        let listed = anthropic::list_models(http, connection, context).await;
+        return listed.map_err(|_| unexpected("Failed to connect to Anthropic API"));
+    }
+    let headers = http.headers(connection, context);
+    let asked = async {
+        let response = http
+            .send(Outgoing::get(format!("{}/models", connection.url), headers))
+            .await?;
+        Ok((response.status(), reply::read(response).await?))
+    };
+    let failed = |error: TransportError| match error {
+        TransportError::Timeout => unexpected(""),
+        other => {
+            tracing::error!(error = other.for_log(), "provider connection failed");
+            server_connection_error()
+        }
+    };
+    let (status, body) = asked.await.map_err(failed)?;
+    if status != StatusCode::OK {
+        return Err(match body {
+            Body::Json(Value::Object(fields)) if fields.contains_key("error") => {
+                unexpected(&format!("External Error: {}", text_of(&fields["error"])))
+            }
+            _ => unexpected(&format!("HTTP Error: {}", status.as_u16())),
+        });
+    }
+    let Body::Json(mut listed) = body else {
+        return Err(server_connection_error());
+    };
+    if connection.url.contains("api.openai.com")
+        && let Some(models) = listed.get_mut("data").and_then(Value::as_array_mut)
+    {
+        models.retain(|model| {
+            let id = model.get("id").and_then(Value::as_str).unwrap_or_default();
+            !is_unsupported(id)
+        });
+    }
+    Ok(listed)
 }
 
 fn unexpected(what: &str) -> ApiError {

@@ -1,6 +1,9 @@
 //! HTTP areas that reach models: chat completions, running tasks, the provider proxies and their connections.
 
 mod completions;
+mod embeddings;
+mod forms;
+mod messages;
 mod models_list;
 mod ollama;
 mod openai;
@@ -14,6 +17,8 @@ use oui_web::Area;
 pub fn areas() -> Vec<Area> {
     let mut areas = completions::areas();
     areas.extend(models_list::areas());
-    areas.extend([running::area(), task_jobs::area(), openai::area(), ollama::area()]);
+    areas.extend(embeddings::areas());
+    areas.extend(messages::areas());
+    areas.extend([running::area(), task_jobs::area(), openai::area(), openai::management_area(), ollama::area()]);
     areas
 }

@@ -1,29 +1,75 @@
-//! Area `ollama`: the Ollama connections, their check and what clients read of them.
+//! Area `ollama`: the Ollama connections and their check, what clients read of them, and the requests that are passed
+//! on to them.
+
+mod blobs;
+mod generate;
+mod manage;
 
 use axum::Json;
-use axum::extract::Path;
-use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, StatusCode};
+use oui_chat::gateway;
 use oui_core::{ApiError, ApiResult, form, messages};
-use oui_providers::{ChatReply, Connection, ProviderKind, ollama, verify_ollama};
+use oui_providers::{CallContext, ChatReply, Connection, ProviderKind, ProviderSettings, ollama, verify_ollama};
 use oui_web::body::Body;
-use oui_web::{Admin, Area, Caller, Public, Verified, endpoints};
+use oui_web::{Admin, Area, Caller, Public, Role, Verified, endpoints};
 use serde_json::{Map, Value, json};
 
+use crate::forms::Place;
 use crate::openai::of_connections;
 use crate::request;
+
+pub(crate) use generate::embed_openai;
+pub(crate) use manage::unload_everywhere;
 
 /// The table.
 pub(crate) fn area() -> Area {
     endpoints! { "ollama" at "/ollama";
-        GET  "/"                     Public   => status,
-        GET  "/config"               Admin    => config,
-        POST "/config/update"        Admin    => update_config,
-        POST "/verify"               Admin    => verify,
-        GET  "/api/tags"             Verified => tags,
-        GET  "/api/version"          Verified => version,
-        GET  "/api/version/{url_idx}" Verified => version_of,
-        GET  "/api/ps"               Admin    => running,
+        GET    "/"                              Public   => status,
+        HEAD   "/"                              Public   => status,
+        GET    "/config"                        Admin    => config,
+        POST   "/config/update"                 Admin    => update_config,
+        POST   "/verify"                        Admin    => verify,
+        GET    "/api/tags"                      Verified => tags,
+        GET    "/api/tags/{url_idx}"            Verified => tags,
+        GET    "/api/version"                   Verified => version,
+        GET    "/api/version/{url_idx}"         Verified => version,
+        GET    "/api/ps"                        Admin    => running,
+        GET    "/v1/models"                     Verified => openai_models,
+        GET    "/v1/models/{url_idx}"           Verified => openai_models,
+        POST   "/api/show"                      Verified => manage::show,
+        POST   "/api/unload"                    Admin    => manage::unload,
+        POST   "/api/pull"                      Admin    => manage::pull,
+        POST   "/api/pull/{url_idx}"            Admin    => manage::pull,
+        DELETE "/api/push"                      Admin    => manage::push,
+        DELETE "/api/push/{url_idx}"            Admin    => manage::push,
+        POST   "/api/create"                    Admin    => manage::create,
+        POST   "/api/create/{url_idx}"          Admin    => manage::create,
+        POST   "/api/copy"                      Admin    => manage::copy,
+        POST   "/api/copy/{url_idx}"            Admin    => manage::copy,
+        DELETE "/api/delete"                    Admin    => manage::delete,
+        DELETE "/api/delete/{url_idx}"          Admin    => manage::delete,
+        POST   "/models/download"               Admin    => blobs::download,
+        POST   "/models/download/{url_idx}"     Admin    => blobs::download,
+        POST   "/models/upload"                 Admin    => blobs::upload,
+        POST   "/models/upload/{url_idx}"       Admin    => blobs::upload,
+        POST   "/api/embed"                     Verified => generate::embed,
+        POST   "/api/embed/{url_idx}"           Verified => generate::embed,
+        POST   "/api/embeddings"                Verified => generate::embeddings,
+        POST   "/api/embeddings/{url_idx}"      Verified => generate::embeddings,
+        POST   "/api/generate"                  Verified => generate::generate,
+        POST   "/api/generate/{url_idx}"        Verified => generate::generate,
+        POST   "/api/chat"                      Verified => generate::chat,
+        POST   "/api/chat/{url_idx}"            Verified => generate::chat,
+        POST   "/v1/completions"                Verified => generate::openai_completion,
+        POST   "/v1/completions/{url_idx}"      Verified => generate::openai_completion,
+        POST   "/v1/chat/completions"           Verified => generate::openai_chat,
+        POST   "/v1/chat/completions/{url_idx}" Verified => generate::openai_chat,
+        POST   "/v1/embeddings"                 Verified => generate::openai_embeddings,
+        POST   "/v1/embeddings/{url_idx}"       Verified => generate::openai_embeddings,
+        POST   "/v1/messages"                   Verified => generate::messages,
+        POST   "/v1/messages/{url_idx}"         Verified => generate::messages,
+        POST   "/v1/responses"                  Verified => generate::responses,
+        POST   "/v1/responses/{url_idx}"        Verified => generate::responses,
     }
 }
 
@@ -90,98 +136,131 @@ async fn verify(
     ))
 }
 
-async fn tags(caller: Caller<Verified>, headers: HeaderMap) -> ApiResult<Json<Value>> {
-    let catalogue = &caller.app().chat.catalogue;
-    if !catalogue.connections().ollama_enabled {
-        return Ok(Json(json!({ "models": [] })));
+/// Refuses while the Ollama connections are switched off.
+fn demand_enabled(settings: &ProviderSettings) -> ApiResult<()> {
+    if settings.ollama_enabled {
+        Ok(())
+    } else {
+        Err(ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            messages::OLLAMA_API_DISABLED,
+        ))
     }
+}
+
+/// Only administrators may ask a single server.
+fn demand_choice(caller: &Caller<Verified>, place: &Place) -> ApiResult<()> {
+    if place.0.is_some() && !caller.is_admin() {
+        return Err(ApiError::unauthorized(messages::ACCESS_PROHIBITED));
+    }
+    Ok(())
+}
+
+fn server(settings: &ProviderSettings, index: usize) -> ApiResult<&Connection> {
+    settings
+        .get(ProviderKind::Ollama, index)
+        .ok_or_else(gateway::no_connection)
+}
+
+/// A call that is answered by one JSON value.
+async fn ask<R: Role>(
+    caller: &Caller<R>,
+    connection: &Connection,
+    method: Method,
+    path: &str,
+    body: Option<&Value>,
+    context: &CallContext,
+) -> ApiResult<Value> {
+    let client = &caller.app().chat.providers.ollama;
+    match client
+        .request(connection, method, path, body, false, context)
+        .await?
+    {
+        ChatReply::Json(answer) => Ok(answer),
+        ChatReply::Stream(_) => Err(ApiError::internal("a plain call was answered by a stream")),
+    }
+}
+
+/// The installed models of all servers, or of one.
+async fn tags(caller: Caller<Verified>, headers: HeaderMap, place: Place) -> ApiResult<Json<Value>> {
+    demand_choice(&caller, &place)?;
+    let catalogue = &caller.app().chat.catalogue;
+    let settings = catalogue.connections();
+    demand_enabled(&settings)?;
     let context = request::call_context(&caller, &headers).await?;
-    let all = catalogue.all(false, &context).await?;
-    let visible = catalogue.visible(caller.user(), &all).await?;
-    let snapshot = catalogue.snapshot();
-    let models: Vec<&Value> = visible
-        .iter()
-        .filter_map(|model| snapshot.ollama.get(&model.id))
-        .collect();
+    if let Some(index) = place.0 {
+        let connection = server(&settings, index)?;
+        return Ok(Json(
+            ask(&caller, connection, Method::GET, "api/tags", None, &context).await?,
+        ));
+    }
+    let snapshot = catalogue.current(&context).await?;
+    let models = catalogue
+        .registered_only(caller.user(), snapshot.ollama.iter())
+        .await?;
     Ok(Json(json!({ "models": models })))
 }
 
-async fn ask(
-    caller: &Caller<Verified>,
-    headers: &HeaderMap,
-    connection: &Connection,
-    path: &str,
-) -> ApiResult<Value> {
-    let context = request::call_context(caller, headers).await?;
-    let client = &caller.app().chat.providers.ollama;
-    match client
-        .request(connection, Method::GET, path, None, false, &context)
-        .await
-    {
-        Ok(ChatReply::Json(answer)) => Ok(answer),
-        Ok(ChatReply::Stream(_)) => Err(ApiError::internal("a plain call was answered by a stream")),
-        Err(error) => Err(oui_chat::dispatch::to_api(error)),
-    }
+/// The same in OpenAI's form.
+async fn openai_models(caller: Caller<Verified>, headers: HeaderMap, place: Place) -> ApiResult<Json<Value>> {
+    demand_choice(&caller, &place)?;
+    let catalogue = &caller.app().chat.catalogue;
+    let settings = catalogue.connections();
+    let context = request::call_context(&caller, &headers).await?;
+    let ids: Vec<Value> = if let Some(index) = place.0 {
+        let connection = server(&settings, index)?;
+        let answer = ask(&caller, connection, Method::GET, "api/tags", None, &context).await?;
+        let models = answer.get("models").and_then(Value::as_array);
+        models
+            .into_iter()
+            .flatten()
+            .filter_map(|model| model.get("model").cloned())
+            .collect()
+    } else if settings.ollama_enabled {
+        let snapshot = catalogue.current(&context).await?;
+        let models = catalogue
+            .registered_only(caller.user(), snapshot.ollama.iter())
+            .await?;
+        models
+            .into_iter()
+            .filter_map(|model| model.get("model").cloned())
+            .collect()
+    } else {
+        Vec::new()
+    };
+    let now = caller.app().clock.seconds();
+    let entry = |id: &Value| json!({ "id": id, "object": "model", "created": now, "owned_by": "openai" });
+    let data: Vec<Value> = ids.iter().map(entry).collect();
+    Ok(Json(json!({ "data": data, "object": "list" })))
 }
 
-/// The lowest version of all servers: what every one of them can do.
-async fn version(caller: Caller<Verified>, headers: HeaderMap) -> ApiResult<Json<Value>> {
+/// The lowest version of all servers (what every one of them can do), or the version of one.
+async fn version(caller: Caller<Verified>, headers: HeaderMap, place: Place) -> ApiResult<Json<Value>> {
+    demand_choice(&caller, &place)?;
     let settings = caller.app().chat.catalogue.connections();
     if !settings.ollama_enabled {
         return Ok(Json(json!({ "version": false })));
     }
+    let context = request::call_context(&caller, &headers).await?;
+    let of = |connection| ask(&caller, connection, Method::GET, "api/version", None, &context);
+    if let Some(index) = place.0 {
+        return Ok(Json(of(server(&settings, index)?).await?));
+    }
     let asked = settings.ollama.iter().filter(|connection| connection.enabled());
-    let answers =
-        futures::future::join_all(asked.map(|connection| ask(&caller, &headers, connection, "api/version")))
-            .await;
+    let answers = futures::future::join_all(asked.map(of)).await;
     let answers: Vec<Value> = answers.into_iter().flatten().collect();
     match ollama::lowest_version(&answers) {
         Some(version) => Ok(Json(json!({ "version": version }))),
         None => Err(ApiError::new(
-            http::StatusCode::INTERNAL_SERVER_ERROR,
+            StatusCode::INTERNAL_SERVER_ERROR,
             messages::OLLAMA_NOT_FOUND,
         )),
     }
 }
 
-async fn version_of(
-    caller: Caller<Verified>,
-    headers: HeaderMap,
-    Path(index): Path<String>,
-) -> ApiResult<Json<Value>> {
-    let index = request::index(&index, "url_idx")?;
-    let settings = caller.app().chat.catalogue.connections();
-    let connection = settings.get(ProviderKind::Ollama, index);
-    let connection = connection.ok_or_else(|| ApiError::not_found(messages::OLLAMA_NOT_FOUND))?;
-    Ok(Json(ask(&caller, &headers, connection, "api/version").await?))
-}
-
-/// Models that the servers have in memory, by position of the server.
-async fn running(caller: Caller<Admin>, headers: HeaderMap) -> ApiResult<Response> {
-    let settings = caller.app().chat.catalogue.connections();
+/// Models that the servers have in memory, with the positions of the servers.
+async fn running(caller: Caller<Admin>, headers: HeaderMap) -> ApiResult<Json<Value>> {
     let context = request::call_context(&caller, &headers).await?;
-    let client = &caller.app().chat.providers.ollama;
-    let asked = settings
-        .ollama
-        .iter()
-        .filter(|connection| settings.ollama_enabled && connection.enabled());
-    let answers = asked.map(|connection| async {
-        let answer = client
-            .request(connection, Method::GET, "api/ps", None, false, &context)
-            .await;
-        match answer {
-            Ok(ChatReply::Json(answer)) => answer
-                .get("models")
-                .and_then(Value::as_array)
-                .cloned()
-                .unwrap_or_default(),
-            _ => Vec::new(),
-        }
-    });
-    let models: Vec<Value> = futures::future::join_all(answers)
-        .await
-        .into_iter()
-        .flatten()
-        .collect();
-    Ok(Json(json!({ "models": models })).into_response())
+    let models = caller.app().chat.catalogue.loaded(&context).await;
+    Ok(Json(json!({ "models": models })))
 }

@@ -1,16 +1,24 @@
 //! Area `openai`: the OpenAI-compatible connections, their check, their models, and completions through them.
 
+mod management;
+mod speech;
+
 use axum::Json;
 use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, StatusCode};
+use oui_chat::gateway;
 use oui_core::{ApiError, ApiResult, form, messages};
-use oui_providers::{ProviderKind, verify_openai};
+use oui_providers::python::truthy;
+use oui_providers::{PassedCall, ProviderKind, azure, list_models, strip_model_prefix, verify_openai};
 use oui_web::body::{Body, ObjectBody};
 use oui_web::{Admin, Area, Caller, Verified, endpoints};
 use serde_json::{Map, Value, json};
 
+use crate::forms::{Either, Place, RawRequest, filled};
 use crate::request;
+
+pub(crate) use management::area as management_area;
 
 /// The table.
 pub(crate) fn area() -> Area {
@@ -19,8 +27,14 @@ pub(crate) fn area() -> Area {
         POST "/config/update"    Admin    => update_config,
         POST "/verify"           Admin    => verify,
         GET  "/models"           Verified => models,
-        GET  "/models/{url_idx}" Admin    => models_of,
+        GET  "/models/{url_idx}" Verified => models,
         POST "/chat/completions" Verified => completions,
+        POST "/responses"        Verified => responses,
+        POST "/audio/speech"     Verified => speech::speech,
+        GET    "/{*path}"        Verified => pass_through,
+        POST   "/{*path}"        Verified => pass_through,
+        PUT    "/{*path}"        Verified => pass_through,
+        DELETE "/{*path}"        Verified => pass_through,
     }
 }
 
@@ -99,60 +113,138 @@ async fn verify(
     )
 }
 
-/// The models of all connections; users see those that are open to them.
-async fn models(caller: Caller<Verified>, headers: HeaderMap) -> ApiResult<Json<Value>> {
+/// The models of all connections, of which users see those that are open to them; or, for administrators, what one
+/// server says of its models.
+async fn models(caller: Caller<Verified>, headers: HeaderMap, place: Place) -> ApiResult<Json<Value>> {
+    if place.0.is_some() && !caller.is_admin() {
+        return Err(ApiError::unauthorized(messages::ACCESS_PROHIBITED));
+    }
     let catalogue = &caller.app().chat.catalogue;
+    let settings = catalogue.connections();
+    if !settings.openai_enabled {
+        return Err(gateway::openai_disabled());
+    }
     let context = request::call_context(&caller, &headers).await?;
-    let all = catalogue.all(false, &context).await?;
-    let visible = catalogue.visible(caller.user(), &all).await?;
-    let snapshot = catalogue.snapshot();
-    let data: Vec<&Value> = visible
-        .iter()
-        .filter_map(|model| snapshot.openai.get(&model.id))
-        .collect();
-    Ok(Json(json!({ "data": data })))
-}
-
-/// What one server says of its models.
-async fn models_of(
-    caller: Caller<Admin>,
-    headers: HeaderMap,
-    Path(index): Path<String>,
-) -> ApiResult<Response> {
-    let index = request::index(&index, "url_idx")?;
-    let settings = caller.app().chat.catalogue.connections();
+    let Some(index) = place.0 else {
+        let snapshot = catalogue.current(&context).await?;
+        let data = catalogue
+            .registered_only(caller.user(), snapshot.openai.iter())
+            .await?;
+        return Ok(Json(json!({ "data": data })));
+    };
     let connection = settings.get(ProviderKind::OpenAi, index);
-    let connection = connection.ok_or_else(|| ApiError::not_found(messages::OPENAI_NOT_FOUND))?;
-    let context = request::call_context(&caller, &headers).await?;
-    let client = &caller.app().chat.providers.openai;
-    Ok(
-        match client
-            .request(connection, Method::GET, "models", None, false, &context)
-            .await
-        {
-            Ok(answer) => request::reply(answer),
-            Err(error) => error.into_response(),
-        },
-    )
+    let connection = connection.ok_or_else(gateway::no_connection)?;
+    let http = &caller.app().chat.providers.http;
+    Ok(Json(list_models(http, connection, &context).await?))
 }
 
 /// A completion without anything of ours but the access check and the model's parameters.
 async fn completions(
     caller: Caller<Verified>,
     headers: HeaderMap,
-    ObjectBody(mut body): ObjectBody,
+    ObjectBody(body): ObjectBody,
 ) -> ApiResult<Response> {
-    // Chats are kept by the pipeline's own route only.
-    for name in [
-        "chat_id",
-        "session_id",
-        "parent_id",
-        "message_ids",
-        "user_message",
-        "id",
-    ] {
-        body.shift_remove(name);
-    }
     let user = request::run_user(&caller, &headers).await?;
-    Ok(request::completion(caller.app().chat.complete(user, body).await?))
+    Ok(request::reply(caller.app().chat.complete_openai(&user, body).await?))
+}
+
+form! {
+    struct ResponsesForm {
+        model: String,
+        input: Option<Either<Vec<Value>, String>>,
+        instructions: Option<String>,
+        stream: Option<bool>,
+        temperature: Option<f64>,
+        max_output_tokens: Option<i64>,
+        top_p: Option<f64>,
+        tools: Option<Vec<Value>>,
+        tool_choice: Option<Either<String, Map<String, Value>>>,
+        text: Option<Map<String, Value>>,
+        truncation: Option<String>,
+        metadata: Option<Map<String, Value>>,
+        store: Option<bool>,
+        reasoning: Option<Map<String, Value>>,
+        previous_response_id: Option<String>,
+    }
+}
+
+/// A request of the Responses API, passed on to the connection that has the model.
+async fn responses(
+    caller: Caller<Verified>,
+    headers: HeaderMap,
+    Body { form, raw }: Body<ResponsesForm>,
+) -> ApiResult<Response> {
+    let engine = &caller.app().chat;
+    engine.open(caller.user(), &form.model).await?;
+    let context = request::call_context(&caller, &headers).await?;
+    let settings = engine.catalogue.connections();
+    // A model that nobody knows goes to the first connection.
+    let index = engine.openai_index(&form.model, &context).await.unwrap_or(0);
+    let connection = settings.get(ProviderKind::OpenAi, index);
+    let connection = connection.ok_or_else(gateway::no_connection)?;
+    let model = strip_model_prefix(&form.model, connection.prefix_id());
+    let mut body = filled(raw);
+    body.insert("model".into(), json!(model));
+    let call = PassedCall {
+        method: Method::POST,
+        path: "responses",
+        query: None,
+        body: Some(Value::Object(body).to_string().into()),
+        model: Some(model),
+        stream: form.stream.unwrap_or(false),
+    };
+    let client = &engine.providers.openai;
+    Ok(request::reply(client.pass(connection, call, &context).await?))
+}
+
+/// Any other path, where the operator allows it: the request as it is, to the connection that has the model that
+/// its body names, else to the first.
+async fn pass_through(
+    caller: Caller<Verified>,
+    method: Method,
+    Path(path): Path<String>,
+    RawRequest { headers, query, body }: RawRequest,
+) -> ApiResult<Response> {
+    if !caller.app().settings.chat.openai_passthrough {
+        return Err(ApiError::forbidden(
+            "Direct API passthrough is disabled. Set ENABLE_OPENAI_API_PASSTHROUGH=True to enable.",
+        ));
+    }
+    let context = request::call_context(&caller, &headers).await?;
+    let engine = &caller.app().chat;
+    let parsed: Option<Value> = serde_json::from_slice(&body).ok();
+    let field = |name: &str| parsed.as_ref().and_then(|body| body.get(name));
+    let model = field("model")
+        .and_then(Value::as_str)
+        .filter(|model| !model.is_empty());
+    let index = match model {
+        Some(model) => engine.openai_index(model, &context).await.unwrap_or(0),
+        None => 0,
+    };
+    let settings = engine.catalogue.connections();
+    let connection = settings.get(ProviderKind::OpenAi, index);
+    let connection = connection.ok_or_else(gateway::no_connection)?;
+    let body = if connection.takes_deployments() {
+        // Deployments know a closed list of parameters, and cannot do without a body.
+        let unreadable = || ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, messages::SERVER_CONNECTION_ERROR);
+        let mut fields = parsed
+            .as_ref()
+            .and_then(Value::as_object)
+            .cloned()
+            .ok_or_else(unreadable)?;
+        azure::reduce(connection, &mut fields);
+        Value::Object(fields).to_string().into()
+    } else {
+        body
+    };
+    let call = PassedCall {
+        method,
+        path: &path,
+        query: query.as_deref(),
+        body: (!body.is_empty()).then_some(body),
+        model,
+        stream: field("stream").is_some_and(truthy),
+    };
+    let client = &engine.providers.openai;
+    Ok(request::reply(client.pass(connection, call, &context).await?))
 }

@@ -113,18 +113,6 @@ pub(crate) fn stream(status: StatusCode, headers: HeaderMap, body: oui_providers
     response
 }
 
-/// A position in a path, or the validator's answer to what is none.
-pub(crate) fn index(text: &str, name: &str) -> ApiResult<usize> {
-    let mut issues = oui_core::form::Issues::at("path");
-    let input = serde_json::Value::from(text);
-    let parsed = issues.inside(name, |issues| <i64 as oui_core::Field>::parse(&input, issues));
-    match parsed.map(usize::try_from) {
-        Some(Ok(index)) => Ok(index),
-        Some(Err(_)) => Err(oui_core::ApiError::not_found(oui_core::messages::NOT_FOUND)),
-        None => Err(oui_core::ApiError::unprocessable(issues.into_found())),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

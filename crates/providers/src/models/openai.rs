@@ -13,6 +13,11 @@ use crate::python::truthy;
 /// Models of OpenAI's own server that are no chat models, by parts of their ids.
 const UNSUPPORTED: [&str; 6] = ["babbage", "dall-e", "davinci", "embedding", "tts", "whisper"];
 
+/// Whether a model of OpenAI's own server is no chat model.
+pub(crate) fn is_unsupported(id: &str) -> bool {
+    UNSUPPORTED.iter().any(|part| id.contains(part))
+}
+
 /// The models that one connection offers, as the provider lists them or as its settings fix them.
 pub(crate) async fn fetch(
     http: &Http,
@@ -68,7 +73,7 @@ pub(crate) fn merge<'a>(
             else {
                 continue;
             };
-            if official && UNSUPPORTED.iter().any(|part| id.contains(part)) {
+            if official && is_unsupported(&id) {
                 continue;
             }
             if let indexmap::map::Entry::Vacant(free) = merged.entry(id) {
