@@ -288,7 +288,12 @@ fn arena_opens(model: &Model, user: &UserRow, membership: &Membership) -> bool {
 
 /// Walks from a model to its base models; every registered one must be open, an unregistered base is the
 /// administrators'.
-pub(crate) fn chain_opens(registry: &[Registered], id: &str, user: &UserRow, membership: &Membership) -> bool {
+pub(crate) fn chain_opens(
+    registry: &[Registered],
+    id: &str,
+    user: &UserRow,
+    membership: &Membership,
+) -> bool {
     let find = |id: &str| registry.iter().find(|registered| registered.row.id == id);
     let Some(first) = find(id) else { return false };
     let mut seen = vec![id.to_owned()];

@@ -4,7 +4,9 @@
 use http::StatusCode;
 use http::header::HeaderName;
 use oui_core::{ApiError, ApiResult, messages};
-use oui_providers::{CallContext, ChatReply, Connection, ProviderError, ProviderKind, UpstreamStream, responses_stream};
+use oui_providers::{
+    CallContext, ChatReply, Connection, ProviderError, ProviderKind, UpstreamStream, responses_stream,
+};
 use serde_json::{Value, json};
 
 use crate::catalogue::Model;

@@ -40,7 +40,9 @@ impl Engine {
         let base = registered.and_then(|registered| registered.row.base_model_id.clone());
         Ok(Opened {
             registered: registered.cloned(),
-            base: base.filter(|base| !base.is_empty()).unwrap_or_else(|| id.to_owned()),
+            base: base
+                .filter(|base| !base.is_empty())
+                .unwrap_or_else(|| id.to_owned()),
         })
     }
 

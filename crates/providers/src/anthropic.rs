@@ -123,7 +123,16 @@ pub async fn count_tokens(
     client: &HeaderMap,
     context: &CallContext,
 ) -> Result<Option<u64>, MessagesError> {
-    match pass(http, connection, "messages/count_tokens", request, client, context).await? {
+    match pass(
+        http,
+        connection,
+        "messages/count_tokens",
+        request,
+        client,
+        context,
+    )
+    .await?
+    {
         ChatReply::Json(answer) => Ok(answer.get("input_tokens").and_then(Value::as_u64)),
         ChatReply::Stream(_) => Ok(None),
     }

@@ -278,7 +278,10 @@ mod tests {
         let llama = connection("llama.cpp");
         let llama = ManagedServer::of(&llama).unwrap();
         let request = llama.request(&Operation::Delete("a/b c".into())).unwrap();
-        assert_eq!((request.method, request.path.as_str()), (Method::DELETE, "/models?model=a%2Fb%20c"));
+        assert_eq!(
+            (request.method, request.path.as_str()),
+            (Method::DELETE, "/models?model=a%2Fb%20c")
+        );
         assert!(llama.request(&Operation::DownloadStatus("1".into())).is_none());
         let studio = connection("lmstudio");
         let studio = ManagedServer::of(&studio).unwrap();

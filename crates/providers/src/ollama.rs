@@ -208,7 +208,14 @@ fn no_object() -> ApiError {
 /// An OpenAI-compatible request for embeddings in the form of `/api/embed`.
 pub fn embed_request(request: &Map<String, Value>) -> Map<String, Value> {
     let mut converted = Map::new();
-    for name in ["model", "input", "truncate", "options", "keep_alive", "dimensions"] {
+    for name in [
+        "model",
+        "input",
+        "truncate",
+        "options",
+        "keep_alive",
+        "dimensions",
+    ] {
         if let Some(value) = request.get(name) {
             converted.insert(name.to_owned(), value.clone());
         }
@@ -275,7 +282,9 @@ mod tests {
             json!({"model": "m", "input": ["a"], "dimensions": 3})
         );
         assert_eq!(
-            embed_reply(json!({"model": "m", "embeddings": [[1.0], {"embedding": [2.0], "index": 7}], "prompt_eval_count": 4})),
+            embed_reply(
+                json!({"model": "m", "embeddings": [[1.0], {"embedding": [2.0], "index": 7}], "prompt_eval_count": 4})
+            ),
             json!({"object": "list", "model": "m", "usage": {"prompt_tokens": 4, "total_tokens": 4}, "data": [
                 {"object": "embedding", "embedding": [1.0], "index": 0},
                 {"object": "embedding", "embedding": [2.0], "index": 7},

@@ -45,7 +45,11 @@ impl Progress {
     async fn step(&self, completed: u64, total: u64) -> Result<(), TransferError> {
         let of = if total == 0 { completed } else { total };
         #[expect(clippy::cast_precision_loss, reason = "a percentage with two digits")]
-        let share = if of == 0 { 100.0 } else { completed as f64 / of as f64 * 100.0 };
+        let share = if of == 0 {
+            100.0
+        } else {
+            completed as f64 / of as f64 * 100.0
+        };
         let share = (share * 100.0).round() / 100.0;
         self.send(&json!({ "progress": share, "completed": completed, "total": total }))
             .await
@@ -146,7 +150,13 @@ impl Target {
     }
 
     /// Makes a blob of a file and a model of the blob.
-    async fn store(&self, file: &Path, name: &str, progress: &Progress, tells: bool) -> Result<(), TransferError> {
+    async fn store(
+        &self,
+        file: &Path,
+        name: &str,
+        progress: &Progress,
+        tells: bool,
+    ) -> Result<(), TransferError> {
         let (digest, size) = digest(file).await?;
         let digest = format!("sha256:{digest}");
         let pieces = pieces(File::open(file).await?);

@@ -81,7 +81,11 @@ pub fn from_openai(payload: &Map<String, Value>) -> Map<String, Value> {
     if !request.contains_key("think")
         && let Some(effort) = payload.get("reasoning_effort").and_then(Value::as_str)
     {
-        let think = if effort == "none" { json!(false) } else { json!(effort) };
+        let think = if effort == "none" {
+            json!(false)
+        } else {
+            json!(effort)
+        };
         request.insert("think".to_owned(), think);
     }
     if has_options || !options.is_empty() {

@@ -3,8 +3,8 @@
 
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use bytes::Bytes;
-use http::request::Parts;
 use http::HeaderMap;
+use http::request::Parts;
 use http_body_util::BodyExt;
 use oui_core::form::Issues;
 use oui_core::{ApiError, ApiResult, Field, Form};
@@ -222,11 +222,17 @@ mod tests {
     #[test]
     fn long_values_are_cut_in_the_middle() {
         let text = "a".repeat(30) + &"b".repeat(30);
-        assert_eq!(shortened(&text), format!("{}...{}", "a".repeat(25), "b".repeat(24)));
+        assert_eq!(
+            shortened(&text),
+            format!("{}...{}", "a".repeat(25), "b".repeat(24))
+        );
     }
 
     #[test]
     fn nulls_are_left_out() {
-        assert_eq!(Value::Object(filled(json!({"a": null, "b": {"c": null}}))), json!({"b": {"c": null}}));
+        assert_eq!(
+            Value::Object(filled(json!({"a": null, "b": {"c": null}}))),
+            json!({"b": {"c": null}})
+        );
     }
 }

@@ -19,6 +19,12 @@ pub fn areas() -> Vec<Area> {
     areas.extend(models_list::areas());
     areas.extend(embeddings::areas());
     areas.extend(messages::areas());
-    areas.extend([running::area(), task_jobs::area(), openai::area(), openai::management_area(), ollama::area()]);
+    areas.extend([
+        running::area(),
+        task_jobs::area(),
+        openai::area(),
+        openai::management_area(),
+        ollama::area(),
+    ]);
     areas
 }

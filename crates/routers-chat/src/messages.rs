@@ -28,12 +28,10 @@ const COUNT_WAIT: Duration = Duration::from_secs(1);
 
 /// The tables.
 pub(crate) fn areas() -> Vec<Area> {
-    vec![
-        endpoints! { "messages" at "/api/v1/messages", "/api/message";
-            POST "" Verified => generate,
-            POST "/count_tokens" Verified => count_tokens,
-        },
-    ]
+    vec![endpoints! { "messages" at "/api/v1/messages", "/api/message";
+        POST "" Verified => generate,
+        POST "/count_tokens" Verified => count_tokens,
+    }]
 }
 
 /// Addresses of providers that cannot count, and when that was found out.
@@ -86,9 +84,7 @@ async fn count_tokens(
     let client = anthropic::client_headers(&headers);
     match anthropic::count_tokens(http, &connection, request, &client, &context).await {
         Ok(Some(count)) => Ok(Json(json!({ "input_tokens": count }))),
-        Ok(None) => Err(bad_gateway(
-            "Invalid token-count response from upstream provider",
-        )),
+        Ok(None) => Err(bad_gateway("Invalid token-count response from upstream provider")),
         Err(MessagesError::Unreachable) => Err(bad_gateway(texts::SERVER_CONNECTION_ERROR)),
         Err(MessagesError::Upstream(error)) => Err(ApiError::new(error.status, error.body)),
     }
@@ -171,9 +167,7 @@ async fn pass(
     let client = anthropic::client_headers(headers);
     match anthropic::pass(http, connection, "messages", body, &client, context).await {
         Ok(reply) => Ok(request::reply(reply)),
-        Err(MessagesError::Upstream(error)) => {
-            Err(oui_providers::ProviderError::Upstream(error).into())
-        }
+        Err(MessagesError::Upstream(error)) => Err(oui_providers::ProviderError::Upstream(error).into()),
         Err(MessagesError::Unreachable) => Err(bad_gateway(texts::SERVER_CONNECTION_ERROR)),
     }
 }

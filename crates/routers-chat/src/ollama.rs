@@ -9,7 +9,9 @@ use axum::Json;
 use http::{HeaderMap, Method, StatusCode};
 use oui_chat::gateway;
 use oui_core::{ApiError, ApiResult, form, messages};
-use oui_providers::{CallContext, ChatReply, Connection, ProviderKind, ProviderSettings, ollama, verify_ollama};
+use oui_providers::{
+    CallContext, ChatReply, Connection, ProviderKind, ProviderSettings, ollama, verify_ollama,
+};
 use oui_web::body::Body;
 use oui_web::{Admin, Area, Caller, Public, Role, Verified, endpoints};
 use serde_json::{Map, Value, json};

@@ -145,7 +145,9 @@ async fn completions(
     ObjectBody(body): ObjectBody,
 ) -> ApiResult<Response> {
     let user = request::run_user(&caller, &headers).await?;
-    Ok(request::reply(caller.app().chat.complete_openai(&user, body).await?))
+    Ok(request::reply(
+        caller.app().chat.complete_openai(&user, body).await?,
+    ))
 }
 
 form! {
@@ -226,7 +228,12 @@ async fn pass_through(
     let connection = connection.ok_or_else(gateway::no_connection)?;
     let body = if connection.takes_deployments() {
         // Deployments know a closed list of parameters, and cannot do without a body.
-        let unreadable = || ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, messages::SERVER_CONNECTION_ERROR);
+        let unreadable = || {
+            ApiError::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                messages::SERVER_CONNECTION_ERROR,
+            )
+        };
         let mut fields = parsed
             .as_ref()
             .and_then(Value::as_object)

@@ -64,7 +64,9 @@ impl Counts {
 /// tokens where they were counted before.
 pub fn from_chat(answer: &Value, model: &str, counted: Option<u64>) -> Value {
     let choice = answer.get("choices").and_then(|choices| choices.get(0));
-    let message = choice.and_then(|choice| choice.get("message")).unwrap_or(&Value::Null);
+    let message = choice
+        .and_then(|choice| choice.get("message"))
+        .unwrap_or(&Value::Null);
     let finish = choice
         .and_then(|choice| choice.get("finish_reason"))
         .and_then(Value::as_str);
@@ -123,9 +125,12 @@ fn thinking(message: &Value) -> Vec<Value> {
         return blocks;
     }
     let named = ["reasoning_content", "reasoning", "thinking"];
-    let text = named
-        .iter()
-        .find_map(|name| message.get(*name).and_then(Value::as_str).filter(|text| !text.is_empty()));
+    let text = named.iter().find_map(|name| {
+        message
+            .get(*name)
+            .and_then(Value::as_str)
+            .filter(|text| !text.is_empty())
+    });
     text.map(|text| json!({ "type": "thinking", "thinking": text }))
         .into_iter()
         .collect()
@@ -150,9 +155,12 @@ fn thinking_block(block: &Value) -> Option<Value> {
 /// The reasoning of a block, under whichever of its names.
 pub(super) fn block_text(block: &Value) -> Option<&str> {
     let named = ["thinking", "content", "text"];
-    named
-        .iter()
-        .find_map(|name| block.get(*name).and_then(Value::as_str).filter(|text| !text.is_empty()))
+    named.iter().find_map(|name| {
+        block
+            .get(*name)
+            .and_then(Value::as_str)
+            .filter(|text| !text.is_empty())
+    })
 }
 
 fn tool_use(call: &Value) -> Value {

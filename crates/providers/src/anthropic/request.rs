@@ -50,10 +50,18 @@ pub fn to_chat(request: &Map<String, Value>, passed: &Passed) -> Map<String, Val
     if let Some(system) = request.get("system").filter(|system| truthy(system)) {
         add_system(system, &mut messages);
     }
-    for message in request.get("messages").and_then(Value::as_array).into_iter().flatten() {
+    for message in request
+        .get("messages")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+    {
         add_message(message, &mut messages);
     }
-    chat.insert("model".into(), request.get("model").cloned().unwrap_or_else(|| json!("")));
+    chat.insert(
+        "model".into(),
+        request.get("model").cloned().unwrap_or_else(|| json!("")),
+    );
     chat.insert("messages".into(), Value::Array(messages));
     for (name, value) in request {
         if !CONVERTED.contains(&name.as_str()) && passed.lets(name) {
@@ -118,7 +126,10 @@ fn add_message(message: &Value, messages: &mut Vec<Value>) {
             return;
         }
         other => {
-            let text = other.filter(|content| truthy(content)).map(text_of).unwrap_or_default();
+            let text = other
+                .filter(|content| truthy(content))
+                .map(text_of)
+                .unwrap_or_default();
             messages.push(json!({ "role": role, "content": text }));
             return;
         }
@@ -185,7 +196,10 @@ fn part(block: &Value) -> Option<Value> {
         "text" => Some(text_part(block)),
         "image" => image(block),
         "document" => Some(marked(block, document(block))),
-        "search_result" => Some(marked(block, json!({ "type": "text", "text": search_result(block) }))),
+        "search_result" => Some(marked(
+            block,
+            json!({ "type": "text", "text": search_result(block) }),
+        )),
         _ => None,
     }
 }
@@ -194,13 +208,19 @@ fn image(block: &Value) -> Option<Value> {
     let source = block.get("source")?;
     let url = match text_field(source, "type") {
         "base64" => {
-            let media = source.get("media_type").and_then(Value::as_str).unwrap_or("image/png");
+            let media = source
+                .get("media_type")
+                .and_then(Value::as_str)
+                .unwrap_or("image/png");
             format!("data:{media};base64,{}", text_field(source, "data"))
         }
         "url" => text_field(source, "url").to_owned(),
         _ => return None,
     };
-    Some(marked(block, json!({ "type": "image_url", "image_url": { "url": url } })))
+    Some(marked(
+        block,
+        json!({ "type": "image_url", "image_url": { "url": url } }),
+    ))
 }
 
 /// A document: bytes are a file, everything else a text with its title before it.
@@ -282,7 +302,11 @@ fn tool_result(block: &Value) -> Value {
     let mut content = match block.get("content") {
         Some(Value::String(text)) => json!(text),
         Some(Value::Array(blocks)) => {
-            let parts: Vec<Value> = blocks.iter().filter(|block| block.is_object()).filter_map(part).collect();
+            let parts: Vec<Value> = blocks
+                .iter()
+                .filter(|block| block.is_object())
+                .filter_map(part)
+                .collect();
             let plain = parts
                 .iter()
                 .all(|part| kind(part) == "text" && part.get("cache_control").is_none());
@@ -338,7 +362,9 @@ fn add_output_config(config: &Map<String, Value>, chat: &mut Map<String, Value>)
     if let Some(effort) = config.get("effort") {
         chat.insert("reasoning_effort".into(), effort.clone());
     }
-    let Some(format) = config.get("format") else { return };
+    let Some(format) = config.get("format") else {
+        return;
+    };
     match format.get("type").and_then(Value::as_str) {
         Some("json_schema") => {
             let or = |name: &str, fallback: Value| format.get(name).cloned().unwrap_or(fallback);
@@ -458,7 +484,10 @@ mod tests {
             json!([{"type": "function", "function": {"name": "f", "description": "d", "parameters": {"type": "object"}},
                     "cache_control": {"type": "ephemeral"}}])
         );
-        assert_eq!(found["tool_choice"], json!({"type": "function", "function": {"name": "f"}}));
+        assert_eq!(
+            found["tool_choice"],
+            json!({"type": "function", "function": {"name": "f"}})
+        );
         assert_eq!(found["parallel_tool_calls"], json!(false));
         for (kind, expected) in [("auto", "auto"), ("any", "required"), ("none", "none")] {
             assert_eq!(choice(json!({"type": kind}))["tool_choice"], expected);
@@ -482,7 +511,12 @@ mod tests {
     #[test]
     fn connections_say_which_other_fields_pass() {
         let request = json!({"thinking": {"type": "enabled"}, "betas": ["b"], "top_k": 1});
-        let with = |setting: Value| Value::Object(to_chat(request.as_object().unwrap(), &Passed::read(Some(&setting))));
+        let with = |setting: Value| {
+            Value::Object(to_chat(
+                request.as_object().unwrap(),
+                &Passed::read(Some(&setting)),
+            ))
+        };
         assert!(with(json!([])).get("thinking").is_none());
         let found = with(json!("betas, "));
         assert_eq!((&found["betas"], found.get("thinking")), (&json!(["b"]), None));

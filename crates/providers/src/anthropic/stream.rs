@@ -242,7 +242,11 @@ impl Writer {
             .or_else(|| blocks.iter().find_map(|block| block_text(block)));
         if let Some(text) = text {
             self.switch(Open::Thinking, out);
-            delta(out, self.next, json!({ "type": "thinking_delta", "thinking": text }));
+            delta(
+                out,
+                self.next,
+                json!({ "type": "thinking_delta", "thinking": text }),
+            );
         }
         let signature = blocks.iter().find_map(|block| filled(block, "signature"));
         if let Some(signature) = signature.filter(|_| self.open == Open::Thinking) {
@@ -263,10 +267,7 @@ impl Writer {
     fn call(&mut self, piece: &Value, out: &mut String) {
         self.switch(Open::None, out);
         let index = piece.get("index").cloned().unwrap_or_else(|| json!(0));
-        let known = self
-            .by_index
-            .iter()
-            .position(|(known, _)| *known == index);
+        let known = self.by_index.iter().position(|(known, _)| *known == index);
         let id = match (filled(piece, "id"), known) {
             (Some(id), _) => id.to_owned(),
             (None, Some(at)) => self.by_index[at].1.clone(),
@@ -426,7 +427,10 @@ mod tests {
                 "message_stop",
             ]
         );
-        assert_eq!(found[0].1["message"]["usage"], json!({"input_tokens": 3, "output_tokens": 0}));
+        assert_eq!(
+            found[0].1["message"]["usage"],
+            json!({"input_tokens": 3, "output_tokens": 0})
+        );
         assert_eq!(found[12].1["content_block"]["id"], "b");
         assert_eq!(
             found[15].1,
@@ -445,22 +449,46 @@ mod tests {
         ])
         .await;
         assert_eq!(found[2].1["delta"]["partial_json"], "{\"a\":1}");
-        let deltas: Vec<_> = found.iter().filter_map(|(_, data)| data["delta"]["type"].as_str()).collect();
+        let deltas: Vec<_> = found
+            .iter()
+            .filter_map(|(_, data)| data["delta"]["type"].as_str())
+            .collect();
         assert_eq!(
             deltas,
-            ["input_json_delta", "text_delta", "thinking_delta", "signature_delta"]
+            [
+                "input_json_delta",
+                "text_delta",
+                "thinking_delta",
+                "signature_delta"
+            ]
         );
-        let started = found.iter().filter(|(name, _)| name == "content_block_start").count();
-        let stopped = found.iter().filter(|(name, _)| name == "content_block_stop").count();
+        let started = found
+            .iter()
+            .filter(|(name, _)| name == "content_block_start")
+            .count();
+        let stopped = found
+            .iter()
+            .filter(|(name, _)| name == "content_block_stop")
+            .count();
         assert_eq!((started, stopped), (3, 3));
     }
 
     #[tokio::test]
     async fn failures_end_in_an_error_event() {
-        let found = events(&[piece(json!({"content": "a"})), json!({"error": {"message": "gone"}}), piece(json!({"content": "b"}))]).await;
+        let found = events(&[
+            piece(json!({"content": "a"})),
+            json!({"error": {"message": "gone"}}),
+            piece(json!({"content": "b"})),
+        ])
+        .await;
         assert_eq!(
             names(&found),
-            ["message_start", "content_block_start 0", "content_block_delta 0", "error"]
+            [
+                "message_start",
+                "content_block_start 0",
+                "content_block_delta 0",
+                "error"
+            ]
         );
         assert_eq!(
             found[3].1,

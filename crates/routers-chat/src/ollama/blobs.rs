@@ -107,9 +107,7 @@ pub(super) async fn upload(
     mut form: Multipart,
 ) -> ApiResult<Response> {
     let target = target(&caller, &headers, place).await?;
-    let file = folder(&caller)
-        .await?
-        .join(format!("model-{}.part", ids::uuid()));
+    let file = folder(&caller).await?.join(format!("model-{}.part", ids::uuid()));
     let name = match receive(&mut form, &file).await {
         Ok(Some(name)) => name,
         refused => {
@@ -126,7 +124,8 @@ pub(super) async fn upload(
 
 /// Writes the field `file` of a form to the disk; answers its name, `None` when there is no such field.
 async fn receive(form: &mut Multipart, file: &Path) -> ApiResult<Option<String>> {
-    let unreadable = |error: axum::extract::multipart::MultipartError| ApiError::bad_request(error.body_text());
+    let unreadable =
+        |error: axum::extract::multipart::MultipartError| ApiError::bad_request(error.body_text());
     while let Some(mut field) = form.next_field().await.map_err(unreadable)? {
         if field.name() != Some("file") {
             continue;
@@ -151,7 +150,10 @@ mod tests {
     #[test]
     fn names_stay_in_their_folder() {
         let of = |url: &str| file_name(path_of(url)).map(str::to_owned);
-        assert_eq!(of("https://github.com/a/b/m.gguf?download=true").as_deref(), Some("m.gguf"));
+        assert_eq!(
+            of("https://github.com/a/b/m.gguf?download=true").as_deref(),
+            Some("m.gguf")
+        );
         assert_eq!(of("https://github.com/a/.."), None);
         assert_eq!(of("https://github.com/"), None);
         assert_eq!(file_name("..\\..\\x.gguf"), Some("x.gguf"));

@@ -200,7 +200,9 @@ async fn pass(
         )
         .await?;
     if let (ChatReply::Stream(stream), Some(kind)) = (&mut reply, pass.kind) {
-        stream.headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        stream
+            .headers
+            .insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     }
     Ok(request::reply(reply))
 }

@@ -8,7 +8,9 @@ use http::{HeaderMap, Method, StatusCode};
 use oui_core::{ApiError, ApiResult, form, messages};
 use oui_providers::management::unload_ollama;
 use oui_providers::python::{repr, text_of, truthy};
-use oui_providers::{CallContext, ChatReply, Connection, ProviderSettings, UpstreamStream, strip_model_prefix};
+use oui_providers::{
+    CallContext, ChatReply, Connection, ProviderSettings, UpstreamStream, strip_model_prefix,
+};
 use oui_web::body::Body;
 use oui_web::{Admin, App, Caller, Verified};
 use rand::seq::IndexedRandom;
@@ -96,7 +98,12 @@ async fn progress(
     let reply = client
         .request(connection, Method::POST, path, Some(&body), true, context)
         .await?;
-    let ChatReply::Stream(UpstreamStream { status, headers, body }) = reply else {
+    let ChatReply::Stream(UpstreamStream {
+        status,
+        headers,
+        body,
+    }) = reply
+    else {
         return Ok(request::reply(reply));
     };
     let engine = app.chat.clone();

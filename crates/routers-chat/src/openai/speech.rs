@@ -52,10 +52,7 @@ pub(super) async fn speech(caller: Caller<Verified>, raw: RawRequest) -> ApiResu
 
 fn spoken(bytes: Vec<u8>) -> Response {
     let mut headers = HeaderMap::new();
-    headers.insert(
-        header::CONTENT_TYPE,
-        http::HeaderValue::from_static("audio/mpeg"),
-    );
+    headers.insert(header::CONTENT_TYPE, http::HeaderValue::from_static("audio/mpeg"));
     (headers, bytes).into_response()
 }
 
@@ -68,9 +65,10 @@ fn refused(error: SpokenError) -> ApiError {
                 detail.unwrap_or_else(|| messages::SERVER_CONNECTION_ERROR.to_owned()),
             )
         }
-        SpokenError::Unreachable => {
-            ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, messages::SERVER_CONNECTION_ERROR)
-        }
+        SpokenError::Unreachable => ApiError::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            messages::SERVER_CONNECTION_ERROR,
+        ),
     }
 }
 
