@@ -6,14 +6,8 @@ use futures::StreamExt;
 use oui_conformance::{Report, Suite, Verdict};
 use oui_testkit::{Backend, TestApp};
 
-/// Scenarios at a time: each brings its own server and database. On PostgreSQL it is one after the other:
-/// servers that start side by side waited for connections until they gave up, for a reason not yet found.
-fn at_once(backend: Backend) -> usize {
-    match backend {
-        Backend::Sqlite => 3,
-        Backend::Postgres => 1,
-    }
-}
+/// Scenarios at a time: each brings its own server and database.
+const AT_ONCE: usize = 3;
 
 /// Whether all that differs is a number that SQLite stores in another class: its JSON columns make `0.0`
 /// a `0`, PostgreSQL keeps it, and the recordings come from SQLite.
@@ -60,7 +54,7 @@ async fn replay_all(backend: Backend) {
             app.stop().await;
             Some(verdict)
         })
-        .buffer_unordered(at_once(backend))
+        .buffer_unordered(AT_ONCE)
         .collect()
         .await;
     let mut faults = String::new();
@@ -68,10 +62,12 @@ async fn replay_all(backend: Backend) {
     for verdict in verdicts.iter().flatten() {
         count += 1;
         if let Verdict::NoLongerPending(report) = verdict {
-            eprintln!(
+            writeln!(
+                faults,
                 "{} passes now; take it out of conformance/pending.txt",
                 report.scenario
-            );
+            )
+            .unwrap();
         } else if !verdict.is_good() && !is_storage_class(backend, verdict.report()) {
             write!(faults, "{verdict}").unwrap();
         }

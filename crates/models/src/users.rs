@@ -13,7 +13,7 @@ use oui_core::ids;
 use serde_json::{Map, Value, json};
 
 use crate::auths::AuthRow;
-use crate::db::{Changes, Conn, Date, Db, DbResult, FromRow, sql};
+use crate::db::{Changes, Conn, Date, Db, DbResult, FromRow, Tx, sql};
 use crate::{args, table};
 
 table! {
@@ -273,6 +273,14 @@ pub async fn first_admin(conn: impl Into<Conn<'_>>) -> DbResult<Option<UserRow>>
     UserRow::find(conn, "WHERE role = 'admin' ORDER BY created_at LIMIT 1", args![]).await
 }
 
+/// The time of an account that is made now. The oldest account is told by its second alone (see [`first`]), so no
+/// later one may share it: whoever was made administrator would pass for the owner of the installation.
+async fn second_of_a_new_account(tx: &mut Tx, now: i64) -> DbResult<i64> {
+    let oldest = sql("SELECT MIN(created_at) FROM \"user\"", args![]).first(tx).await?;
+    let oldest: Option<i64> = oldest.map(|row| row.at(0)).transpose()?.flatten();
+    Ok(if oldest == Some(now) { now + 1 } else { now })
+}
+
 /// Inserts user and credentials in one transaction. With `first_is_admin` the only account becomes
 /// administrator, decided inside the transaction so that two first sign-ups can not both win.
 pub async fn create(db: &Db, new: NewUser, first_is_admin: bool) -> DbResult<UserRow> {
@@ -291,6 +299,7 @@ pub async fn create(db: &Db, new: NewUser, first_is_admin: bool) -> DbResult<Use
     } else {
         new.role
     };
+    let created_at = second_of_a_new_account(&mut tx, now).await?;
     let auth = AuthRow {
         id: id.clone(),
         email: Some(email.clone()),
@@ -307,7 +316,7 @@ pub async fn create(db: &Db, new: NewUser, first_is_admin: bool) -> DbResult<Use
         profile_image_url: Some(new.profile_image_url),
         last_active_at: Some(now),
         updated_at: Some(now),
-        created_at: Some(now),
+        created_at: Some(created_at),
         username: None,
         bio: None,
         gender: None,
@@ -359,4 +368,22 @@ pub async fn touch(db: &Db, id: &str) -> DbResult<()> {
 /// How many users were active since `since` (seconds).
 pub async fn active_since(conn: impl Into<Conn<'_>>, since: i64) -> DbResult<i64> {
     UserRow::count(conn, "WHERE last_active_at >= ?", args![since]).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{databases, user};
+
+    #[tokio::test]
+    async fn the_oldest_account_stays_the_oldest_of_its_second() {
+        for db in databases().await {
+            let owner = user(&db, "owner").await;
+            for name in ["a", "b", "c", "d", "e", "f"] {
+                let other = user(&db, name).await;
+                set_role(&db, &other.id, "admin").await.unwrap();
+            }
+            assert_eq!(first(&*db).await.unwrap().unwrap().id, owner.id);
+        }
+    }
 }

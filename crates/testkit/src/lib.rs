@@ -76,7 +76,7 @@ pub struct TestApp {
     /// The scripted provider behind it.
     pub provider: FakeProvider,
     server: tokio::task::JoinHandle<()>,
-    _database: Database,
+    database: Option<Database>,
     _data: tempfile::TempDir,
 }
 
@@ -137,7 +137,7 @@ impl TestApp {
             address,
             provider,
             server,
-            _database: database,
+            database: Some(database),
             _data: data,
         }
     }
@@ -195,6 +195,10 @@ impl TestApp {
             running.stop().await;
         }
         self.server.abort();
+        // PostgreSQL drops a database only when no session is half-way through signing in. One of those may be
+        // a future of this very task, which goes on only if nothing here blocks.
+        let database = self.database.take();
+        tokio::task::spawn_blocking(move || drop(database)).await.unwrap();
     }
 }
 
