@@ -62,6 +62,32 @@ impl Conversation {
         conversation
     }
 
+    /// Reads a body of Anthropic's Messages API: results of tools are blocks of a user's message.
+    #[must_use]
+    pub fn from_messages(body: &Value) -> Self {
+        let mut conversation = Self::envelope(body, false);
+        conversation.hear(Speaker::System, content_text(&body["system"]));
+        for message in items(&body["messages"]) {
+            let results = items(&message["content"]).filter(|block| block["type"] == "tool_result");
+            let results: Vec<String> = results.map(|block| content_text(&block["content"])).collect();
+            if results.is_empty() {
+                conversation.hear(speaker(message), content_text(&message["content"]));
+            }
+            for result in results {
+                conversation.hear(Speaker::Tool, result);
+            }
+        }
+        conversation
+    }
+
+    /// Reads a body of OpenAI's text completions.
+    #[must_use]
+    pub fn from_completions(body: &Value) -> Self {
+        let mut conversation = Self::envelope(body, false);
+        conversation.hear(Speaker::User, content_text(&body["prompt"]));
+        conversation
+    }
+
     /// Reads a body of OpenAI's Responses API, whose input is a text or a list of items.
     #[must_use]
     pub fn from_responses(body: &Value) -> Self {

@@ -23,8 +23,12 @@
 //!
 //! | path | |
 //! | --- | --- |
-//! | `/v1/models`, `/v1/chat/completions`, `/v1/responses`, `/v1/embeddings`, `/v1/audio/speech` | OpenAI |
+//! | `/v1/models`, `/v1/chat/completions`, `/v1/completions`, `/v1/responses`, `/v1/embeddings`, `/v1/audio/speech` | OpenAI |
 //! | `/api/version`, `tags`, `ps`, `show`, `chat`, `generate`, `embed`, `embeddings`, `pull`, `push`, `create`, `copy`, `delete`, `blobs` | Ollama |
+//! | `/v1/messages` | Anthropic's form, as Ollama speaks it |
+//! | `/api.anthropic.com/v1/models`, `messages`, `messages/count_tokens` | Anthropic, recognised by the address |
+//! | `/models`, `/models/load`, `unload`, `sse` | model management of llama.cpp |
+//! | `/api/v1/models`, `download`, `load`, `unload` | model management of LM Studio |
 //! | `/__fake/requests` (GET, DELETE), `/__fake/scripts` (POST) | steering, as [`FakeProvider::requests`], [`FakeProvider::clear`] and [`FakeProvider::script`] |
 //!
 //! Any key is accepted, and recorded.

@@ -104,7 +104,7 @@ impl Shelf {
     /// Finds a model by the name that a client of this API gives it.
     pub(crate) fn find(&self, family: Family, name: &str) -> Option<&ListedModel> {
         self.models.iter().find(|model| match family {
-            Family::OpenAi => model.id == name || ollama_name(&model.id) == name,
+            Family::OpenAi | Family::Anthropic => model.id == name || ollama_name(&model.id) == name,
             Family::Ollama => ollama_name(&model.id) == ollama_name(name),
         })
     }

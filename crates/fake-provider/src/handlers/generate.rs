@@ -141,6 +141,6 @@ fn without_prompt(dialect: Dialect, body: &serde_json::Value) -> Option<ollama::
             let empty = body["messages"].as_array().is_none_or(Vec::is_empty);
             empty.then_some(ollama::Shape::Chat)
         }
-        Dialect::Chat | Dialect::Responses => None,
+        Dialect::Chat | Dialect::Responses | Dialect::Messages | Dialect::Completions => None,
     }
 }

@@ -5,6 +5,7 @@ mod embed;
 mod generate;
 mod library;
 mod listing;
+mod management;
 mod media;
 
 use std::sync::Arc;
@@ -49,13 +50,42 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
             "/api/blobs/{digest}",
             post(library::upload_blob).head(library::find_blob),
         )
+        .route(
+            "/models",
+            get(management::llama_list)
+                .post(management::download)
+                .delete(management::llama_delete),
+        )
+        .route("/models/load", post(management::load))
+        .route("/models/unload", post(management::llama_unload))
+        .route("/models/sse", get(management::llama_events))
+        .route("/api/v1/models", get(management::studio_list))
+        .route("/api/v1/models/download", post(management::download))
+        .route(
+            "/api/v1/models/download/status/{job}",
+            get(management::download_status),
+        )
+        .route("/api/v1/models/load", post(management::load))
+        .route("/api/v1/models/unload", post(management::studio_unload))
         .route("/__fake/requests", get(control::requests).delete(control::clear))
         .route("/__fake/scripts", post(control::queue))
         .fallback(no_route);
     for dialect in Dialect::ALL {
         router = router.route(dialect.path(), post(move |call| generate::answer(dialect, call)));
     }
-    router.layer(DefaultBodyLimit::disable()).with_state(shared)
+    // Servers are known by their addresses: this one is taken for Anthropic's, which counts tokens.
+    let anthropic = Router::new()
+        .route("/v1/models", get(listing::openai_models))
+        .route("/v1/messages/count_tokens", post(management::count_tokens))
+        .route(
+            Dialect::Messages.path(),
+            post(move |call| generate::answer(Dialect::Messages, call)),
+        )
+        .fallback(no_route);
+    router
+        .nest("/api.anthropic.com", anthropic)
+        .layer(DefaultBodyLimit::disable())
+        .with_state(shared)
 }
 
 /// A request that has been recorded, with its body read.
@@ -63,6 +93,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
 pub(crate) struct Call {
     pub(crate) shared: Arc<Shared>,
     pub(crate) path: String,
+    pub(crate) query: Option<String>,
     pub(crate) body: Bytes,
 }
 
@@ -90,6 +121,7 @@ impl FromRequest<Arc<Shared>> for Call {
     async fn from_request(request: Request, shared: &Arc<Shared>) -> Result<Self, Response> {
         let (parts, body) = request.into_parts();
         let path = parts.uri.path().to_owned();
+        let query = parts.uri.query().map(str::to_owned);
         let body = axum::body::to_bytes(body, usize::MAX).await.map_err(|error| {
             let refusal = Refusal::bad_request(format!("the body could not be read: {error}"));
             transport::refusal(Family::of_path(&path), &refusal)
@@ -99,7 +131,7 @@ impl FromRequest<Arc<Shared>> for Call {
             shared.keep(Kept {
                 method: parts.method,
                 path: path.clone(),
-                query: parts.uri.query().map(str::to_owned),
+                query: query.clone(),
                 headers: parts.headers,
                 raw: body.clone(),
             });
@@ -108,6 +140,7 @@ impl FromRequest<Arc<Shared>> for Call {
         let call = Self {
             shared: Arc::clone(shared),
             path,
+            query,
             body,
         };
         match script.map(|script| script.reply) {

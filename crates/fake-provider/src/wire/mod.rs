@@ -4,7 +4,9 @@
 //! plan's pace and ends the connection as the plan says.
 
 pub(crate) mod chat;
+pub(crate) mod completions;
 pub(crate) mod embeddings;
+pub(crate) mod messages;
 pub(crate) mod ollama;
 pub(crate) mod precomputed;
 pub(crate) mod responses;
@@ -55,14 +57,20 @@ pub(crate) enum Dialect {
     OllamaChat,
     /// Ollama's `/api/generate`.
     OllamaGenerate,
+    /// Anthropic's Messages, which Ollama speaks too.
+    Messages,
+    /// OpenAI's text completions.
+    Completions,
 }
 
 impl Dialect {
-    pub(crate) const ALL: [Self; 4] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::Chat,
         Self::Responses,
         Self::OllamaChat,
         Self::OllamaGenerate,
+        Self::Messages,
+        Self::Completions,
     ];
 
     /// The endpoint.
@@ -72,6 +80,8 @@ impl Dialect {
             Self::Responses => "/v1/responses",
             Self::OllamaChat => "/api/chat",
             Self::OllamaGenerate => "/api/generate",
+            Self::Messages => "/v1/messages",
+            Self::Completions => "/v1/completions",
         }
     }
 
@@ -81,6 +91,8 @@ impl Dialect {
             Self::Responses => Conversation::from_responses(body),
             Self::OllamaChat => Conversation::from_ollama_chat(body),
             Self::OllamaGenerate => Conversation::from_ollama_generate(body),
+            Self::Messages => Conversation::from_messages(body),
+            Self::Completions => Conversation::from_completions(body),
         }
     }
 
@@ -91,6 +103,8 @@ impl Dialect {
             Self::Responses => responses::frames(exchange, plan),
             Self::OllamaChat => ollama::frames(ollama::Shape::Chat, exchange, plan),
             Self::OllamaGenerate => ollama::frames(ollama::Shape::Generate, exchange, plan),
+            Self::Messages => messages::frames(exchange, plan),
+            Self::Completions => completions::frames(exchange, plan),
         }
     }
 
@@ -101,19 +115,24 @@ impl Dialect {
             Self::Responses => responses::whole(exchange, plan),
             Self::OllamaChat => ollama::whole(ollama::Shape::Chat, exchange, plan),
             Self::OllamaGenerate => ollama::whole(ollama::Shape::Generate, exchange, plan),
+            Self::Messages => messages::whole(exchange, plan),
+            Self::Completions => completions::whole(exchange, plan),
         }
     }
 
     pub(crate) fn stream_type(self) -> &'static str {
         match self {
-            Self::Chat | Self::Responses => "text/event-stream; charset=utf-8",
+            Self::Chat | Self::Responses | Self::Messages | Self::Completions => {
+                "text/event-stream; charset=utf-8"
+            }
             Self::OllamaChat | Self::OllamaGenerate => "application/x-ndjson",
         }
     }
 
     pub(crate) fn family(self) -> Family {
         match self {
-            Self::Chat | Self::Responses => Family::OpenAi,
+            Self::Chat | Self::Responses | Self::Completions => Family::OpenAi,
+            Self::Messages => Family::Anthropic,
             Self::OllamaChat | Self::OllamaGenerate => Family::Ollama,
         }
     }
@@ -124,12 +143,15 @@ impl Dialect {
 pub(crate) enum Family {
     OpenAi,
     Ollama,
+    Anthropic,
 }
 
 impl Family {
-    /// Ollama's own endpoints are below `/api/`.
+    /// Ollama's own endpoints are below `/api/`, LM Studio's management below `/api/v1/`.
     pub(crate) fn of_path(path: &str) -> Self {
-        if path.starts_with("/api/") {
+        if path == Dialect::Messages.path() {
+            Self::Anthropic
+        } else if path.starts_with("/api/") && !path.starts_with("/api/v1/") {
             Self::Ollama
         } else {
             Self::OpenAi
@@ -140,6 +162,7 @@ impl Family {
         match self {
             Self::OpenAi => refusal.openai_body(),
             Self::Ollama => refusal.ollama_body(),
+            Self::Anthropic => messages::error_body(refusal),
         }
     }
 }
