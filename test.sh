@@ -7,7 +7,8 @@
 #
 # lint   formatting, clippy without warnings, scripts/check-tidy.sh; each check counts as one test
 # unit   the tests of the crates, on SQLite and PostgreSQL, and the examples in their documentation
-# it     the tests of the whole server, among them the replay of what the reference answered
+# it     the tests of the whole server, among them the replay of what the reference answered and the official clients
+#        of OpenAI, Anthropic and Ollama (Python, from PyPI)
 # e2e    the official client in Chromium against the server (E2E_GROUPS=core,... runs only some groups)
 #
 # What a Debian-like machine lacks is installed with apt-get when that is allowed (root, or sudo without a
@@ -201,6 +202,18 @@ ensure_browser() {
   install chromium fonts-liberation && CHROMIUM=$(command -v chromium) && export CHROMIUM
 }
 
+sdk=$cache/sdk
+# A Python with the official clients of OpenAI, Anthropic and Ollama.
+ensure_sdk() {
+  local wanted=tests/sdk/requirements.txt
+  if [[ ! -x $sdk/bin/python ]]; then
+    "${PYTHON:-python3}" -m venv "$sdk" || { install python3 python3-venv && python3 -m venv "$sdk"; } || return 1
+  fi
+  cmp -s "$wanted" "$sdk/installed.txt" && return
+  say "installing the official clients into $sdk"
+  "$sdk/bin/pip" install --quiet --disable-pip-version-check -r "$wanted" && cp "$wanted" "$sdk/installed.txt"
+}
+
 # --- the steps ------------------------------------------------------------------------------------------------------
 
 nextest=no
@@ -230,6 +243,11 @@ step_it() {
     export OUI_TEST_CLIENT=$cache/client/frontend-$CLIENT_VERSION
   else
     leave_out "what the server answers with a client" "the client's wheel could not be downloaded"
+  fi
+  if ensure_sdk; then
+    export OUI_TEST_SDK=$sdk/bin/python
+  else
+    leave_out "the official clients of the providers" "they could not be installed from PyPI"
   fi
   if [[ $nextest == yes ]]; then
     run it tests cargo nextest run "${locked[@]}" --workspace --no-fail-fast -E 'package(oui-tests)' || true

@@ -6,4 +6,6 @@ mod conformance;
 mod database;
 mod durability;
 mod existing;
+mod gateway;
 mod roles;
+mod sdk;

@@ -40,6 +40,24 @@ impl Model {
             .unwrap_or_default()
     }
 
+    /// The model of a browser's own connection, if `item` (a request's `model_item`) describes one.
+    pub(crate) fn direct(item: &Value) -> Option<Arc<Self>> {
+        let id = item.get("id")?.as_str()?.to_owned();
+        let direct = item.get("direct").is_some_and(|flag| flag == true);
+        direct.then(|| {
+            Arc::new(Self {
+                id,
+                json: item.clone(),
+                registered: None,
+            })
+        })
+    }
+
+    /// Whether the browser reaches its server, and we do not.
+    pub fn is_direct(&self) -> bool {
+        self.json.get("direct").is_some_and(|flag| flag == true)
+    }
+
     /// Whether it stands for a random choice among others.
     pub fn is_arena(&self) -> bool {
         self.json.get("arena").and_then(Value::as_bool).unwrap_or(false)

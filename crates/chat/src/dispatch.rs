@@ -10,6 +10,7 @@ use oui_providers::{
 use serde_json::{Value, json};
 
 use crate::catalogue::Model;
+use crate::direct;
 use crate::engine::Engine;
 use crate::turn::Object;
 
@@ -20,6 +21,9 @@ pub(crate) async fn dispatch(
     mut body: Object,
     context: &CallContext,
 ) -> ApiResult<ChatReply> {
+    if model.is_direct() {
+        return direct::complete(engine, model, body, context).await;
+    }
     let base = base_id(model);
     let settings = engine.catalogue.connections();
     let snapshot = engine.catalogue.snapshot();

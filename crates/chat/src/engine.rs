@@ -115,7 +115,12 @@ impl Engine {
             .and_then(Value::as_str)
             .unwrap_or_default()
             .to_owned();
-        let model = self.usable(&user.user, &requested, &models).await?;
+        let direct = body.get("model_item").and_then(Model::direct);
+        let model = match direct.filter(|direct| direct.id == requested) {
+            // It is the user's own server.
+            Some(direct) => direct,
+            None => self.usable(&user.user, &requested, &models).await?,
+        };
         let turn = Turn::read(user, body)?;
         if turn.session_id.is_some() && turn.chat != ChatKind::None {
             return self.start_runs(turn, model, models).await;

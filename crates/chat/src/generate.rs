@@ -107,14 +107,18 @@ impl Engine {
     pub async fn generate(&self, kind: TaskKind, user: &RunUser, form: &Object) -> ApiResult<ChatReply> {
         let models = self.catalogue.known(&user.call).await?;
         let wanted = form.get("model").and_then(Value::as_str).unwrap_or_default();
-        let model = models.get(wanted);
+        let direct = form.get("model_item").and_then(Model::direct);
+        let model = direct
+            .as_ref()
+            .filter(|direct| direct.id == wanted)
+            .or_else(|| models.get(wanted));
         let model = model.ok_or_else(|| ApiError::not_found(messages::model_not_found("")))?;
         let model = if kind == TaskKind::Merge {
             model.clone()
         } else {
             self.task_model(model, &models)
         };
-        if !self.catalogue.may_use(&user.user, &model).await? {
+        if !model.is_direct() && !self.catalogue.may_use(&user.user, &model).await? {
             return Err(ApiError::bad_request("Model not found"));
         }
         let content = self.task_prompt(kind, user, form).await?;
@@ -127,6 +131,7 @@ impl Engine {
         let mut context = user.call.clone();
         context.metadata = json!({
             "task": kind.name(), "task_body": form, "chat_id": form.get("chat_id"),
+            "session_id": form.get("session_id"),
         });
         dispatch(self, &model, body, &context).await
     }

@@ -7,6 +7,7 @@
 //! are and who may use them. No HTTP types beyond statuses live here, and no SQL.
 
 pub mod catalogue;
+mod direct;
 pub mod dispatch;
 mod emit;
 mod engine;

@@ -82,7 +82,7 @@ pub(crate) async fn build(
 
 /// An arena model stands for one of its members, chosen by chance.
 fn resolve_arena(model: &Arc<Model>, models: &Models) -> ApiResult<(Arc<Model>, bool)> {
-    if model.owned_by() != "arena" {
+    if model.owned_by() != "arena" || model.is_direct() {
         return Ok((model.clone(), false));
     }
     let listed: Option<Vec<&str>> = model

@@ -270,6 +270,7 @@ impl Turn {
         let mut call = self.user.call.clone();
         call.metadata = json!({
             "chat_id": self.chat.id(),
+            "session_id": self.session_id,
             "message_id": message_id,
             "user_message": self.user_message,
             "user_message_id": self.user_message_id,

@@ -30,4 +30,5 @@ pub use golden::Golden;
 pub use mask::Masker;
 pub use replay::{Report, record, replay, replay_from};
 pub use scenario::Scenario;
+pub use socket::{Event, Socket};
 pub use suite::{Suite, Verdict};

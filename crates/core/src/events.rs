@@ -57,6 +57,13 @@ impl std::fmt::Display for CallError {
 
 impl std::error::Error for CallError {}
 
+/// Parts of an answer that a browser streams to the server, see [`Emitter::open_parts`].
+#[async_trait]
+pub trait Parts: Send {
+    /// The next part: a text, or an object of which `{"done": true}` is the last. `None` when nothing more can come.
+    async fn next(&mut self) -> Option<Value>;
+}
+
 /// Sends events to browsers. Emitting never waits for a slow reader.
 #[async_trait]
 pub trait Emitter: Send + Sync {
@@ -72,6 +79,10 @@ pub trait Emitter: Send + Sync {
         payload: &Value,
         timeout: Option<Duration>,
     ) -> Result<Value, CallError>;
+
+    /// Opens the stream in which a browser sends an answer, before it is asked for one. Parts come as events of this
+    /// name, `{user_id}:{session_id}:{request_id}`.
+    fn open_parts(&self, name: &str) -> Option<Box<dyn Parts>>;
 
     /// Whether the room has at least one listener besides `skip`: lets a run save the work of mirrored events.
     fn has_listeners(&self, room: &Room, skip: Option<&str>) -> bool;
@@ -99,6 +110,10 @@ impl Emitter for NoEmitter {
         _: Option<Duration>,
     ) -> Result<Value, CallError> {
         Err(CallError::NoSession)
+    }
+
+    fn open_parts(&self, _: &str) -> Option<Box<dyn Parts>> {
+        None
     }
 
     fn has_listeners(&self, _: &Room, _: Option<&str>) -> bool {

@@ -13,6 +13,6 @@ pub mod messages;
 pub mod time;
 
 pub use error::{ApiError, ApiResult};
-pub use events::{CallError, Emitter, Room};
+pub use events::{CallError, Emitter, Parts, Room};
 pub use form::{Field, Form};
 pub use time::Clock;

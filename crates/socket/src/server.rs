@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::Router;
-use oui_core::{CallError, Clock, Emitter, Room};
+use oui_core::{CallError, Clock, Emitter, Parts, Room};
 use serde_json::{Value, json};
 
 use crate::backend::{Backend, ChatAccess};
@@ -234,6 +234,10 @@ impl Emitter for SocketServer {
             None => answer.await,
         };
         answered.map_err(|_| CallError::Disconnected)
+    }
+
+    fn open_parts(&self, name: &str) -> Option<Box<dyn Parts>> {
+        Some(Box::new(self.open_channel(name)))
     }
 
     fn has_listeners(&self, room: &Room, skip: Option<&str>) -> bool {

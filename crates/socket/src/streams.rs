@@ -6,6 +6,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use async_trait::async_trait;
+use oui_core::Parts;
 use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -73,6 +75,13 @@ impl DirectStream {
         let (part, size) = self.receiver.recv().await?;
         self.waiting.fetch_sub(size, Ordering::Relaxed);
         Some(part)
+    }
+}
+
+#[async_trait]
+impl Parts for DirectStream {
+    async fn next(&mut self) -> Option<Value> {
+        self.recv().await
     }
 }
 

@@ -45,9 +45,14 @@ pub(super) fn assemble(base: &[Value], registry: &[Registered], config: &Snapsho
 
 fn plain(json: &Value) -> Option<Model> {
     let id = json.get("id")?.as_str()?.to_owned();
+    let mut json = json.clone();
+    // Only browsers say this of their own models.
+    if let Some(fields) = json.as_object_mut() {
+        fields.shift_remove("direct");
+    }
     Some(Model {
         id,
-        json: json.clone(),
+        json,
         registered: None,
     })
 }

@@ -72,6 +72,10 @@ impl Run {
         form.insert("messages".into(), json!(messages));
         form.insert("chat_id".into(), json!(self.turn.chat.id()));
         form.insert("message_id".into(), json!(self.message_id));
+        if self.model.is_direct() {
+            form.insert("model_item".into(), self.model.json.clone());
+            form.insert("session_id".into(), json!(self.turn.session_id));
+        }
         match self.engine.generate(kind, &self.turn.user, &form).await {
             Ok(ChatReply::Json(answer)) => object_in(&answer_text(&answer)),
             Ok(ChatReply::Stream(_)) => None,

@@ -5,6 +5,8 @@
     reason = "helpers of tests stand outside the functions that clippy excuses"
 )]
 
+mod blobs;
+mod mangled;
 mod models;
 mod ollama;
 mod openai;
