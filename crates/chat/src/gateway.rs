@@ -46,6 +46,14 @@ impl Engine {
         })
     }
 
+    /// The model that really answers for a workspace model; any other id stands for itself.
+    pub async fn base_of(&self, id: &str) -> ApiResult<String> {
+        let registry = models::registry(&self.db).await?;
+        let registered = registry.iter().find(|registered| registered.row.id == id);
+        let base = registered.and_then(|registered| registered.row.base_model_id.clone());
+        Ok(base.filter(|base| !base.is_empty()).unwrap_or_else(|| id.to_owned()))
+    }
+
     /// The position of the OpenAI-compatible connection that has a model; asks the providers when it is not known.
     pub async fn openai_index(&self, model: &str, context: &CallContext) -> Option<usize> {
         if let Some(index) = self.catalogue.snapshot().openai_index(model) {

@@ -280,6 +280,12 @@ impl ProviderSettings {
             .any(Connection::depends_on_user)
     }
 
+    /// Whether any connection signs in with a token of Microsoft Entra.
+    pub fn needs_entra(&self) -> bool {
+        let mut all = self.openai.iter().chain(&self.ollama);
+        all.any(|connection| connection.auth_type() == AuthType::EntraId)
+    }
+
     /// Whether any connection's headers refer to the caller's groups.
     pub fn needs_user_groups(&self) -> bool {
         self.openai

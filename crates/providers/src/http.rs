@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::connections::Connection;
 use crate::context::CallContext;
+use crate::entra::EntraOptions;
 use crate::headers::{self, ForwardHeaders};
 use crate::tls::{self, TlsVerify};
 
@@ -54,6 +55,8 @@ pub struct HttpOptions {
     pub redirects: bool,
     /// Forwarding of the caller's identity.
     pub forward: ForwardHeaders,
+    /// The identity of the process at Microsoft Entra.
+    pub entra: EntraOptions,
 }
 
 impl Default for HttpOptions {
@@ -63,6 +66,7 @@ impl Default for HttpOptions {
             tls: TlsVerify::default(),
             redirects: true,
             forward: ForwardHeaders::default(),
+            entra: EntraOptions::default(),
         }
     }
 }

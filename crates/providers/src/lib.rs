@@ -10,6 +10,7 @@ mod catalogue;
 pub mod chunk;
 mod connections;
 mod context;
+mod entra;
 mod headers;
 mod http;
 pub mod management;
@@ -37,6 +38,7 @@ mod verify;
 pub use catalogue::{CatalogueWarning, ModelCatalogue, ModelSnapshot};
 pub use connections::{Connection, ProviderKind, ProviderSettings, SETTING_KEYS};
 pub use context::{CallContext, CallUser, GroupName};
+pub use entra::{Entra, EntraOptions};
 pub use headers::ForwardHeaders;
 pub use http::{Http, HttpOptions, Timeouts};
 pub use models::{ollama_base_models, strip_model_prefix};
@@ -60,6 +62,8 @@ pub struct ProviderClient {
     pub openai: OpenAiClient,
     /// Ollama servers.
     pub ollama: OllamaClient,
+    /// Tokens of Microsoft Entra.
+    pub entra: Entra,
 }
 
 impl ProviderClient {
@@ -68,6 +72,7 @@ impl ProviderClient {
         Self {
             openai: OpenAiClient::new(http.clone()),
             ollama: OllamaClient::new(http.clone(), clock),
+            entra: Entra::new(http.clone()),
             http,
         }
     }

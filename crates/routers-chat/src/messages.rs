@@ -69,6 +69,17 @@ async fn target(
     Ok((connection.clone(), request))
 }
 
+/// Whether a request would be passed on as it is, if its model were open to the caller.
+async fn passes(caller: &Caller<Verified>, body: &Map<String, Value>) -> ApiResult<bool> {
+    let engine = &caller.app().chat;
+    let model = body.get("model").and_then(Value::as_str).unwrap_or_default();
+    let base = engine.base_of(model).await?;
+    let settings = engine.catalogue.connections();
+    let index = engine.catalogue.snapshot().openai_index(&base);
+    let connection = index.and_then(|index| settings.get(ProviderKind::OpenAi, index));
+    Ok(connection.is_some_and(anthropic::speaks_messages))
+}
+
 fn bad_gateway(text: &str) -> ApiError {
     ApiError::new(StatusCode::BAD_GATEWAY, text)
 }
@@ -96,12 +107,17 @@ async fn generate(
     ObjectBody(body): ObjectBody,
 ) -> ApiResult<Response> {
     let context = request::call_context(&caller, &headers).await?;
-    let found = target(&caller, &body, &context).await.ok();
-    if let Some((connection, request)) = &found
-        && anthropic::speaks_messages(connection)
-    {
-        return pass(&caller, connection, request.clone(), &headers, &context).await;
-    }
+    let found = match target(&caller, &body, &context).await {
+        Ok((connection, request)) if anthropic::speaks_messages(&connection) => {
+            return pass(&caller, &connection, request, &headers, &context).await;
+        }
+        Ok(found) => Some(found),
+        // The pipeline refuses in its own words, a provider that is asked directly in these.
+        Err(error) if error.status() == StatusCode::FORBIDDEN && passes(&caller, &body).await? => {
+            return Err(error);
+        }
+        Err(_) => None,
+    };
     let passed = found
         .as_ref()
         .map(|(connection, _)| Passed::read(connection.config().get("passthrough_params")));

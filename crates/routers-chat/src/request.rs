@@ -26,7 +26,14 @@ where
         Credential::Token { token, .. } => Some(Secret::new(token)),
         Credential::ApiKey => caller.app().auth.credential(headers).as_deref().map(Secret::new),
     };
+    let engine = &caller.app().chat;
+    let entra_token = if engine.catalogue.connections().needs_entra() {
+        engine.providers.entra.token().await
+    } else {
+        None
+    };
     Ok(CallContext {
+        entra_token,
         user: Some(CallUser {
             id: user.id.clone(),
             name: user.name.clone(),

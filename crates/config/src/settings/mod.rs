@@ -29,7 +29,7 @@ pub use server::Server;
 pub use shared::{Redis, Websocket};
 pub(crate) use spec::Reader;
 pub use spec::SettingMeta;
-pub use upstream::{Forwarding, TlsVerify, Upstream};
+pub use upstream::{Entra, Forwarding, TlsVerify, Upstream};
 
 use std::path::PathBuf;
 
@@ -99,6 +99,8 @@ groups! {
     upstream: Upstream,
     /// User details in such calls.
     forwarding: Forwarding,
+    /// Microsoft Entra.
+    entra: Entra,
     /// Access.
     access: Access,
     /// Chats and models.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::spec::{Spec, flag, int, optional_path, optional_seconds, settings, text};
+use super::spec::{Spec, flag, int, optional_path, optional_seconds, optional_secret, settings, text};
 use crate::secret::Secret;
 
 settings! {
@@ -80,6 +80,27 @@ settings! {
         FORWARD_USER_INFO_HEADER_JWT => pub jwt: String = text("X-OpenWebUI-User-Jwt");
         /// Seconds that token is valid.
         FORWARD_USER_INFO_HEADER_JWT_EXPIRES_SECONDS => pub jwt_lifetime: i64 = int("300");
+    }
+}
+
+settings! {
+    "Microsoft Entra";
+    /// The identity of the process, for connections that sign in with Microsoft Entra.
+    pub struct Entra {
+        /// Tenant.
+        AZURE_TENANT_ID => pub tenant: String = text("");
+        /// Application.
+        AZURE_CLIENT_ID => pub client: String = text("");
+        /// Secret of the application.
+        AZURE_CLIENT_SECRET => pub client_secret: Option<Secret> = optional_secret();
+        /// File with the token of a Kubernetes workload, in place of a secret.
+        AZURE_FEDERATED_TOKEN_FILE => pub token_file: Option<PathBuf> = optional_path();
+        /// Address of the sign-in.
+        AZURE_AUTHORITY_HOST => pub authority: String = text("https://login.microsoftonline.com");
+        /// Where a hosted application asks for its identity; set by the host.
+        IDENTITY_ENDPOINT => pub endpoint: String = text("");
+        /// What it has to say there; set by the host.
+        IDENTITY_HEADER => pub header: Option<Secret> = optional_secret();
     }
 }
 

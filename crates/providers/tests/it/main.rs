@@ -6,6 +6,7 @@
 )]
 
 mod blobs;
+mod entra;
 mod mangled;
 mod models;
 mod ollama;

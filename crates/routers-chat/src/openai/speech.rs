@@ -4,6 +4,7 @@ use std::path::Path;
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, Method, StatusCode, header};
+use oui_chat::gateway;
 use oui_core::{ApiError, ApiResult, messages};
 use oui_providers::{PassedCall, SpokenError};
 use oui_web::{Caller, Verified};
@@ -22,7 +23,8 @@ pub(super) async fn speech(caller: Caller<Verified>, raw: RawRequest) -> ApiResu
     let engine = &caller.app().chat;
     let settings = engine.catalogue.connections();
     let connection = settings.openai.iter().find(|connection| connection.url == SERVER);
-    let connection = connection.ok_or_else(|| ApiError::unauthorized(messages::OPENAI_NOT_FOUND))?;
+    // The reference means to say what is missing, and fails over its own words.
+    let connection = connection.ok_or_else(gateway::no_connection)?;
     let name = hex::encode(Sha256::digest(&raw.body));
     let folder = caller.app().settings.server.cache_dir().join("audio/speech");
     let file = folder.join(format!("{name}.mp3"));
