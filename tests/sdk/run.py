@@ -58,7 +58,7 @@ def openai_chats(path, model, tools, refused, kind):
         client.chat.completions.create(model=refused, messages=HELLO)
         raise AssertionError("no error")
     except kind as error:
-        assert "rate limit" in str(error), error
+        assert "rate limit" in error.response.text, error.response.text
 
 
 @check

@@ -26,10 +26,7 @@ pub(crate) async fn complete(
     let meta = |name: &str| context.metadata.get(name).cloned().unwrap_or_default();
     let user_id = context.user.as_ref().map(|user| user.id.clone());
     let (Some(user_id), Some(session_id)) = (user_id, meta("session_id").as_str().map(str::to_owned)) else {
-        return Err(ApiError::bad_request(
-            "Direct connection requires an active WebSocket session; cannot generate completion in this context \
-             (e.g. background task).",
-        ));
+        return Err(ApiError::bad_request(said(&CallError::NoSession)));
     };
     body.insert("model".into(), json!(model.id));
     let streams = body.get("stream").is_some_and(truthy);
