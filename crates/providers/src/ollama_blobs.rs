@@ -44,7 +44,6 @@ impl Progress {
 
     async fn step(&self, completed: u64, total: u64) -> Result<(), TransferError> {
         let of = if total == 0 { completed } else { total };
-        #[expect(clippy::cast_precision_loss, reason = "a percentage with two digits")]
         let share = if of == 0 {
             100.0
         } else {
