@@ -18,7 +18,9 @@ async fn a_browser_streams_the_answer_of_its_own_connection() {
     let app = TestApp::start(Backend::Sqlite).await.unwrap();
     let admin = app.admin().await;
     let patience = Duration::from_secs(20);
-    let tab = Socket::connect(&app.url(), admin.token.as_deref(), patience).await.unwrap();
+    let tab = Socket::connect(&app.url(), admin.token.as_deref(), patience)
+        .await
+        .unwrap();
     tab.answer(IndexMap::from([(
         "request:chat:completion".to_owned(),
         json!({"status": true}),
@@ -30,13 +32,20 @@ async fn a_browser_streams_the_answer_of_its_own_connection() {
     });
     admin.post("/api/chat/completions", request).await.ok();
     let asked = tab
-        .take_until(|events| events.iter().any(|event| event.kind() == "request:chat:completion"))
+        .take_until(|events| {
+            events
+                .iter()
+                .any(|event| event.kind() == "request:chat:completion")
+        })
         .await
         .unwrap();
     let asked = of_type(&asked, "request:chat:completion")[0].clone();
     assert_eq!(asked["model"]["name"], "Mine");
     assert_eq!(asked["form_data"]["temperature"], 0.5);
-    assert_eq!(asked["form_data"]["messages"], json!([{"role": "user", "content": "Hello"}]));
+    assert_eq!(
+        asked["form_data"]["messages"],
+        json!([{"role": "user", "content": "Hello"}])
+    );
     let channel = asked["channel"].as_str().unwrap();
     let parts = [
         json!({"choices": [{"delta": {"content": "From "}}]}),
@@ -56,7 +65,12 @@ async fn a_browser_streams_the_answer_of_its_own_connection() {
         .filter(|data| data["done"] == true)
         .collect();
     assert_eq!(done[0]["output"][0]["content"][0]["text"], "From the browser");
-    assert!(app.provider.requests().iter().all(|request| request.path != "/v1/chat/completions"));
+    assert!(
+        app.provider
+            .requests()
+            .iter()
+            .all(|request| request.path != "/v1/chat/completions")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -64,20 +78,30 @@ async fn nobody_borrows_the_tab_of_somebody_else() {
     let app = TestApp::start(Backend::Sqlite).await.unwrap();
     let admin = app.admin().await;
     let other = app.member(&admin, "bob", "user").await;
-    let tab = Socket::connect(&app.url(), admin.token.as_deref(), Duration::from_secs(20)).await.unwrap();
+    let tab = Socket::connect(&app.url(), admin.token.as_deref(), Duration::from_secs(20))
+        .await
+        .unwrap();
     let request = json!({
         "model": "mine", "model_item": {"id": "mine", "direct": true}, "session_id": tab.sid,
         "messages": [{"role": "user", "content": "Hello"}],
     });
     let refused = other.post("/api/chat/completions", request).await;
-    assert_eq!((refused.status, &refused.body["detail"]), (400, &json!("Client session disconnected.")));
+    assert_eq!(
+        (refused.status, &refused.body["detail"]),
+        (400, &json!("Client session disconnected."))
+    );
     // Neither does a model that says so itself become an arena of all the others.
     let arena = json!({
         "model": "mine", "model_item": {"id": "mine", "direct": true, "owned_by": "arena"}, "stream": false,
         "messages": [{"role": "user", "content": "Hello"}],
     });
     assert_eq!(other.post("/api/chat/completions", arena).await.status, 400);
-    assert!(app.provider.requests().iter().all(|request| request.path != "/v1/chat/completions"));
+    assert!(
+        app.provider
+            .requests()
+            .iter()
+            .all(|request| request.path != "/v1/chat/completions")
+    );
 }
 
 both! {
@@ -111,10 +135,15 @@ async fn providers_learn_who_calls_from_a_signed_token() {
         ("ENABLE_FORWARD_USER_INFO_HEADERS", "true"),
         ("FORWARD_USER_INFO_HEADER_JWT_SECRET", "between-the-two-of-us"),
     ];
-    let app = TestApp::with_environment(Backend::Sqlite, &variables).await.unwrap();
+    let app = TestApp::with_environment(Backend::Sqlite, &variables)
+        .await
+        .unwrap();
     let admin = app.admin().await;
     for (path, body) in [
-        ("/openai/chat/completions", json!({"model": "echo", "messages": [{"role": "user", "content": "Hello"}]})),
+        (
+            "/openai/chat/completions",
+            json!({"model": "echo", "messages": [{"role": "user", "content": "Hello"}]}),
+        ),
         ("/openai/responses", json!({"model": "echo", "input": "Hello"})),
         ("/api/embeddings", json!({"model": "embed", "input": "Hello"})),
     ] {
@@ -122,7 +151,11 @@ async fn providers_learn_who_calls_from_a_signed_token() {
         let requests = app.provider.requests();
         let sent = requests.last().unwrap();
         assert_eq!(sent.header("x-openwebui-auth-type"), Some("jwt"), "{path}");
-        assert_eq!(sent.header("x-openwebui-user-jwt").unwrap().split('.').count(), 3, "{path}");
+        assert_eq!(
+            sent.header("x-openwebui-user-jwt").unwrap().split('.').count(),
+            3,
+            "{path}"
+        );
         assert_eq!(sent.header("x-openwebui-user-email"), None, "{path}");
     }
 }

@@ -9,9 +9,7 @@ use serde_json::json;
     reason = "a switch of the test run, not of the server"
 )]
 fn python() -> Option<String> {
-    std::env::var("OUI_TEST_SDK")
-        .ok()
-        .filter(|path| !path.is_empty())
+    std::env::var("OUI_TEST_SDK").ok().filter(|path| !path.is_empty())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -46,5 +44,8 @@ async fn official_clients_work() {
         String::from_utf8_lossy(&output.stderr),
     );
     assert!(output.status.success(), "{out}\n{error}");
-    assert!(out.lines().filter(|line| line.starts_with("ok ")).count() >= 15, "{out}");
+    assert!(
+        out.lines().filter(|line| line.starts_with("ok ")).count() >= 15,
+        "{out}"
+    );
 }

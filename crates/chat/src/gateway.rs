@@ -51,7 +51,9 @@ impl Engine {
         let registry = models::registry(&self.db).await?;
         let registered = registry.iter().find(|registered| registered.row.id == id);
         let base = registered.and_then(|registered| registered.row.base_model_id.clone());
-        Ok(base.filter(|base| !base.is_empty()).unwrap_or_else(|| id.to_owned()))
+        Ok(base
+            .filter(|base| !base.is_empty())
+            .unwrap_or_else(|| id.to_owned()))
     }
 
     /// The position of the OpenAI-compatible connection that has a model; asks the providers when it is not known.

@@ -276,7 +276,9 @@ pub async fn first_admin(conn: impl Into<Conn<'_>>) -> DbResult<Option<UserRow>>
 /// The time of an account that is made now. The oldest account is told by its second alone (see [`first`]), so no
 /// later one may share it: whoever was made administrator would pass for the owner of the installation.
 async fn second_of_a_new_account(tx: &mut Tx, now: i64) -> DbResult<i64> {
-    let oldest = sql("SELECT MIN(created_at) FROM \"user\"", args![]).first(tx).await?;
+    let oldest = sql("SELECT MIN(created_at) FROM \"user\"", args![])
+        .first(tx)
+        .await?;
     let oldest: Option<i64> = oldest.map(|row| row.at(0)).transpose()?.flatten();
     Ok(if oldest == Some(now) { now + 1 } else { now })
 }

@@ -15,7 +15,9 @@ use oui_config::{Config, Environment, Settings};
 use oui_core::{Clock, Emitter};
 use oui_frontend::{FrontendOptions, FrontendService};
 use oui_models::{Db, config as config_rows};
-use oui_providers::{EntraOptions, ForwardHeaders, Http, HttpOptions, ProviderClient, Secret, Timeouts, TlsVerify};
+use oui_providers::{
+    EntraOptions, ForwardHeaders, Http, HttpOptions, ProviderClient, Secret, Timeouts, TlsVerify,
+};
 use oui_socket::{SocketOptions, SocketServer};
 use oui_web::app::Live;
 use oui_web::{App, Services};
@@ -204,11 +206,19 @@ fn http_options(settings: &Settings) -> HttpOptions {
         entra: EntraOptions {
             tenant: settings.entra.tenant.clone(),
             client: settings.entra.client.clone(),
-            secret: settings.entra.client_secret.as_ref().map(|secret| Secret::new(secret.expose())),
+            secret: settings
+                .entra
+                .client_secret
+                .as_ref()
+                .map(|secret| Secret::new(secret.expose())),
             token_file: settings.entra.token_file.clone(),
             authority: settings.entra.authority.clone(),
             endpoint: settings.entra.endpoint.clone(),
-            header: settings.entra.header.as_ref().map(|secret| Secret::new(secret.expose())),
+            header: settings
+                .entra
+                .header
+                .as_ref()
+                .map(|secret| Secret::new(secret.expose())),
         },
     }
 }

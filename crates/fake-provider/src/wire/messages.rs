@@ -23,13 +23,20 @@ pub(crate) fn frames(exchange: &Exchange<'_>, plan: &Plan) -> Frames {
     let mut noise = Noise::in_events();
     let mut start = message(exchange, Vec::new());
     start["usage"] = json!({"input_tokens": exchange.usage.prompt, "output_tokens": 1});
-    event(&mut frames, Pace::Now, &json!({"type": "message_start", "message": start}));
+    event(
+        &mut frames,
+        Pace::Now,
+        &json!({"type": "message_start", "message": start}),
+    );
     event(&mut frames, Pace::Now, &json!({"type": "ping"}));
     let (mut index, mut calls, mut open) = (0, 0, None);
     for part in &plan.parts {
         let (kind, content) = match part {
             Part::Text(text) => (Block::Text, json!({"type": "text_delta", "text": text})),
-            Part::Reasoning(text) => (Block::Thinking, json!({"type": "thinking_delta", "thinking": text})),
+            Part::Reasoning(text) => (
+                Block::Thinking,
+                json!({"type": "thinking_delta", "thinking": text}),
+            ),
             Part::ToolCall { name, arguments } => {
                 close(&mut frames, &mut open, &mut index);
                 push_call(&mut frames, index, &exchange.call_id(calls), name, arguments);
@@ -81,8 +88,9 @@ pub(crate) fn whole(exchange: &Exchange<'_>, plan: &Plan) -> Value {
         content.push(json!({"type": "text", "text": said}));
     }
     for (index, (name, arguments)) in plan.tool_calls().enumerate() {
-        content
-            .push(json!({"type": "tool_use", "id": exchange.call_id(index), "name": name, "input": arguments}));
+        content.push(
+            json!({"type": "tool_use", "id": exchange.call_id(index), "name": name, "input": arguments}),
+        );
     }
     let mut message = message(exchange, content);
     message["stop_reason"] = json!(stop_reason(plan));

@@ -45,12 +45,24 @@ async fn a_download_is_continued_stored_and_removed() {
     let transfer = target(&provider).download(url, file.clone(), "my.gguf".into(), progress);
     let ((), events) = tokio::join!(transfer, told(events));
     let last = events.last().unwrap();
-    assert_eq!((&last["done"], &last["model_created"]), (&json!(true), &json!("my")), "{events:?}");
+    assert_eq!(
+        (&last["done"], &last["model_created"]),
+        (&json!(true), &json!("my")),
+        "{events:?}"
+    );
     let digest = last["blob"].as_str().unwrap();
     assert_eq!(digest, DIGEST);
-    let fetched = provider.requests().into_iter().find(|request| request.path == "/files/my.gguf").unwrap();
+    let fetched = provider
+        .requests()
+        .into_iter()
+        .find(|request| request.path == "/files/my.gguf")
+        .unwrap();
     assert_eq!(fetched.header("range"), Some("bytes=5-"));
-    let blob = provider.requests().into_iter().find(|request| request.path.starts_with("/api/blobs/")).unwrap();
+    let blob = provider
+        .requests()
+        .into_iter()
+        .find(|request| request.path.starts_with("/api/blobs/"))
+        .unwrap();
     assert_eq!(&blob.raw[..], b"some weights");
     assert_eq!(blob.path, format!("/api/blobs/{digest}"));
     assert_eq!(blob.header("authorization"), Some("Bearer sk"));
@@ -71,7 +83,10 @@ async fn a_refused_blob_is_told_and_the_upload_removed() {
     let (progress, events) = Progress::channel();
     let transfer = target(&provider).upload(file.clone(), "my.gguf".into(), progress);
     let ((), events) = tokio::join!(transfer, told(events));
-    assert_eq!(events[0], json!({"progress": 100.0, "completed": 12, "total": 12}));
+    assert_eq!(
+        events[0],
+        json!({"progress": 100.0, "completed": 12, "total": 12})
+    );
     let error = events.last().unwrap()["error"].as_str().unwrap().to_owned();
     assert!(error.starts_with("Failed to create model in Ollama. "), "{error}");
     assert!(!file.exists());
@@ -86,6 +101,9 @@ async fn a_download_that_is_refused_says_so() {
     let file = folder.path().join("gone.gguf");
     let transfer = target(&provider).download(url, file.clone(), "gone.gguf".into(), progress);
     let ((), events) = tokio::join!(transfer, told(events));
-    assert_eq!(events, [json!({"error": "The download was refused with status 404."})]);
+    assert_eq!(
+        events,
+        [json!({"error": "The download was refused with status 404."})]
+    );
     assert!(!file.exists());
 }

@@ -50,7 +50,13 @@ async fn a_hosted_application_has_an_identity() {
     assert_eq!(entra.token().await.unwrap().expose(), "t2");
     let requests = provider.requests();
     assert_eq!(requests[0].header("x-identity-header"), Some("h"));
-    assert!(requests[0].query.as_deref().unwrap().contains("resource=https%3A%2F%2Fcognitiveservices.azure.com"));
+    assert!(
+        requests[0]
+            .query
+            .as_deref()
+            .unwrap()
+            .contains("resource=https%3A%2F%2Fcognitiveservices.azure.com")
+    );
 }
 
 #[tokio::test]

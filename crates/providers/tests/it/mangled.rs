@@ -10,9 +10,7 @@ use oui_providers::anthropic::{self, Passed};
 use oui_providers::chunk::Chunk;
 use oui_providers::ndjson::NdjsonParser;
 use oui_providers::sse::{SseItem, SseParser};
-use oui_providers::{
-    ByteStream, ollama, ollama_payload, ollama_reply, responses, responses_stream,
-};
+use oui_providers::{ByteStream, ollama, ollama_payload, ollama_reply, responses, responses_stream};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
@@ -163,10 +161,19 @@ fn lines(pieces: &[Bytes]) -> Vec<Vec<u8>> {
 /// A value with some of its parts replaced by something else.
 fn twist(value: &mut Value, random: &mut StdRng) {
     if random.random_bool(0.06) {
-        *value = [json!(null), json!(""), json!([]), json!({}), json!(-1.5), json!(true), json!([{}]), json!([null, "x"])]
-            .choose(random)
-            .unwrap()
-            .clone();
+        *value = [
+            json!(null),
+            json!(""),
+            json!([]),
+            json!({}),
+            json!(-1.5),
+            json!(true),
+            json!([{}]),
+            json!([null, "x"]),
+        ]
+        .choose(random)
+        .unwrap()
+        .clone();
         return;
     }
     match value {
@@ -193,7 +200,12 @@ fn pieces_make_no_difference_to_parsers() {
         assert_eq!(lines(&cut), lines(&whole), "seed {seed}");
         for (_, data) in events(&whole) {
             if let Ok(chunk) = Chunk::parse(&data) {
-                let _ = (chunk.tool_calls(), chunk.usage(), chunk.reasoning(), chunk.value());
+                let _ = (
+                    chunk.tool_calls(),
+                    chunk.usage(),
+                    chunk.reasoning(),
+                    chunk.value(),
+                );
             }
         }
     }
