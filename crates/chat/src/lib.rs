@@ -19,6 +19,7 @@ mod output;
 mod output_tags;
 pub mod payload;
 mod place;
+pub mod recurrence;
 mod run;
 mod streaming;
 mod streams;

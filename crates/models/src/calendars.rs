@@ -267,6 +267,40 @@ pub async fn events_between(
     complete(db, EventRow::list(db, &text, args).await?).await
 }
 
+/// Events of the calendars that the reader may read whose title, description or place contains a text, latest first,
+/// and how many there are. A limit of 0 stands for no limit.
+pub async fn search_events(
+    db: &Db,
+    reader: Reader<'_>,
+    query: Option<&str>,
+    (skip, limit): (i64, i64),
+) -> DbResult<(Vec<Event>, i64)> {
+    let readable = shared::list::<CalendarRow>(db, &Filter::readable(reader, "r.created_at")).await?;
+    if readable.is_empty() {
+        return Ok((Vec::new(), 0));
+    }
+    let mut args = args![false];
+    args.extend(readable.iter().map(|entry| Arg::from(&entry.row.id)));
+    let mut text = format!(
+        "WHERE is_cancelled = ? AND calendar_id IN ({})",
+        placeholders(readable.len())
+    );
+    if let Some(query) = query {
+        let (condition, more) = shared::contains(&["title", "description", "location"], query);
+        text = format!("{text} AND {condition}");
+        args.extend(more);
+    }
+    let total = EventRow::count(db, &text, args.clone()).await?;
+    args.extend(args![if limit > 0 { limit } else { i64::MAX }, skip.max(0)]);
+    let rows = EventRow::list(
+        db,
+        &format!("{text} ORDER BY start_at DESC LIMIT ? OFFSET ?"),
+        args,
+    )
+    .await?;
+    Ok((complete(db, rows).await?, total))
+}
+
 /// The event with this id.
 pub async fn event(db: &Db, id: &str) -> DbResult<Option<Event>> {
     let rows = EventRow::list(db, "WHERE id = ?", args![id]).await?;

@@ -8,6 +8,7 @@ pub mod api_keys;
 pub mod auths;
 pub mod automations;
 mod caches;
+pub mod calendar_edits;
 pub mod calendars;
 pub mod channels;
 pub mod chat_access;

@@ -1,9 +1,12 @@
 //! Calendars and their events: `/api/v1/calendars`. Here they are listed and shown, with the runs of automations
-//! as events of a calendar of their own; making and changing them is not.
+//! as events of a calendar of their own; making and changing them is in `changes`.
+
+mod changes;
 
 use axum::Json;
 use axum::extract::Path;
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime};
+use oui_chat::recurrence::{Span, begin, occurrences};
 use oui_config::features;
 use oui_core::{ApiError, ApiResult, form, messages};
 use oui_models::automations::{self, AutomationRow, RunRow};
@@ -14,15 +17,24 @@ use serde_json::{Map, Value, json};
 
 use crate::automations::allowed as automations_allowed;
 use crate::common::{Reading, given};
-use crate::recurrence::{Span, occurrences};
 
 /// The table of this area.
 pub(crate) fn area() -> Area {
     endpoints! { "calendars" at "/api/v1/calendars";
-        GET "/"                  Verified => list,
-        GET "/events"            Verified => events,
-        GET "/events/{event_id}" Verified => event,
-        GET "/{calendar_id}"     Verified => get,
+        GET    "/"                            Verified => list,
+        POST   "/create"                      Verified => changes::create,
+        GET    "/events"                      Verified => events,
+        POST   "/events/create"               Verified => changes::create_event,
+        GET    "/events/search"               Verified => search,
+        GET    "/events/{event_id}"           Verified => event,
+        POST   "/events/{event_id}/update"    Verified => changes::update_event,
+        DELETE "/events/{event_id}/delete"    Verified => changes::delete_event,
+        POST   "/events/{event_id}/rsvp"      Verified => changes::answer,
+        GET    "/{calendar_id}"               Verified => get,
+        POST   "/{calendar_id}/update"        Verified => changes::update,
+        POST   "/{calendar_id}/access/update" Verified => changes::set_access,
+        DELETE "/{calendar_id}/delete"        Verified => changes::delete,
+        POST   "/{calendar_id}/default"       Verified => changes::set_default,
     }
 }
 
@@ -38,6 +50,18 @@ form! {
         end: String,
         /// Ids, separated by commas; all when absent.
         calendar_ids: Option<String>,
+    }
+}
+
+form! {
+    /// What to look for among events.
+    struct SearchQuery {
+        /// Text in title, description or place.
+        query: Option<String>,
+        /// Events to leave out.
+        skip: i64 = 0,
+        /// Events at most.
+        limit: i64 = 30,
     }
 }
 
@@ -170,10 +194,10 @@ fn task(id: String, owner: &str, title: &str, fields: Value) -> Map<String, Valu
     task
 }
 
-fn planned(row: &AutomationRow, rule: &str) -> Map<String, Value> {
+fn planned(row: &AutomationRow, rule: &str, start_at: i64) -> Map<String, Value> {
     let prompt = row.data.get("prompt").and_then(Value::as_str).unwrap_or_default();
     let fields = json!({
-        "description": prompt, "start_at": row.next_run_at.unwrap_or(0), "rrule": rule,
+        "description": prompt, "start_at": start_at, "rrule": rule,
         "meta": { "automation_id": row.id }, "created_at": row.created_at, "updated_at": row.updated_at,
     });
     task(format!("auto_{}", row.id), &row.user_id, &row.name, fields)
@@ -209,9 +233,16 @@ async fn tasks(caller: &Caller<Verified>, span: Span) -> ApiResult<Vec<Value>> {
             .get("rrule")
             .and_then(Value::as_str)
             .filter(|rule| !rule.is_empty());
-        if let Some(rule) = rule.filter(|_| row.next_run_at.is_some()) {
-            items.extend(expanded(&planned(&row, rule), rule, coming, timezone));
+        let Some(rule) = rule.filter(|_| row.next_run_at.is_some()) else {
+            continue;
+        };
+        let mut first = row.next_run_at.unwrap_or(0);
+        let upper = rule.to_uppercase();
+        if upper.contains("COUNT=") && upper.contains("DTSTART") {
+            // What is counted begins with the schedule, not with the next run.
+            first = begin(rule, timezone, caller.app().clock.nanos()).unwrap_or(first);
         }
+        items.extend(expanded(&planned(&row, rule, first), rule, coming, timezone));
     }
     for (run, name) in automations::runs_between(caller.db(), caller.id(), span.start, span.end).await? {
         items.push(Value::Object(done(&run, caller.id(), &name)));
@@ -219,29 +250,55 @@ async fn tasks(caller: &Caller<Verified>, span: Span) -> ApiResult<Vec<Value>> {
     Ok(items)
 }
 
-/// The calendar, when the caller may read it.
-async fn readable(caller: &Caller<Verified>, id: &str) -> ApiResult<shared::Entry<CalendarRow>> {
+/// The calendar, when the caller may do what the permission names.
+async fn reachable(
+    caller: &Caller<Verified>,
+    id: &str,
+    permission: &str,
+) -> ApiResult<shared::Entry<CalendarRow>> {
     let entry = shared::get::<CalendarRow>(caller.db(), id).await?;
     let entry = entry.ok_or_else(|| ApiError::not_found("Calendar not found"))?;
-    if Reading::of(caller).await?.may_or_admin(&entry, "read") {
+    if Reading::of(caller).await?.may_or_admin(&entry, permission) {
         Ok(entry)
     } else {
         Err(ApiError::forbidden("Access denied"))
     }
 }
 
-async fn event(caller: Caller<Verified>, Path(id): Path<String>) -> ApiResult<Json<Value>> {
+async fn search(caller: Caller<Verified>, Query(query): Query<SearchQuery>) -> ApiResult<Json<Value>> {
     check(&caller).await?;
-    let event: Event = calendars::event(caller.db(), &id)
+    let reading = Reading::of(&caller).await?;
+    let window = (query.skip, query.limit);
+    let (events, total) =
+        calendars::search_events(caller.db(), reading.as_user(), given(&query.query), window).await?;
+    let item = |event: &Event| {
+        let mut json = event.to_json();
+        json.insert("user".into(), event.user_json());
+        Value::Object(json)
+    };
+    Ok(Json(
+        json!({ "items": events.iter().map(item).collect::<Vec<_>>(), "total": total }),
+    ))
+}
+
+/// The event, when the caller may do with its calendar what the permission names.
+async fn reachable_event(caller: &Caller<Verified>, id: &str, permission: &str) -> ApiResult<Event> {
+    let event = calendars::event(caller.db(), id)
         .await?
         .ok_or_else(|| ApiError::not_found("Event not found"))?;
-    readable(&caller, &event.row.calendar_id).await?;
+    reachable(caller, &event.row.calendar_id, permission).await?;
+    Ok(event)
+}
+
+async fn event(caller: Caller<Verified>, Path(id): Path<String>) -> ApiResult<Json<Value>> {
+    check(&caller).await?;
+    let event = reachable_event(&caller, &id, "read").await?;
     Ok(Json(Value::Object(event.to_json())))
 }
 
 async fn get(caller: Caller<Verified>, Path(id): Path<String>) -> ApiResult<Json<Value>> {
     check(&caller).await?;
-    let entry = readable(&caller, &id).await?;
+    let entry = reachable(&caller, &id, "read").await?;
     Ok(Json(entry.row.to_json(&entry.grants)))
 }
 

@@ -15,7 +15,6 @@ mod models;
 mod notes;
 mod picture;
 mod prompts;
-mod recurrence;
 mod skills;
 mod terminals;
 mod tools;
