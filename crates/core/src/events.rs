@@ -90,6 +90,18 @@ pub trait Emitter: Send + Sync {
     /// The user that a connected session belongs to.
     fn session_user(&self, session_id: &str) -> Option<String>;
 
+    /// Lets all tabs of the users hear a room. Whether they may is the caller's to know.
+    fn enter_room(&self, room: &Room, user_ids: &[String]);
+
+    /// Takes all tabs of the users out of a room.
+    fn leave_room(&self, room: &Room, user_ids: &[String]);
+
+    /// Takes everybody out of a room.
+    fn close_room(&self, room: &Room);
+
+    /// Ids of the users that hear a room.
+    async fn users_in(&self, room: &Room) -> Vec<String>;
+
     /// Closes every socket of a user, telling them first that their access changed when `access_changed`.
     async fn disconnect_user(&self, user_id: &str, access_changed: bool);
 }
@@ -122,6 +134,16 @@ impl Emitter for NoEmitter {
 
     fn session_user(&self, _: &str) -> Option<String> {
         None
+    }
+
+    fn enter_room(&self, _: &Room, _: &[String]) {}
+
+    fn leave_room(&self, _: &Room, _: &[String]) {}
+
+    fn close_room(&self, _: &Room) {}
+
+    async fn users_in(&self, _: &Room) -> Vec<String> {
+        Vec::new()
     }
 
     async fn disconnect_user(&self, _: &str, _: bool) {}

@@ -6,8 +6,12 @@ use async_trait::async_trait;
 use oui_access::{Authenticator, is_verified};
 use oui_core::ApiResult;
 use oui_models::chats::ChatRow;
-use oui_models::{Db, chat_access, chat_lists, chats};
+use oui_models::notes::{self, NoteChange, NoteRow};
+use oui_models::shared::{self, Entry, Reader};
+use oui_models::users::UserRow;
+use oui_models::{Db, chat_access, chat_lists, chats, folder_files};
 use oui_socket::{Backend, ChatAccess, ReadMark, SocketUser};
+use serde_json::{Map, Value};
 
 /// The application's side of the socket server.
 pub(crate) struct SocketBackend {
@@ -26,6 +30,54 @@ fn or_refuse<T: Default>(result: ApiResult<T>) -> T {
 }
 
 impl SocketBackend {
+    /// The note, when the user may do what the permission names.
+    async fn note(
+        &self,
+        user: &SocketUser,
+        note_id: &str,
+        permission: &str,
+    ) -> ApiResult<Option<Entry<NoteRow>>> {
+        let Some(note) = shared::get::<NoteRow>(&self.db, note_id).await? else {
+            return Ok(None);
+        };
+        let membership = oui_models::groups::membership(&self.db, &user.id).await?;
+        let reader = Reader {
+            user_id: &user.id,
+            membership: &membership,
+            sees_all: user.role == oui_access::ADMIN,
+        };
+        Ok(note.permits(&reader, permission).then_some(note))
+    }
+
+    /// Whether the user may read those files that are not known already.
+    async fn may_add(
+        &self,
+        entries: &[Value],
+        known: Option<&Vec<Value>>,
+        user: &UserRow,
+    ) -> ApiResult<bool> {
+        let is_file = |entry: &&Value| entry.get("type").is_some_and(|kind| kind == "file");
+        let id = |entry: &Value| entry.get("id").and_then(Value::as_str).map(str::to_owned);
+        let known: Vec<String> = known
+            .into_iter()
+            .flatten()
+            .filter(is_file)
+            .filter_map(id)
+            .collect();
+        let membership = oui_models::groups::membership(&self.db, &user.id).await?;
+        for file_id in entries
+            .iter()
+            .filter(is_file)
+            .filter_map(id)
+            .filter(|id| !known.contains(id))
+        {
+            if !folder_files::may_read_file(&self.db, &file_id, user, &membership).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     async fn access(&self, user_id: &str, chat: &ChatRow) -> ApiResult<ChatAccess> {
         if chat.is_owned_by(user_id) {
             return Ok(ChatAccess::Owner);
@@ -81,10 +133,55 @@ impl Backend for SocketBackend {
             {
                 return Ok(false);
             }
-            let membership = oui_models::groups::membership(&self.db, &user.id).await?;
-            Ok(oui_models::notes::may_read(&self.db, note_id, &user.id, &membership).await?)
+            Ok(self.note(user, note_id, "read").await?.is_some())
         };
         or_refuse(may.await)
+    }
+
+    async fn note_text(&self, user: &SocketUser, note_id: &str) -> Option<Value> {
+        let note = or_refuse(self.note(user, note_id, "read").await)?;
+        Some(note.row.data_object().get("content").cloned().unwrap_or_default())
+    }
+
+    async fn may_write_note(&self, user: &SocketUser, note_id: &str) -> bool {
+        or_refuse(self.note(user, note_id, "write").await).is_some()
+    }
+
+    async fn may_attach(&self, user: &SocketUser, note_id: &str, files: &Value) -> bool {
+        let may = async {
+            let Some(entries) = files.as_array() else {
+                return Ok(files.is_null());
+            };
+            let (Some(note), Some(account)) = (
+                self.note(user, note_id, "write").await?,
+                oui_models::users::account(&self.db, &user.id).await?,
+            ) else {
+                return Ok(false);
+            };
+            if user.role == oui_access::ADMIN {
+                return Ok(true);
+            }
+            let data = note.row.data_object();
+            let known = data.get("files").and_then(Value::as_array);
+            self.may_add(entries, known, &account.user).await
+        };
+        or_refuse(may.await)
+    }
+
+    async fn save_note(&self, user: &SocketUser, note_id: &str, data: Map<String, Value>) {
+        let saved = async {
+            if self.note(user, note_id, "write").await?.is_none() {
+                return Ok(());
+            }
+            let data = notes::sanitize(Some(Value::Object(data)));
+            let change = NoteChange {
+                data: data.and_then(|data| data.as_object().cloned()),
+                ..NoteChange::default()
+            };
+            notes::update(&self.db, note_id, change).await?;
+            Ok(())
+        };
+        or_refuse(saved.await);
     }
 
     async fn chat_access(&self, user_id: &str, chat_id: &str) -> ChatAccess {

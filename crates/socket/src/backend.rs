@@ -2,6 +2,7 @@
 //! [`Backend`]; nothing here knows how it is answered.
 
 use async_trait::async_trait;
+use serde_json::{Map, Value};
 
 /// The user that a socket belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +60,18 @@ pub trait Backend: Send + Sync + 'static {
     /// Whether the user has the permission `features.notes` (or is an administrator) and may read
     /// the note. False for a note that does not exist.
     async fn may_read_note(&self, user: &SocketUser, note_id: &str) -> bool;
+
+    /// `data.content` of a note that the user may read; null for one without. `None` when there is no such note.
+    async fn note_text(&self, user: &SocketUser, note_id: &str) -> Option<Value>;
+
+    /// Whether the user may change the note.
+    async fn may_write_note(&self, user: &SocketUser, note_id: &str) -> bool;
+
+    /// Whether the user may read those of the files that the note does not have already.
+    async fn may_attach(&self, user: &SocketUser, note_id: &str, files: &Value) -> bool;
+
+    /// Lays fields over the data of a note, if the user may still change it.
+    async fn save_note(&self, user: &SocketUser, note_id: &str, data: Map<String, Value>);
 
     /// What the user may do with a saved chat.
     async fn chat_access(&self, user_id: &str, chat_id: &str) -> ChatAccess;

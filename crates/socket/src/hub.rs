@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::backend::{Backend, SocketUser};
+use crate::documents::{self, Documents};
 use crate::engine::connection::{Connection, Transport};
 use crate::options::SocketOptions;
 use crate::pools::{Session, SessionPool, UsagePool};
@@ -27,6 +28,8 @@ pub(crate) struct Hub {
     pub(crate) sessions: Arc<dyn SessionPool>,
     pub(crate) usage: Arc<dyn UsagePool>,
     pub(crate) rooms: Rooms,
+    /// Documents that are edited together.
+    pub(crate) documents: Documents,
     pub(crate) streams: Streams,
     /// Tells the usage loop that there is something to watch.
     pub(crate) usage_noted: Notify,
@@ -54,6 +57,7 @@ impl Hub {
             sessions,
             usage,
             rooms: Rooms::default(),
+            documents: Documents::default(),
             streams: Streams::default(),
             usage_noted: Notify::new(),
             presence: Mutex::default(),
@@ -146,7 +150,11 @@ impl Hub {
                 inbound.socket = None;
             }
         }
-        self.rooms.remove(&socket.sid);
+        let rooms = self.rooms.remove(&socket.sid).unwrap_or_default();
+        for id in rooms.iter().filter_map(|room| documents::of_room(room)) {
+            self.documents
+                .abandon(id, || self.rooms.has_listeners(&documents::room(id), None));
+        }
         socket.end();
         self.forget(&socket.sid);
     }

@@ -1,7 +1,7 @@
 //! The Socket.IO server at `/ws/socket.io` (Engine.IO 4, Socket.IO protocol 5, JSON).
 //!
 //! Lives here: the protocol and its two transports, rooms, the session and usage pools, presence,
-//! what clients may send, calls to browsers, and [`oui_core::Emitter`] for all who send. Does not
+//! documents that are edited together, what clients may send, calls to browsers, and [`oui_core::Emitter`] for all who send. Does not
 //! live here: anything that needs the database (see [`Backend`]), and what the events of a chat
 //! run contain.
 //!
@@ -35,6 +35,7 @@
 //! elsewhere are not sent there.
 
 mod backend;
+mod documents;
 mod engine;
 mod events;
 mod hub;

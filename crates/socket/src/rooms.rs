@@ -57,16 +57,23 @@ impl Rooms {
         state.enter(&socket.sid, &socket.sid);
     }
 
-    /// Removes a session from everywhere. False if it was gone already.
-    pub(crate) fn remove(&self, sid: &str) -> bool {
+    /// Removes a session from everywhere. Answers the rooms that it was in; `None` if it was gone already.
+    pub(crate) fn remove(&self, sid: &str) -> Option<HashSet<String>> {
         let mut state = self.0.write();
-        let Some((_, rooms)) = state.sessions.remove(sid) else {
-            return false;
-        };
-        for room in rooms {
-            state.leave(sid, &room);
+        let (_, rooms) = state.sessions.remove(sid)?;
+        for room in &rooms {
+            state.leave(sid, room);
         }
-        true
+        Some(rooms)
+    }
+
+    /// How many rooms of a kind a session is in.
+    pub(crate) fn count_of(&self, sid: &str, kind: fn(&str) -> bool) -> usize {
+        let state = self.0.read();
+        state
+            .sessions
+            .get(sid)
+            .map_or(0, |(_, rooms)| rooms.iter().filter(|room| kind(room)).count())
     }
 
     /// Enters a room. False if the session is gone, so that a late handler leaves no trace of it.
@@ -190,8 +197,8 @@ mod tests {
         let rooms = Rooms::default();
         let socket = socket(&rooms);
         rooms.enter(&socket.sid, "r");
-        assert!(rooms.remove(&socket.sid));
-        assert!(!rooms.remove(&socket.sid));
+        assert!(rooms.remove(&socket.sid).is_some());
+        assert!(rooms.remove(&socket.sid).is_none());
         assert!(!rooms.enter(&socket.sid, "r"));
         let state = rooms.0.read();
         assert!(state.rooms.is_empty() && state.sessions.is_empty());

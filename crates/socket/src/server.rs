@@ -248,6 +248,25 @@ impl Emitter for SocketServer {
         self.hub.sessions.user_of(session_id)
     }
 
+    fn enter_room(&self, room: &Room, user_ids: &[String]) {
+        Self::enter_room(self, room, user_ids);
+    }
+
+    fn leave_room(&self, room: &Room, user_ids: &[String]) {
+        Self::leave_room(self, room, user_ids);
+    }
+
+    fn close_room(&self, room: &Room) {
+        let name = room.name();
+        for socket in self.hub.rooms.members(&name) {
+            self.hub.rooms.leave(&socket.sid, &name);
+        }
+    }
+
+    async fn users_in(&self, room: &Room) -> Vec<String> {
+        Self::users_in(self, room).await.into_iter().collect()
+    }
+
     async fn disconnect_user(&self, user_id: &str, access_changed: bool) {
         for socket in self.hub.rooms.members(&Room::User(user_id.to_owned()).name()) {
             if access_changed {

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crate::documents;
 use crate::hub::{Hub, whole_seconds};
 
 /// Starts the loops.
@@ -19,6 +20,8 @@ async fn tend(hub: &Hub) {
     loop {
         tokio::time::sleep(hub.options.revalidation_interval).await;
         reap(hub);
+        hub.documents
+            .sweep(|id| hub.rooms.has_listeners(&documents::room(id), None));
         revalidate(hub).await;
     }
 }

@@ -3,6 +3,7 @@
 mod channel;
 mod chat;
 mod direct;
+mod document;
 mod note;
 mod session;
 
@@ -36,6 +37,11 @@ pub(crate) async fn handle(hub: &Arc<Hub>, socket: &Arc<Socket>, event: &mut Eve
         ("join-note", [data]) => note::join(hub, socket, data).await,
         ("events:channel", [data]) => channel::event(hub, socket, data).await,
         ("events:chat", [data]) => chat::event(hub, socket, data).await,
+        ("ydoc:document:join", [data]) => document::join(hub, socket, data).await,
+        ("ydoc:document:state", [data]) => document::state(hub, socket, data).await,
+        ("ydoc:document:update", [data]) => document::update(hub, socket, data).await,
+        ("ydoc:document:leave", [data]) => document::leave(hub, socket, data).await,
+        ("ydoc:awareness:update", [data]) => document::awareness(hub, socket, data).await,
         // The same with the wrong number of arguments, and names that are not for clients.
         ("user-join" | "heartbeat" | "usage" | "join-channels" | "join-note", _)
         | ("events:channel" | "events:chat" | "connect" | "disconnect", _) => None,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use oui_socket::{Backend, ChatAccess, ReadMark, SocketUser};
 use parking_lot::Mutex;
+use serde_json::{Map, Value, json};
 
 #[derive(Default)]
 pub struct State {
@@ -14,6 +15,10 @@ pub struct State {
     pub channels: BTreeMap<String, Vec<String>>,
     /// Notes that may be read, as (user id, note id).
     pub notes: BTreeSet<(String, String)>,
+    /// Notes that may be changed, as (user id, note id).
+    pub writable_notes: BTreeSet<(String, String)>,
+    /// Data saved for notes, as (user id, note id, data).
+    pub saved_notes: Vec<(String, String, Value)>,
     /// Access to chats by (user id, chat id).
     pub chats: BTreeMap<(String, String), ChatAccess>,
     pub read_mark: Option<ReadMark>,
@@ -81,6 +86,28 @@ impl Backend for TestBackend {
 
     async fn may_read_note(&self, user: &SocketUser, note_id: &str) -> bool {
         self.0.lock().notes.contains(&(user.id.clone(), note_id.into()))
+    }
+
+    async fn note_text(&self, _: &SocketUser, note_id: &str) -> Option<Value> {
+        Some(json!({ "md": format!("text of {note_id}") }))
+    }
+
+    async fn may_write_note(&self, user: &SocketUser, note_id: &str) -> bool {
+        self.0
+            .lock()
+            .writable_notes
+            .contains(&(user.id.clone(), note_id.into()))
+    }
+
+    async fn may_attach(&self, _: &SocketUser, _: &str, files: &Value) -> bool {
+        files != &json!(["foreign"])
+    }
+
+    async fn save_note(&self, user: &SocketUser, note_id: &str, data: Map<String, Value>) {
+        self.0
+            .lock()
+            .saved_notes
+            .push((user.id.clone(), note_id.into(), Value::Object(data)));
     }
 
     async fn chat_access(&self, user_id: &str, chat_id: &str) -> ChatAccess {

@@ -13,6 +13,7 @@ mod channels;
 mod chats;
 mod client;
 mod connections;
+mod documents;
 mod hostile;
 mod load;
 mod polling;
