@@ -307,6 +307,12 @@ pub async fn event(db: &Db, id: &str) -> DbResult<Option<Event>> {
     Ok(complete(db, rows).await?.into_iter().next())
 }
 
+/// Events that begin between two times and were not called off, with their makers' ids.
+pub async fn beginning_between(db: &Db, from: i64, to: i64) -> DbResult<Vec<EventRow>> {
+    let rest = "WHERE is_cancelled = ? AND start_at >= ? AND start_at <= ?";
+    EventRow::list(db, rest, args![false, from, to]).await
+}
+
 /// The calendar with this id.
 pub async fn by_id(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Option<CalendarRow>> {
     CalendarRow::find(conn, "WHERE id = ?", args![id]).await
