@@ -3,10 +3,12 @@
  * Started by `run.mjs`, which has made sure that the server under test is there.
  */
 
+import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
-import { after } from 'node:test';
+import { after, test } from 'node:test';
+import { unknownPending } from './lib/pending.mjs';
 import { writeRecord } from './lib/recorder.mjs';
-import { GROUPS } from './lib/settings.mjs';
+import { GREP, GROUPS } from './lib/settings.mjs';
 import { closeBrowser, inFile } from './lib/stage.mjs';
 
 /** The order of groups; onboarding is a scenario of the first. */
@@ -23,6 +25,10 @@ const files = readdirSync(folder)
 for (const file of files) {
 	inFile(file);
 	await import(new URL(file, folder));
+}
+
+if (!GROUPS && !GREP.source.replace('(?:)', '')) {
+	test('the list of pending scenarios names existing ones', () => assert.deepEqual(unknownPending(), []));
 }
 
 after(async () => {

@@ -119,6 +119,41 @@ scenario('a stopped reply keeps what it had', async (stage) => {
 	assert.equal(reply.done, true);
 });
 
+scenario('a reply can be stopped after a reload', async (stage) => {
+	const { account, tab } = await beginChat(stage, 'slow');
+	await send(tab, 'Please use 90 chunks');
+	await replyContains(tab, 'The quick brown');
+	const id = await chatId(tab);
+	await tab.page.reload();
+	await replyContains(tab, 'The quick brown');
+	await stopButton(tab).click();
+	await replyFinished(tab);
+	const partial = await replyText(tab);
+	assert.ok(partial.length < fixedText(90).length, partial);
+	const reply = (await branchOf(account, id)).at(-1);
+	assert.equal(reply.content, partial);
+	assert.equal(reply.done, true);
+	await tab.page.reload();
+	await replyIs(tab, partial);
+});
+
+scenario('a reply is stopped from another tab', async (stage) => {
+	const { account, tab } = await beginChat(stage, 'slow');
+	await send(tab, 'Please use 90 chunks');
+	await replyContains(tab, 'The quick brown');
+	const id = await chatId(tab);
+	const other = await stage.tabBeside(tab);
+	await openChat(other, id);
+	await replyContains(other, 'The quick brown');
+	await stopButton(other).click();
+	await replyFinished(other);
+	await replyFinished(tab);
+	const reply = (await branchOf(account, id)).at(-1);
+	assert.ok(reply.content.length < fixedText(90).length, reply.content);
+	assert.equal(reply.done, true);
+	for (const each of [tab, other]) await eventually(async () => assert.equal(await replyText(each), reply.content));
+});
+
 scenario('a regenerated reply stands beside the first', async (stage) => {
 	const { tab } = await beginChat(stage, 'echo');
 	await converse(tab, 'Say it twice');

@@ -21,9 +21,13 @@ const SEARCHED_LOCALLY = new Set(['Tools']);
 
 /** Finds an item in the list of its section and gives its row. */
 async function find(tab, section, name) {
+	const search = tab.page.getByPlaceholder(`Search ${section}`);
+	await search.waitFor();
+	// The page empties the field once it has asked for its first list.
+	await tab.watch.settled();
 	const answered = (response) => new URL(response.url()).searchParams.get('query') === name;
 	const searched = SEARCHED_LOCALLY.has(section) ? undefined : tab.page.waitForResponse(answered);
-	await tab.page.getByPlaceholder(`Search ${section}`).fill(name);
+	await search.fill(name);
 	await searched;
 	const row = tab.page.getByRole('main').locator('[role=presentation]').filter({ hasText: name });
 	await row.waitFor();
