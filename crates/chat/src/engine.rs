@@ -42,7 +42,7 @@ pub struct Engine {
     pub(crate) config: Arc<Config>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) clock: Clock,
-    auth: Arc<Authenticator>,
+    pub(crate) auth: Arc<Authenticator>,
     pub(crate) emitter: Arc<dyn Emitter>,
     /// Reaches providers.
     pub providers: ProviderClient,

@@ -6,6 +6,7 @@
 //! (`output`), tells browsers about it (`emit`), and saves the end state. [`catalogue`] knows which models there
 //! are and who may use them. No HTTP types beyond statuses live here, and no SQL.
 
+pub mod automations;
 pub mod catalogue;
 mod direct;
 pub mod dispatch;
@@ -21,6 +22,7 @@ pub mod payload;
 mod place;
 pub mod recurrence;
 mod run;
+pub mod scheduler;
 mod streaming;
 mod streams;
 pub mod tasks;

@@ -116,6 +116,15 @@ impl TaskRegistry {
         true
     }
 
+    /// Waits until a task has ended by itself. Returns at once when there is no such task.
+    pub async fn finished(&self, id: &str) {
+        let finished = self.tasks.lock().get(id).map(|entry| entry.finished.clone());
+        if let Some(mut finished) = finished {
+            // An error means that the task is gone already.
+            let _ = finished.wait_for(|done| *done).await;
+        }
+    }
+
     /// Stops all tasks of a chat.
     pub async fn stop_of(&self, item: &str) {
         let ids = self.of(item, None);

@@ -1,9 +1,10 @@
 //! Tables `automation` and `automation_run`: prompts that run on a schedule, and their runs. Times are
 //! nanoseconds. Running them is not done here.
 
+use oui_core::ids;
 use serde_json::{Map, Value, json};
 
-use crate::db::{Arg, Db, DbResult, FromRow, placeholders, sql};
+use crate::db::{Arg, Changes, Conn, Db, DbResult, Dialect, FromRow, placeholders, sql};
 use crate::shared::{self, Condition};
 use crate::{args, table};
 
@@ -84,6 +85,155 @@ impl RunRow {
             "error": self.error, "created_at": self.created_at,
         })
     }
+}
+
+/// What a request says about an automation.
+#[derive(Debug, Clone)]
+pub struct AutomationInput {
+    /// Name shown.
+    pub name: String,
+    /// Folder of the chats that it makes.
+    pub folder_id: Option<String>,
+    /// `{prompt, model_id, rrule, terminal, target}`.
+    pub data: Value,
+    /// Free object.
+    pub meta: Option<Value>,
+    /// Whether it runs; unchanged, or yes for a new one, when absent.
+    pub is_active: Option<bool>,
+    /// Time of the next run.
+    pub next_run_at: Option<i64>,
+}
+
+/// The automation with this id.
+pub async fn by_id(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Option<AutomationRow>> {
+    AutomationRow::find(conn, "WHERE id = ?", args![id]).await
+}
+
+/// How many automations a user has.
+pub async fn count_of(db: &Db, user_id: &str) -> DbResult<i64> {
+    AutomationRow::count(db, "WHERE user_id = ?", args![user_id]).await
+}
+
+/// Inserts an automation.
+pub async fn create(db: &Db, user_id: &str, input: AutomationInput) -> DbResult<AutomationRow> {
+    let now = db.clock().nanos();
+    let row = AutomationRow {
+        id: ids::uuid(),
+        user_id: user_id.to_owned(),
+        folder_id: input.folder_id,
+        name: input.name,
+        data: input.data,
+        meta: Some(input.meta.unwrap_or(Value::Null)),
+        is_active: input.is_active.unwrap_or(true),
+        last_run_at: None,
+        next_run_at: input.next_run_at,
+        created_at: now,
+        updated_at: now,
+    };
+    row.insert(db).await?;
+    Ok(row)
+}
+
+/// Replaces what a request says about an automation.
+pub async fn update(db: &Db, id: &str, input: AutomationInput) -> DbResult<()> {
+    let changes = Changes::new()
+        .set("name", input.name)
+        .set("folder_id", input.folder_id)
+        .set("data", input.data)
+        .set("meta", input.meta.unwrap_or(Value::Null))
+        .set_some("is_active", input.is_active)
+        .set("next_run_at", input.next_run_at)
+        .set("updated_at", db.clock().nanos());
+    AutomationRow::update(db, changes, "WHERE id = ?", args![id]).await?;
+    Ok(())
+}
+
+/// Switches an automation on or off; one that is off has no next run.
+pub async fn set_active(db: &Db, id: &str, is_active: bool, next_run_at: Option<i64>) -> DbResult<()> {
+    let changes = Changes::new()
+        .set("is_active", is_active)
+        .set("next_run_at", next_run_at.filter(|_| is_active))
+        .set("updated_at", db.clock().nanos());
+    AutomationRow::update(db, changes, "WHERE id = ?", args![id]).await?;
+    Ok(())
+}
+
+/// Notes that an automation runs now.
+pub async fn mark_run(db: &Db, id: &str) -> DbResult<()> {
+    let changes = Changes::new().set("last_run_at", db.clock().nanos());
+    AutomationRow::update(db, changes, "WHERE id = ?", args![id]).await?;
+    Ok(())
+}
+
+/// Takes automations of a user out of a folder that is gone.
+pub async fn leave_folder(db: &Db, user_id: &str, folder_id: &str) -> DbResult<()> {
+    let changes = Changes::new()
+        .set("folder_id", None::<String>)
+        .set("updated_at", db.clock().nanos());
+    let rest = "WHERE user_id = ? AND folder_id = ?";
+    AutomationRow::update(db, changes, rest, args![user_id, folder_id]).await?;
+    Ok(())
+}
+
+/// Deletes an automation with its runs.
+pub async fn delete(db: &Db, id: &str) -> DbResult<bool> {
+    let mut tx = db.begin().await?;
+    RunRow::delete(&mut tx, "WHERE automation_id = ?", args![id]).await?;
+    let deleted = AutomationRow::delete(&mut tx, "WHERE id = ?", args![id]).await? > 0;
+    tx.commit().await?;
+    Ok(deleted)
+}
+
+/// Writes down how a run ended.
+pub async fn record_run(
+    db: &Db,
+    automation_id: &str,
+    chat_id: Option<&str>,
+    error: Option<&str>,
+) -> DbResult<()> {
+    let row = RunRow {
+        id: ids::uuid(),
+        automation_id: automation_id.to_owned(),
+        chat_id: chat_id.map(str::to_owned),
+        status: if error.is_some() { "error" } else { "success" }.to_owned(),
+        error: error.map(str::to_owned),
+        created_at: db.clock().nanos(),
+    };
+    row.insert(db).await
+}
+
+/// Takes automations that are due, so that nobody else runs them: each gets the time of its next run at once, which
+/// `next` tells from its row and its owner's time zone.
+pub async fn claim_due(
+    db: &Db,
+    limit: i64,
+    next: impl Fn(&AutomationRow, Option<&str>) -> Option<i64>,
+) -> DbResult<Vec<AutomationRow>> {
+    let now = db.clock().nanos();
+    let due = "WHERE is_active = ? AND next_run_at <= ? ORDER BY next_run_at LIMIT ?";
+    if AutomationRow::count(db, "WHERE is_active = ? AND next_run_at <= ?", args![true, now]).await? == 0 {
+        return Ok(Vec::new());
+    }
+    let mut tx = db.begin().await?;
+    let lock = match db.dialect() {
+        Dialect::Sqlite => "",
+        Dialect::Postgres => " FOR UPDATE SKIP LOCKED",
+    };
+    let mut rows = AutomationRow::list(&mut tx, &format!("{due}{lock}"), args![true, now, limit]).await?;
+    for row in &mut rows {
+        let zone: Option<Option<String>> =
+            sql("SELECT timezone FROM \"user\" WHERE id = ?", args![&row.user_id])
+                .scalar(&mut tx)
+                .await?;
+        row.last_run_at = Some(now);
+        row.next_run_at = next(row, zone.flatten().as_deref());
+        let changes = Changes::new()
+            .set("last_run_at", now)
+            .set("next_run_at", row.next_run_at);
+        AutomationRow::update(&mut tx, changes, "WHERE id = ?", args![&row.id]).await?;
+    }
+    tx.commit().await?;
+    Ok(rows)
 }
 
 /// Which automations to list.
@@ -183,4 +333,47 @@ pub async fn owner(db: &Db, id: &str) -> DbResult<Option<String>> {
 pub async fn runs(db: &Db, id: &str, window: (i64, i64)) -> DbResult<Vec<RunRow>> {
     let rest = "WHERE automation_id = ? ORDER BY created_at DESC LIMIT ? OFFSET ?";
     RunRow::list(db, rest, args![id, window.1, window.0]).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn due_automations_are_claimed_once() {
+        for db in crate::testing::databases().await {
+            let ada = crate::testing::user(&db, "ada").await;
+            let input = |next_run_at| AutomationInput {
+                name: "Morning".into(),
+                folder_id: None,
+                data: json!({"prompt": "Good morning", "rrule": "FREQ=DAILY"}),
+                meta: None,
+                is_active: None,
+                next_run_at,
+            };
+            let now = db.clock().nanos();
+            let due = create(&db, &ada.id, input(Some(now - 5))).await.unwrap();
+            let later = create(&db, &ada.id, input(Some(now + 3_600_000_000_000)))
+                .await
+                .unwrap();
+            let off = create(&db, &ada.id, input(Some(now - 5))).await.unwrap();
+            set_active(&db, &off.id, false, Some(now)).await.unwrap();
+            assert_eq!(by_id(&*db, &off.id).await.unwrap().unwrap().next_run_at, None);
+            let next = |_: &AutomationRow, _: Option<&str>| Some(now + 7_200_000_000_000);
+            let claimed = claim_due(&db, 10, next).await.unwrap();
+            assert_eq!(claimed.iter().map(|row| &row.id).collect::<Vec<_>>(), [&due.id]);
+            assert!(claim_due(&db, 10, next).await.unwrap().is_empty());
+            record_run(&db, &due.id, Some("c"), None).await.unwrap();
+            record_run(&db, &due.id, None, Some("no model")).await.unwrap();
+            let ended = runs(&db, &due.id, (0, 10)).await.unwrap();
+            let mut status: Vec<_> = ended.iter().map(|run| run.status.as_str()).collect();
+            status.sort_unstable();
+            assert_eq!(status, ["error", "success"]);
+            assert!(delete(&db, &due.id).await.unwrap());
+            assert!(!delete(&db, &due.id).await.unwrap());
+            assert!(runs(&db, &due.id, (0, 10)).await.unwrap().is_empty());
+            assert_eq!(count_of(&db, &ada.id).await.unwrap(), 2);
+            assert!(by_id(&*db, &later.id).await.unwrap().is_some());
+        }
+    }
 }

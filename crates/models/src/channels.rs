@@ -1,12 +1,14 @@
-//! Tables `channel` and `channel_member`: which channels a user hears and sees in the list. Times are
-//! nanoseconds.
+//! Table `channel`: which channels a user hears and sees in the list, making and changing them. Who takes part is in
+//! `channel_members`, what they write in `messages`. Times are nanoseconds.
 
 use std::collections::HashMap;
 
+use oui_core::ids;
 use serde_json::{Map, Value, json};
 
-use crate::db::{Arg, Conn, Db, DbResult, FromRow, placeholders, sql};
-use crate::grants::GrantRow;
+use crate::channel_members::{self, MemberRow};
+use crate::db::{Arg, Changes, Conn, Db, DbResult, FromRow, placeholders, sql};
+use crate::grants::{Grant, GrantRow};
 use crate::groups::Membership;
 use crate::shared::{self, Entry, Filter, Reader};
 use crate::users::UserRow;
@@ -194,6 +196,93 @@ pub async fn ids_of_user(
     args.extend(grant_args);
     let rows = sql(text, args).all(conn).await?;
     rows.iter().map(|row| row.at(0)).collect()
+}
+
+/// What a request says about a channel.
+#[derive(Debug, Clone, Default)]
+pub struct NewChannel {
+    /// `group`, `dm` or nothing for a standard channel.
+    pub kind: Option<String>,
+    /// Name shown.
+    pub name: String,
+    /// Description shown.
+    pub description: Option<String>,
+    /// Whether a group channel is closed.
+    pub is_private: Option<bool>,
+    /// Free object.
+    pub data: Option<Value>,
+    /// Free object.
+    pub meta: Option<Value>,
+    /// People of a closed channel.
+    pub user_ids: Vec<String>,
+    /// Groups whose people take part in a closed channel.
+    pub group_ids: Vec<String>,
+}
+
+/// Makes a channel; closed ones get their members, the maker among them. Answers the channel and its members.
+pub async fn create(
+    db: &Db,
+    user_id: &str,
+    new: NewChannel,
+    grants: &[Grant],
+) -> DbResult<(ChannelRow, Vec<MemberRow>)> {
+    let now = db.clock().nanos();
+    let row = ChannelRow {
+        id: ids::uuid(),
+        user_id: Some(user_id.to_owned()),
+        kind: new.kind.filter(|kind| !kind.is_empty()),
+        name: Some(new.name.to_lowercase()),
+        description: new.description,
+        is_private: new.is_private,
+        data: Some(new.data.unwrap_or(Value::Null)),
+        meta: Some(new.meta.unwrap_or(Value::Null)),
+        created_at: Some(now),
+        updated_at: Some(now),
+        updated_by: None,
+        archived_at: None,
+        archived_by: None,
+        deleted_at: None,
+        deleted_by: None,
+    };
+    let mut tx = db.begin().await?;
+    row.insert(&mut tx).await?;
+    let mut members = Vec::new();
+    if row.is_closed() {
+        members = channel_members::invite(&mut tx, &row.id, user_id, &new.user_ids, &new.group_ids).await?;
+    }
+    grants::replace(&mut tx, KIND, &row.id, grants).await?;
+    tx.commit().await?;
+    Ok((row, members))
+}
+
+/// Replaces what a request says about a channel; kind and people stay.
+pub async fn update(db: &Db, id: &str, new: NewChannel) -> DbResult<()> {
+    let changes = Changes::new()
+        .set("name", new.name)
+        .set("description", new.description)
+        .set("is_private", new.is_private)
+        .set("data", new.data.unwrap_or(Value::Null))
+        .set("meta", new.meta.unwrap_or(Value::Null))
+        .set("updated_at", db.clock().nanos());
+    ChannelRow::update(db, changes, "WHERE id = ?", args![id]).await?;
+    Ok(())
+}
+
+/// Deletes a channel with everything in it.
+pub async fn delete(db: &Db, id: &str) -> DbResult<()> {
+    let mut tx = db.begin().await?;
+    for text in [
+        "DELETE FROM message_reaction WHERE message_id IN (SELECT id FROM message WHERE channel_id = ?)",
+        "DELETE FROM channel_file WHERE channel_id = ?",
+        "DELETE FROM message WHERE channel_id = ?",
+        "DELETE FROM channel_webhook WHERE channel_id = ?",
+        "DELETE FROM channel_member WHERE channel_id = ?",
+    ] {
+        sql(text, args![id]).execute(&mut tx).await?;
+    }
+    grants::remove(&mut tx, KIND, id).await?;
+    ChannelRow::delete(&mut tx, "WHERE id = ?", args![id]).await?;
+    tx.commit().await
 }
 
 /// Notes that a member has read the channel up to now.

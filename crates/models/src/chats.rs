@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::db::{Changes, Conn, Db, DbResult, placeholders, sql};
+use crate::db::{Changes, Conn, Db, DbResult, Dialect, placeholders, sql};
 use crate::{Tx, args, table};
 
 table! {
@@ -203,6 +203,21 @@ impl ChatRow {
         out.insert("context_usage".into(), Value::Null);
         Value::Object(out)
     }
+}
+
+/// A user's chats about a note, newest first.
+pub async fn about_note(db: &Db, note_id: &str, user_id: &str) -> DbResult<Vec<ChatRow>> {
+    let is_about = match db.dialect() {
+        Dialect::Sqlite => {
+            "json_extract(meta, '$.internal') = 1 AND json_extract(meta, '$.type') = 'note' \
+             AND json_extract(meta, '$.note_id') = ?"
+        }
+        Dialect::Postgres => {
+            "meta ->> 'internal' = 'true' AND meta ->> 'type' = 'note' AND meta ->> 'note_id' = ?"
+        }
+    };
+    let rest = format!("WHERE {is_about} AND user_id = ? ORDER BY updated_at DESC, created_at DESC");
+    ChatRow::list(db, &rest, args![note_id, user_id]).await
 }
 
 /// The chat with this id.

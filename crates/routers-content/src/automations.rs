@@ -1,5 +1,7 @@
-//! Prompts that run on a schedule: `/api/v1/automations`. Here they and their runs are listed; making and running
-//! them is not.
+//! Prompts that run on a schedule: `/api/v1/automations`. Here they and their runs are listed; making and starting
+//! them is in `changes`.
+
+mod changes;
 
 use axum::Json;
 use axum::extract::Path;
@@ -14,8 +16,14 @@ use crate::common::{PAGE, given};
 /// The table of this area.
 pub(crate) fn area() -> Area {
     endpoints! { "automations" at "/api/v1/automations";
-        GET "/list"      Verified => list,
-        GET "/{id}/runs" Verified => runs,
+        GET    "/list"        Verified => list,
+        POST   "/create"      Verified => changes::create,
+        GET    "/{id}"        Verified => changes::get,
+        POST   "/{id}/update" Verified => changes::update,
+        POST   "/{id}/toggle" Verified => changes::toggle,
+        POST   "/{id}/run"    Verified => changes::run,
+        DELETE "/{id}/delete" Verified => changes::delete,
+        GET    "/{id}/runs"   Verified => runs,
     }
 }
 

@@ -1,4 +1,6 @@
-//! Notes: `/api/v1/notes`. Editing together goes through the socket server; the chat beside a note is not here.
+//! Notes: `/api/v1/notes`. Editing together goes through the socket server; the chats beside a note are in `chats`.
+
+mod chats;
 
 use axum::Json;
 use axum::extract::Path;
@@ -21,6 +23,9 @@ pub(crate) fn area() -> Area {
         GET    "/search"             Verified => search,
         POST   "/create"             Verified => create,
         GET    "/{id}"               Verified => get,
+        GET    "/{id}/chat"          Verified => chats::latest,
+        POST   "/{id}/chat"          Verified => chats::create,
+        GET    "/{id}/chats"         Verified => chats::list,
         POST   "/{id}/update"        Verified => update,
         POST   "/{id}/access/update" Verified => set_access,
         POST   "/{id}/pin"           Verified => pin,

@@ -88,6 +88,7 @@ pub async fn start(environment: &Environment, settings: Settings, clock: Clock) 
         0 => {}
         count => tracing::warn!(count, "completed replies that the last stop had cut off"),
     }
+    oui_chat::scheduler::start(&engine);
     let frontend = frontend(&settings);
     let passwords = password_policy(&settings)?;
     let services = Services {
