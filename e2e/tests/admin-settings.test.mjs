@@ -57,9 +57,10 @@ scenario('pages are saved unchanged', async (stage) => {
 	const dialog = await openSettings(tab);
 	for (const [name, calls] of Object.entries(SAVED)) {
 		await turnTo(tab, 'Admin', name);
-		const answers = calls.map((expected) => tab.page.waitForResponse((response) => callOf(response) === expected));
-		await saveButton(dialog).click();
-		await Promise.all(answers);
+		const answers = Promise.all(
+			calls.map((expected) => tab.page.waitForResponse((response) => callOf(response) === expected))
+		);
+		await Promise.all([answers, saveButton(dialog).click()]);
 		await tab.watch.settled();
 	}
 });
