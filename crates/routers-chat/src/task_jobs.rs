@@ -7,8 +7,7 @@ use oui_chat::TaskKind;
 use oui_config::task as keys;
 use oui_core::{ApiError, ApiResult, messages};
 use oui_web::body::{AnyJson, ObjectBody};
-use oui_web::settings::{self, Setting};
-use oui_web::{Admin, Area, Caller, Verified, endpoints};
+use oui_web::{Admin, Area, Caller, Verified, endpoints, pages};
 use serde_json::{Map, Value, json};
 
 use crate::request;
@@ -29,69 +28,30 @@ pub(crate) fn area() -> Area {
     }
 }
 
-static PAGE: &[Setting] = &[
-    Setting::of::<Option<String>>("TASK_MODEL", keys::TASK_MODEL.meta()),
-    Setting::of::<Option<String>>("TASK_MODEL_EXTERNAL", keys::TASK_MODEL_EXTERNAL.meta()),
-    Setting::read_by("TASK_MODEL_PARAMS", keys::TASK_MODEL_PARAMS.meta(), model_params)
-        .or(oui_config::Literal::Null),
-    Setting::of::<bool>("ENABLE_TITLE_GENERATION", keys::ENABLE_TITLE_GENERATION.meta()),
-    Setting::of::<String>(
-        "TITLE_GENERATION_PROMPT_TEMPLATE",
-        keys::TITLE_GENERATION_PROMPT_TEMPLATE.meta(),
-    ),
-    Setting::of::<String>(
-        "IMAGE_PROMPT_GENERATION_PROMPT_TEMPLATE",
-        keys::IMAGE_PROMPT_GENERATION_PROMPT_TEMPLATE.meta(),
-    ),
-    Setting::of::<bool>(
-        "ENABLE_AUTOCOMPLETE_GENERATION",
-        keys::ENABLE_AUTOCOMPLETE_GENERATION.meta(),
-    ),
-    Setting::read_by(
-        "AUTOCOMPLETE_GENERATION_INPUT_MAX_LENGTH",
-        keys::AUTOCOMPLETE_GENERATION_INPUT_MAX_LENGTH.meta(),
-        input_limit,
-    )
-    .or(oui_config::Literal::Int(-1)),
-    Setting::of::<String>(
-        "AUTOCOMPLETE_GENERATION_PROMPT_TEMPLATE",
-        keys::AUTOCOMPLETE_GENERATION_PROMPT_TEMPLATE.meta(),
-    ),
-    Setting::of::<String>(
-        "TAGS_GENERATION_PROMPT_TEMPLATE",
-        keys::TAGS_GENERATION_PROMPT_TEMPLATE.meta(),
-    ),
-    Setting::of::<String>(
-        "FOLLOW_UP_GENERATION_PROMPT_TEMPLATE",
-        keys::FOLLOW_UP_GENERATION_PROMPT_TEMPLATE.meta(),
-    ),
-    Setting::of::<bool>(
-        "ENABLE_FOLLOW_UP_GENERATION",
-        keys::ENABLE_FOLLOW_UP_GENERATION.meta(),
-    ),
-    Setting::of::<bool>("ENABLE_TAGS_GENERATION", keys::ENABLE_TAGS_GENERATION.meta()),
-    Setting::of::<bool>(
-        "ENABLE_SEARCH_QUERY_GENERATION",
-        keys::ENABLE_SEARCH_QUERY_GENERATION.meta(),
-    ),
-    Setting::of::<bool>(
-        "ENABLE_RETRIEVAL_QUERY_GENERATION",
-        keys::ENABLE_RETRIEVAL_QUERY_GENERATION.meta(),
-    ),
-    Setting::of::<String>(
-        "QUERY_GENERATION_PROMPT_TEMPLATE",
-        keys::QUERY_GENERATION_PROMPT_TEMPLATE.meta(),
-    ),
-    Setting::of::<String>(
-        "TOOLS_FUNCTION_CALLING_PROMPT_TEMPLATE",
-        keys::TOOLS_FUNCTION_CALLING_PROMPT_TEMPLATE.meta(),
-    ),
-    Setting::of::<bool>("ENABLE_VOICE_MODE_PROMPT", keys::ENABLE_VOICE_MODE_PROMPT.meta()),
-    Setting::of::<Option<String>>(
-        "VOICE_MODE_PROMPT_TEMPLATE",
-        keys::VOICE_MODE_PROMPT_TEMPLATE.meta(),
-    ),
-];
+pages! {
+    /// The page.
+    static PAGE = {
+        TASK_MODEL: Option<String> => keys::TASK_MODEL,
+        TASK_MODEL_EXTERNAL: Option<String> => keys::TASK_MODEL_EXTERNAL,
+        TASK_MODEL_PARAMS by model_params = Value::Null => keys::TASK_MODEL_PARAMS,
+        ENABLE_TITLE_GENERATION: bool => keys::ENABLE_TITLE_GENERATION,
+        TITLE_GENERATION_PROMPT_TEMPLATE: String => keys::TITLE_GENERATION_PROMPT_TEMPLATE,
+        IMAGE_PROMPT_GENERATION_PROMPT_TEMPLATE: String => keys::IMAGE_PROMPT_GENERATION_PROMPT_TEMPLATE,
+        ENABLE_AUTOCOMPLETE_GENERATION: bool => keys::ENABLE_AUTOCOMPLETE_GENERATION,
+        AUTOCOMPLETE_GENERATION_INPUT_MAX_LENGTH by input_limit = -1 => keys::AUTOCOMPLETE_GENERATION_INPUT_MAX_LENGTH,
+        AUTOCOMPLETE_GENERATION_PROMPT_TEMPLATE: String => keys::AUTOCOMPLETE_GENERATION_PROMPT_TEMPLATE,
+        TAGS_GENERATION_PROMPT_TEMPLATE: String => keys::TAGS_GENERATION_PROMPT_TEMPLATE,
+        FOLLOW_UP_GENERATION_PROMPT_TEMPLATE: String => keys::FOLLOW_UP_GENERATION_PROMPT_TEMPLATE,
+        ENABLE_FOLLOW_UP_GENERATION: bool => keys::ENABLE_FOLLOW_UP_GENERATION,
+        ENABLE_TAGS_GENERATION: bool => keys::ENABLE_TAGS_GENERATION,
+        ENABLE_SEARCH_QUERY_GENERATION: bool => keys::ENABLE_SEARCH_QUERY_GENERATION,
+        ENABLE_RETRIEVAL_QUERY_GENERATION: bool => keys::ENABLE_RETRIEVAL_QUERY_GENERATION,
+        QUERY_GENERATION_PROMPT_TEMPLATE: String => keys::QUERY_GENERATION_PROMPT_TEMPLATE,
+        TOOLS_FUNCTION_CALLING_PROMPT_TEMPLATE: String => keys::TOOLS_FUNCTION_CALLING_PROMPT_TEMPLATE,
+        ENABLE_VOICE_MODE_PROMPT: bool => keys::ENABLE_VOICE_MODE_PROMPT,
+        VOICE_MODE_PROMPT_TEMPLATE: Option<String> => keys::VOICE_MODE_PROMPT_TEMPLATE,
+    };
+}
 
 fn model_params(input: &Value, issues: &mut oui_core::form::Issues) -> Option<Value> {
     <Option<Map<String, Value>> as oui_core::Field>::parse(input, issues).map(|params| json!(params))
@@ -103,13 +63,13 @@ fn input_limit(input: &Value, issues: &mut oui_core::form::Issues) -> Option<Val
 }
 
 async fn config(caller: Caller<Verified>) -> Json<Value> {
-    Json(Value::Object(settings::show(&caller.app().config, PAGE)))
+    Json(Value::Object(PAGE.show(&caller.app().config.snapshot())))
 }
 
 async fn update_config(caller: Caller<Admin>, AnyJson(body): AnyJson) -> ApiResult<Json<Value>> {
-    let changes = settings::read(PAGE, &body)?;
+    let changes = PAGE.body(&body)?;
     caller.app().save_config(changes).await?;
-    Ok(Json(Value::Object(settings::show(&caller.app().config, PAGE))))
+    Ok(Json(Value::Object(PAGE.show(&caller.app().config.snapshot()))))
 }
 
 /// Answers a client whose administrator has switched the job off.

@@ -5,11 +5,13 @@ mod leaderboard;
 
 use axum::Json;
 use axum::extract::Path;
+use oui_config::models as model_keys;
 use oui_core::form::{Extra, Field, Issues};
 use oui_core::{ApiError, ApiResult, form, messages};
 use oui_models::feedbacks::{self, FeedbackData, FeedbackFilter, FeedbackRow};
 use oui_models::users::UserRow;
-use oui_web::{Admin, Area, Body, Caller, Query, Verified, endpoints};
+use oui_web::body::AnyJson;
+use oui_web::{Admin, Area, Body, Caller, Query, Verified, endpoints, pages};
 use serde_json::{Map, Value, json};
 
 use crate::common::{PAGE, given};
@@ -17,6 +19,8 @@ use crate::common::{PAGE, given};
 /// The table of this area.
 pub(crate) fn area() -> Area {
     endpoints! { "evaluations" at "/api/v1/evaluations";
+        GET    "/config"                Admin    => config,
+        POST   "/config"                Admin    => set_config,
         GET    "/leaderboard"           Admin    => leaderboard::all,
         GET    "/leaderboard/{*path}"   Admin    => leaderboard::history,
         GET    "/feedbacks/models"      Admin    => models,
@@ -31,6 +35,22 @@ pub(crate) fn area() -> Area {
         POST   "/feedback/{id}"         Verified => update,
         DELETE "/feedback/{id}"         Verified => delete,
     }
+}
+
+pages! {
+    /// Whether and which arena models there are.
+    static ARENA = {
+        ENABLE_EVALUATION_ARENA_MODELS~: bool => model_keys::ENABLE_EVALUATION_ARENA_MODELS,
+        EVALUATION_ARENA_MODELS~: Vec<Map<String, Value>> => model_keys::EVALUATION_ARENA_MODELS,
+    };
+}
+
+async fn config(caller: Caller<Admin>) -> Json<Value> {
+    Json(Value::Object(ARENA.show(&caller.app().config.snapshot())))
+}
+
+async fn set_config(caller: Caller<Admin>, AnyJson(body): AnyJson) -> ApiResult<Json<Value>> {
+    Ok(Json(Value::Object(ARENA.save(caller.app(), &body).await?)))
 }
 
 form! {

@@ -1,4 +1,4 @@
-//! Area `configs`: settings pages. A page is a list of [`Setting`]s; showing and saving is the same for all.
+//! Area `configs`: settings pages. A page is a list of fields; showing and saving is the same for all.
 
 use std::collections::BTreeMap;
 
@@ -10,102 +10,82 @@ use oui_core::form::{Issues, Nullable};
 use oui_core::{ApiResult, Field, form};
 use oui_web::body::{AnyJson, Body};
 use oui_web::endpoint::endpoint;
-use oui_web::settings::{self, Setting};
-use oui_web::{Admin, Area, Caller, Verified, endpoints};
+use oui_web::pages::Page;
+use oui_web::{Admin, Area, Caller, Verified, endpoints, pages};
 use serde_json::{Map, Value, json};
 
-/// One page: where it is read, where it is saved, and its fields. Their wire names are those of the keys.
-struct Page {
-    show: &'static str,
-    save: &'static str,
-    fields: &'static [Setting],
+/// One page: where it is read and saved, and its fields.
+struct At {
+    path: &'static str,
+    page: &'static Page,
 }
 
-/// Declares fields whose wire name is the name of their key.
-macro_rules! fields {
-    ($($module:ident :: $key:ident : $type:ty $(, $how:ident($($arg:expr)?))?);* $(;)?) => {
-        &[$(Setting::of::<$type>(stringify!($key), $module::$key.meta())$(.$how($($arg)?))?),*]
+type Object = Map<String, Value>;
+
+pages! {
+    static CONNECTIONS = {
+        ENABLE_DIRECT_CONNECTIONS: bool => connections::ENABLE_DIRECT_CONNECTIONS,
+        ENABLE_DIRECT_INTEGRATIONS?: bool => connections::ENABLE_DIRECT_INTEGRATIONS,
+        ENABLE_BASE_MODELS_CACHE: bool => models::ENABLE_BASE_MODELS_CACHE,
+    };
+
+    static CODE_EXECUTION = {
+        ENABLE_CODE_EXECUTION: bool => code::ENABLE_CODE_EXECUTION,
+        CODE_EXECUTION_ENGINE: String => code::CODE_EXECUTION_ENGINE,
+        CODE_EXECUTION_JUPYTER_URL: Option<String> => code::CODE_EXECUTION_JUPYTER_URL,
+        CODE_EXECUTION_JUPYTER_AUTH: Option<String> => code::CODE_EXECUTION_JUPYTER_AUTH,
+        CODE_EXECUTION_JUPYTER_AUTH_TOKEN: Option<String> => code::CODE_EXECUTION_JUPYTER_AUTH_TOKEN,
+        CODE_EXECUTION_JUPYTER_AUTH_PASSWORD: Option<String> => code::CODE_EXECUTION_JUPYTER_AUTH_PASSWORD,
+        CODE_EXECUTION_JUPYTER_TIMEOUT: Option<i64> => code::CODE_EXECUTION_JUPYTER_TIMEOUT,
+        ENABLE_CODE_INTERPRETER: bool => code::ENABLE_CODE_INTERPRETER,
+        CODE_INTERPRETER_ENGINE: String => code::CODE_INTERPRETER_ENGINE,
+        CODE_INTERPRETER_PROMPT_TEMPLATE: Option<String> => code::CODE_INTERPRETER_PROMPT_TEMPLATE,
+        CODE_INTERPRETER_JUPYTER_URL: Option<String> => code::CODE_INTERPRETER_JUPYTER_URL,
+        CODE_INTERPRETER_JUPYTER_AUTH: Option<String> => code::CODE_INTERPRETER_JUPYTER_AUTH,
+        CODE_INTERPRETER_JUPYTER_AUTH_TOKEN: Option<String> => code::CODE_INTERPRETER_JUPYTER_AUTH_TOKEN,
+        CODE_INTERPRETER_JUPYTER_AUTH_PASSWORD: Option<String> => code::CODE_INTERPRETER_JUPYTER_AUTH_PASSWORD,
+        CODE_INTERPRETER_JUPYTER_TIMEOUT: Option<i64> => code::CODE_INTERPRETER_JUPYTER_TIMEOUT,
+    };
+
+    static MODELS = {
+        DEFAULT_MODELS: Option<String> => ui::DEFAULT_MODELS,
+        DEFAULT_PINNED_MODELS: Option<String> => ui::DEFAULT_PINNED_MODELS,
+        MODEL_ORDER_LIST: Option<Vec<String>> => ui::MODEL_ORDER_LIST,
+        DEFAULT_MODEL_METADATA: Option<Object> = Value::Null => models::DEFAULT_MODEL_METADATA,
+        DEFAULT_MODEL_PARAMS: Option<Object> = Value::Null => models::DEFAULT_MODEL_PARAMS,
+    };
+
+    static SUBAGENTS = {
+        ENABLE_SUBAGENTS: bool => features::ENABLE_SUBAGENTS,
+        SUBAGENTS_BACKGROUND_ENABLED: bool => features::SUBAGENTS_BACKGROUND_ENABLED,
+        SUBAGENTS_MAX_CONCURRENT: i64 => features::SUBAGENTS_MAX_CONCURRENT,
+        SUBAGENTS_MAX_ASYNC: i64 => features::SUBAGENTS_MAX_ASYNC,
+        SUBAGENTS_MAX_ITERATIONS: i64 => features::SUBAGENTS_MAX_ITERATIONS,
+        SUBAGENTS_MAX_OUTPUT: i64 => features::SUBAGENTS_MAX_OUTPUT,
+        SUBAGENTS_SYSTEM_PROMPT: String => features::SUBAGENTS_SYSTEM_PROMPT,
     };
 }
 
-type OptionalObject = Option<Map<String, Value>>;
-
-static PAGES: &[Page] = &[
-    Page {
-        show: "/connections",
-        save: "/connections",
-        fields: fields! {
-            connections::ENABLE_DIRECT_CONNECTIONS: bool;
-            connections::ENABLE_DIRECT_INTEGRATIONS: bool, kept();
-            models::ENABLE_BASE_MODELS_CACHE: bool;
-        },
-    },
-    Page {
-        show: "/code_execution",
-        save: "/code_execution",
-        fields: fields! {
-            code::ENABLE_CODE_EXECUTION: bool;
-            code::CODE_EXECUTION_ENGINE: String;
-            code::CODE_EXECUTION_JUPYTER_URL: Option<String>;
-            code::CODE_EXECUTION_JUPYTER_AUTH: Option<String>;
-            code::CODE_EXECUTION_JUPYTER_AUTH_TOKEN: Option<String>;
-            code::CODE_EXECUTION_JUPYTER_AUTH_PASSWORD: Option<String>;
-            code::CODE_EXECUTION_JUPYTER_TIMEOUT: Option<i64>;
-            code::ENABLE_CODE_INTERPRETER: bool;
-            code::CODE_INTERPRETER_ENGINE: String;
-            code::CODE_INTERPRETER_PROMPT_TEMPLATE: Option<String>;
-            code::CODE_INTERPRETER_JUPYTER_URL: Option<String>;
-            code::CODE_INTERPRETER_JUPYTER_AUTH: Option<String>;
-            code::CODE_INTERPRETER_JUPYTER_AUTH_TOKEN: Option<String>;
-            code::CODE_INTERPRETER_JUPYTER_AUTH_PASSWORD: Option<String>;
-            code::CODE_INTERPRETER_JUPYTER_TIMEOUT: Option<i64>;
-        },
-    },
-    Page {
-        show: "/models",
-        save: "/models",
-        fields: fields! {
-            ui::DEFAULT_MODELS: Option<String>;
-            ui::DEFAULT_PINNED_MODELS: Option<String>;
-            ui::MODEL_ORDER_LIST: Option<Vec<String>>;
-            models::DEFAULT_MODEL_METADATA: OptionalObject, or(oui_config::Literal::Null);
-            models::DEFAULT_MODEL_PARAMS: OptionalObject, or(oui_config::Literal::Null);
-        },
-    },
-    Page {
-        show: "/subagents",
-        save: "/subagents",
-        fields: fields! {
-            features::ENABLE_SUBAGENTS: bool;
-            features::SUBAGENTS_BACKGROUND_ENABLED: bool;
-            features::SUBAGENTS_MAX_CONCURRENT: i64;
-            features::SUBAGENTS_MAX_ASYNC: i64;
-            features::SUBAGENTS_MAX_ITERATIONS: i64;
-            features::SUBAGENTS_MAX_OUTPUT: i64;
-            features::SUBAGENTS_SYSTEM_PROMPT: String;
-        },
-    },
+static PAGES: &[At] = &[
+    At { path: "/connections", page: &CONNECTIONS },
+    At { path: "/code_execution", page: &CODE_EXECUTION },
+    At { path: "/models", page: &MODELS },
+    At { path: "/subagents", page: &SUBAGENTS },
 ];
 
 /// The tables.
 pub(crate) fn areas() -> Vec<Area> {
     let mut pages = Vec::new();
-    for page in PAGES {
-        let show = move |caller: Caller<Admin>| async move { shown(&caller, page) };
-        let save =
-            move |caller: Caller<Admin>, body: AnyJson| async move { saved(&caller, page, &body.0).await };
-        pages.push(endpoint::<Admin, _, _>(
-            Method::GET,
-            page.show,
-            "settings page",
-            show,
-        ));
-        pages.push(endpoint::<Admin, _, _>(
-            Method::POST,
-            page.save,
-            "settings page",
-            save,
-        ));
+    for At { path, page } in PAGES {
+        let show = move |caller: Caller<Admin>| async move {
+            Json(Value::Object(page.show(&caller.app().config.snapshot())))
+        };
+        let save = move |caller: Caller<Admin>, body: AnyJson| async move {
+            page.save(caller.app(), &body.0).await.map(|page| Json(Value::Object(page)))
+        };
+        let name = "settings page";
+        pages.push(endpoint::<Admin, _, _>(Method::GET, path, name, show));
+        pages.push(endpoint::<Admin, _, _>(Method::POST, path, name, save));
     }
     vec![
         Area {
@@ -127,16 +107,6 @@ pub(crate) fn areas() -> Vec<Area> {
             GET  "/terminal_servers"      Admin    => terminal_servers,
         },
     ]
-}
-
-fn shown(caller: &Caller<Admin>, page: &Page) -> Json<Value> {
-    Json(Value::Object(settings::show(&caller.app().config, page.fields)))
-}
-
-async fn saved(caller: &Caller<Admin>, page: &Page, body: &Value) -> ApiResult<Json<Value>> {
-    let changes = settings::read(page.fields, body)?;
-    caller.app().save_config(changes).await?;
-    Ok(shown(caller, page))
 }
 
 /// Every effective value.

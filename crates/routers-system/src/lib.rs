@@ -1,8 +1,12 @@
 //! HTTP areas about the server itself: configuration, health, version, manifest.
 
+// The longest page has eighty rows, each of which is a few steps of the macro.
+#![recursion_limit = "512"]
+
 mod client_config;
 mod configs;
 mod root;
+mod settings;
 
 use oui_web::Area;
 
@@ -10,5 +14,6 @@ use oui_web::Area;
 pub fn areas() -> Vec<Area> {
     let mut areas = vec![root::area()];
     areas.extend(configs::areas());
+    areas.extend(settings::areas());
     areas
 }

@@ -157,6 +157,7 @@ impl Page {
 ///         LIMIT?: Option<i64> => section::LIMIT,      // absent: unchanged
 ///         MODE~: String => section::MODE,             // absent or null: unchanged
 ///         KIND: String = "plain" => section::KIND,    // absent: this value
+///         SIZE by read_size => section::SIZE,         // read by a function; marks and values as above
 ///     };
 /// }
 /// ```
@@ -169,40 +170,40 @@ macro_rules! pages {
     )*};
 }
 
-/// Rows of [`pages!`](crate::pages!).
+/// Rows of [`pages!`](crate::pages!): first the name and its mark, then how the value is read, then the rest.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! page_rows {
     ([$($done:tt)*]) => { &[$($done)*] };
-    ([$($done:tt)*] $name:ident : $ty:ty => $key:expr, $($rest:tt)*) => {
-        $crate::page_rows!([$($done)* $crate::page_row!($name, $ty, $crate::pages::Absent::Refused, $key),] $($rest)*)
+    ([$($done:tt)*] $name:ident ? $($rest:tt)*) => {
+        $crate::page_rows!(@read [$($done)*] $name ($crate::pages::Absent::Kept) $($rest)*)
     };
-    ([$($done:tt)*] $name:ident ? : $ty:ty => $key:expr, $($rest:tt)*) => {
-        $crate::page_rows!([$($done)* $crate::page_row!($name, $ty, $crate::pages::Absent::Kept, $key),] $($rest)*)
+    ([$($done:tt)*] $name:ident ~ $($rest:tt)*) => {
+        $crate::page_rows!(@read [$($done)*] $name ($crate::pages::Absent::Skipped) $($rest)*)
     };
-    ([$($done:tt)*] $name:ident ~ : $ty:ty => $key:expr, $($rest:tt)*) => {
-        $crate::page_rows!([$($done)* $crate::page_row!($name, $ty, $crate::pages::Absent::Skipped, $key),] $($rest)*)
+    ([$($done:tt)*] $name:ident $($rest:tt)*) => {
+        $crate::page_rows!(@read [$($done)*] $name ($crate::pages::Absent::Refused) $($rest)*)
     };
-    ([$($done:tt)*] $name:ident : $ty:ty = $default:expr => $key:expr, $($rest:tt)*) => {
-        $crate::page_rows!([$($done)* $crate::page_row!(
-            $name, $ty, $crate::pages::Absent::Default(|| ::serde_json::Value::from($default)), $key
-        ),] $($rest)*)
+    (@read [$($done:tt)*] $name:ident $absent:tt : $ty:ty => $($rest:tt)*) => {
+        $crate::page_rows!(@key [$($done)*] $name $absent ($crate::pages::take::<$ty>) $($rest)*)
     };
-}
-
-/// One row of [`pages!`](crate::pages!).
-#[doc(hidden)]
-#[macro_export]
-macro_rules! page_row {
-    ($name:ident, $ty:ty, $absent:expr, $key:expr) => {
-        $crate::pages::Pair {
-            entry: $crate::pages::Entry {
-                name: stringify!($name),
-                read: $crate::pages::take::<$ty>,
-                absent: $absent,
-            },
+    (@read [$($done:tt)*] $name:ident $absent:tt : $ty:ty = $default:expr => $($rest:tt)*) => {
+        $crate::page_rows!(@key [$($done)*] $name
+            ($crate::pages::Absent::Default(|| ::serde_json::Value::from($default)))
+            ($crate::pages::take::<$ty>) $($rest)*)
+    };
+    (@read [$($done:tt)*] $name:ident $absent:tt by $read:ident => $($rest:tt)*) => {
+        $crate::page_rows!(@key [$($done)*] $name $absent ($read) $($rest)*)
+    };
+    (@read [$($done:tt)*] $name:ident $absent:tt by $read:ident = $default:expr => $($rest:tt)*) => {
+        $crate::page_rows!(@key [$($done)*] $name
+            ($crate::pages::Absent::Default(|| ::serde_json::Value::from($default))) ($read) $($rest)*)
+    };
+    (@key [$($done:tt)*] $name:ident ($absent:expr) ($read:expr) $key:expr, $($rest:tt)*) => {
+        $crate::page_rows!([$($done)* $crate::pages::Pair {
+            entry: $crate::pages::Entry { name: stringify!($name), read: $read, absent: $absent },
             key: $key.meta(),
-        }
+        },] $($rest)*)
     };
 }
 
@@ -248,6 +249,8 @@ macro_rules! shapes {
 mod tests {
     use serde_json::json;
 
+    use super::*;
+
     shapes! {
         /// A sample object.
         struct Sample { url: String, type: String = "openapi"; extra }
@@ -260,8 +263,23 @@ mod tests {
             TOP_K~: Option<i64> => oui_config::rag::RAG_TOP_K,
             MODELS?: Option<String> => oui_config::ui::DEFAULT_MODELS,
             MARK: String = "none" => oui_config::ui::RESPONSE_WATERMARK,
+            ROLE? by shout => oui_config::ui::DEFAULT_USER_ROLE,
             SERVERS?: Vec<Sample> => oui_config::connections::TOOL_SERVER_CONNECTIONS,
         };
+    }
+
+    fn shout(input: &Value, issues: &mut Issues) -> Option<Value> {
+        String::parse(input, issues).map(|text| json!(text.to_uppercase()))
+    }
+
+    #[test]
+    fn a_page_is_shown_and_fields_have_readers() {
+        let environment = oui_config::Environment::from_map([("ENABLE_SIGNUP", "false")]);
+        let config = oui_config::Config::new(&environment, BTreeMap::new());
+        let shown = SAMPLE.show(&config.snapshot());
+        assert_eq!((&shown["SIGNUP"], &shown["ROLE"]), (&json!(false), &json!("pending")));
+        let changes = SAMPLE.body(&json!({"SIGNUP": true, "ROLE": "user"})).unwrap();
+        assert_eq!(changes["ui.default_user_role"], "USER");
     }
 
     #[test]

@@ -4,131 +4,64 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::LazyLock;
 
 use axum::Json;
-use oui_config::{Literal, auth, channels, features, ui, users as user_keys};
+use oui_config::{auth, channels, features, ui, users as user_keys};
 use oui_core::form::Issues;
 use oui_core::{ApiError, ApiResult, Field, messages};
 use oui_models::users;
 use oui_web::body::AnyJson;
-use oui_web::{Admin, Authenticated, Caller};
+use oui_web::{Admin, Authenticated, Caller, pages};
 use regex::Regex;
 use serde_json::{Map, Value, json};
 
-use oui_web::settings::{self, Setting};
 
 /// What users read when MFA is switched on: nobody could sign in any more.
 const MFA_MISSING: &str = "Unable to update MFA policy. This version can not check a second factor yet.";
 const MFA_NEEDS_PERSON: &str = "A human administrator session is required to change MFA settings.";
 
-static PAGE: &[Setting] = &[
-    Setting::read_by("ENABLE_MFA", auth::ENABLE_MFA.meta(), strict_switch).kept(),
-    Setting::read_by(
-        "MFA_ALLOW_OAUTH_BYPASS",
-        auth::MFA_ALLOW_OAUTH_BYPASS.meta(),
-        strict_switch,
-    )
-    .kept(),
-    Setting::read_by(
-        "MFA_ALLOW_TRUSTED_HEADER_BYPASS",
-        auth::MFA_ALLOW_TRUSTED_HEADER_BYPASS.meta(),
-        strict_switch,
-    )
-    .kept(),
-    Setting::of::<bool>("SHOW_ADMIN_DETAILS", auth::SHOW_ADMIN_DETAILS.meta()),
-    Setting::of::<Option<String>>("ADMIN_EMAIL", auth::ADMIN_EMAIL.meta()).or(Literal::Null),
-    Setting::of::<String>("WEBUI_URL", ui::WEBUI_URL.meta()),
-    Setting::of::<bool>("ENABLE_LOGIN_FORM", ui::ENABLE_LOGIN_FORM.meta()).kept(),
-    Setting::of::<bool>("ENABLE_SIGNUP", ui::ENABLE_SIGNUP.meta()),
-    Setting::of::<bool>("ENABLE_API_KEYS", auth::ENABLE_API_KEYS.meta()),
-    Setting::of::<bool>(
-        "ENABLE_API_KEYS_ENDPOINT_RESTRICTIONS",
-        auth::ENABLE_API_KEYS_ENDPOINT_RESTRICTIONS.meta(),
-    ),
-    Setting::of::<String>(
-        "API_KEYS_ALLOWED_ENDPOINTS",
-        auth::API_KEYS_ALLOWED_ENDPOINTS.meta(),
-    ),
-    Setting::of::<String>("DEFAULT_USER_ROLE", ui::DEFAULT_USER_ROLE.meta()),
-    Setting::of::<String>("DEFAULT_GROUP_ID", ui::DEFAULT_GROUP_ID.meta()),
-    Setting::read_by(
-        "DEFAULT_INTERFACE_SETTINGS",
-        ui::DEFAULT_INTERFACE_SETTINGS.meta(),
-        object,
-    )
-    .or(Literal::Object),
-    Setting::read_by("I18N", ui::I18N.meta(), translations).kept(),
-    Setting::of::<String>("JWT_EXPIRES_IN", auth::JWT_EXPIRES_IN.meta()),
-    Setting::of::<bool>("ENABLE_COMMUNITY_SHARING", ui::ENABLE_COMMUNITY_SHARING.meta()),
-    Setting::of::<bool>("ENABLE_MESSAGE_RATING", ui::ENABLE_MESSAGE_RATING.meta()),
-    Setting::of::<bool>("ENABLE_FOLDERS", features::ENABLE_FOLDERS.meta()),
-    Setting::read_by(
-        "FOLDER_MAX_FILE_COUNT",
-        features::FOLDER_MAX_FILE_COUNT.meta(),
-        limit,
-    )
-    .or(Literal::Text("")),
-    Setting::read_by(
-        "AUTOMATION_MAX_COUNT",
-        features::AUTOMATION_MAX_COUNT.meta(),
-        limit,
-    )
-    .or(Literal::Text("")),
-    Setting::read_by(
-        "AUTOMATION_MIN_INTERVAL",
-        features::AUTOMATION_MIN_INTERVAL.meta(),
-        limit,
-    )
-    .or(Literal::Text("")),
-    Setting::of::<bool>("ENABLE_AUTOMATIONS", features::ENABLE_AUTOMATIONS.meta()),
-    Setting::of::<bool>("ENABLE_CHANNELS", channels::ENABLE_CHANNELS.meta()),
-    Setting::of::<bool>(
-        "ENABLE_ENCRYPTED_CHANNELS",
-        channels::ENABLE_ENCRYPTED_CHANNELS.meta(),
-    )
-    .kept(),
-    Setting::of::<bool>("ENABLE_APPS", channels::ENABLE_APPS.meta()).kept(),
-    Setting::of::<String>(
-        "CHANNEL_MODEL_RESPONSE_MODE",
-        channels::CHANNEL_MODEL_RESPONSE_MODE.meta(),
-    )
-    .or(Literal::Text("thread")),
-    Setting::of::<bool>("ENABLE_CALENDAR", features::ENABLE_CALENDAR.meta()),
-    Setting::of::<bool>("ENABLE_MEMORIES", features::ENABLE_MEMORIES.meta()),
-    Setting::of::<bool>(
-        "ENABLE_MEMORY_SYSTEM_CONTEXT",
-        features::ENABLE_MEMORY_SYSTEM_CONTEXT.meta(),
-    ),
-    Setting::of::<bool>(
-        "ENABLE_SKILL_LAZY_LOADING",
-        features::ENABLE_SKILL_LAZY_LOADING.meta(),
-    )
-    .kept(),
-    Setting::read_by(
-        "SKILL_CONTENT_MAX_CHARS",
-        features::SKILL_CONTENT_MAX_CHARS.meta(),
-        positive,
-    )
-    .kept(),
-    Setting::read_by(
-        "SKILL_PREVIEW_MAX_CHARS",
-        features::SKILL_PREVIEW_MAX_CHARS.meta(),
-        positive,
-    )
-    .kept(),
-    Setting::of::<bool>("ENABLE_NOTES", features::ENABLE_NOTES.meta()),
-    Setting::of::<bool>("ENABLE_USER_WEBHOOKS", ui::ENABLE_USER_WEBHOOKS.meta()),
-    Setting::of::<bool>("ENABLE_USER_STATUS", user_keys::ENABLE_USER_STATUS.meta()),
-    Setting::of::<Option<String>>(
-        "PENDING_USER_OVERLAY_TITLE",
-        ui::PENDING_USER_OVERLAY_TITLE.meta(),
-    )
-    .or(Literal::Null),
-    Setting::of::<Option<String>>(
-        "PENDING_USER_OVERLAY_CONTENT",
-        ui::PENDING_USER_OVERLAY_CONTENT.meta(),
-    )
-    .or(Literal::Null),
-    Setting::of::<Option<String>>("RESPONSE_WATERMARK", ui::RESPONSE_WATERMARK.meta()).or(Literal::Null),
-];
+pages! {
+    /// The page.
+    static PAGE = {
+        ENABLE_MFA? by strict_switch => auth::ENABLE_MFA,
+        MFA_ALLOW_OAUTH_BYPASS? by strict_switch => auth::MFA_ALLOW_OAUTH_BYPASS,
+        MFA_ALLOW_TRUSTED_HEADER_BYPASS? by strict_switch => auth::MFA_ALLOW_TRUSTED_HEADER_BYPASS,
+        SHOW_ADMIN_DETAILS: bool => auth::SHOW_ADMIN_DETAILS,
+        ADMIN_EMAIL: Option<String> = Value::Null => auth::ADMIN_EMAIL,
+        WEBUI_URL: String => ui::WEBUI_URL,
+        ENABLE_LOGIN_FORM?: bool => ui::ENABLE_LOGIN_FORM,
+        ENABLE_SIGNUP: bool => ui::ENABLE_SIGNUP,
+        ENABLE_API_KEYS: bool => auth::ENABLE_API_KEYS,
+        ENABLE_API_KEYS_ENDPOINT_RESTRICTIONS: bool => auth::ENABLE_API_KEYS_ENDPOINT_RESTRICTIONS,
+        API_KEYS_ALLOWED_ENDPOINTS: String => auth::API_KEYS_ALLOWED_ENDPOINTS,
+        DEFAULT_USER_ROLE: String => ui::DEFAULT_USER_ROLE,
+        DEFAULT_GROUP_ID: String => ui::DEFAULT_GROUP_ID,
+        DEFAULT_INTERFACE_SETTINGS by object = Value::Object(Map::new()) => ui::DEFAULT_INTERFACE_SETTINGS,
+        I18N? by translations => ui::I18N,
+        JWT_EXPIRES_IN: String => auth::JWT_EXPIRES_IN,
+        ENABLE_COMMUNITY_SHARING: bool => ui::ENABLE_COMMUNITY_SHARING,
+        ENABLE_MESSAGE_RATING: bool => ui::ENABLE_MESSAGE_RATING,
+        ENABLE_FOLDERS: bool => features::ENABLE_FOLDERS,
+        FOLDER_MAX_FILE_COUNT by limit = "" => features::FOLDER_MAX_FILE_COUNT,
+        AUTOMATION_MAX_COUNT by limit = "" => features::AUTOMATION_MAX_COUNT,
+        AUTOMATION_MIN_INTERVAL by limit = "" => features::AUTOMATION_MIN_INTERVAL,
+        ENABLE_AUTOMATIONS: bool => features::ENABLE_AUTOMATIONS,
+        ENABLE_CHANNELS: bool => channels::ENABLE_CHANNELS,
+        ENABLE_ENCRYPTED_CHANNELS?: bool => channels::ENABLE_ENCRYPTED_CHANNELS,
+        ENABLE_APPS?: bool => channels::ENABLE_APPS,
+        CHANNEL_MODEL_RESPONSE_MODE: String = "thread" => channels::CHANNEL_MODEL_RESPONSE_MODE,
+        ENABLE_CALENDAR: bool => features::ENABLE_CALENDAR,
+        ENABLE_MEMORIES: bool => features::ENABLE_MEMORIES,
+        ENABLE_MEMORY_SYSTEM_CONTEXT: bool => features::ENABLE_MEMORY_SYSTEM_CONTEXT,
+        ENABLE_SKILL_LAZY_LOADING?: bool => features::ENABLE_SKILL_LAZY_LOADING,
+        SKILL_CONTENT_MAX_CHARS? by positive => features::SKILL_CONTENT_MAX_CHARS,
+        SKILL_PREVIEW_MAX_CHARS? by positive => features::SKILL_PREVIEW_MAX_CHARS,
+        ENABLE_NOTES: bool => features::ENABLE_NOTES,
+        ENABLE_USER_WEBHOOKS: bool => ui::ENABLE_USER_WEBHOOKS,
+        ENABLE_USER_STATUS: bool => user_keys::ENABLE_USER_STATUS,
+        PENDING_USER_OVERLAY_TITLE: Option<String> = Value::Null => ui::PENDING_USER_OVERLAY_TITLE,
+        PENDING_USER_OVERLAY_CONTENT: Option<String> = Value::Null => ui::PENDING_USER_OVERLAY_CONTENT,
+        RESPONSE_WATERMARK: Option<String> = Value::Null => ui::RESPONSE_WATERMARK,
+    };
+}
 
 /// Values that are passed over, and the old ones kept, when they are none of these.
 fn is_unknown(path: &str, value: &Value) -> bool {
@@ -267,14 +200,14 @@ fn placeholders(text: &str) -> HashSet<String> {
 }
 
 pub(super) async fn show(caller: Caller<Admin>) -> Json<Map<String, Value>> {
-    Json(settings::show(&caller.app().config, PAGE))
+    Json(PAGE.show(&caller.app().config.snapshot()))
 }
 
 pub(super) async fn save(
     caller: Caller<Admin>,
     AnyJson(body): AnyJson,
 ) -> ApiResult<Json<Map<String, Value>>> {
-    let mut changes = settings::read(PAGE, &body)?;
+    let mut changes = PAGE.body(&body)?;
     changes.retain(|path, value| !is_unknown(path, value));
     let revoked = changes_second_factor(&caller, &changes)?;
     let app = caller.app();
@@ -285,7 +218,7 @@ pub(super) async fn save(
     } else {
         app.save_config(changes).await?;
     }
-    let mut page = settings::show(&app.config, PAGE);
+    let mut page = PAGE.show(&app.config.snapshot());
     page.insert("sessions_revoked".into(), Value::Bool(revoked));
     Ok(Json(page))
 }

@@ -3,42 +3,35 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
-use oui_config::{Literal, ldap};
+use oui_config::ldap;
 use oui_core::{ApiError, ApiResult, form};
 use oui_web::body::AnyJson;
-use oui_web::{Admin, Body, Caller};
+use oui_web::{Admin, Body, Caller, pages};
 use serde_json::{Map, Value, json};
 
-use oui_web::settings::{self, Setting};
 
-static SERVER: &[Setting] = &[
-    Setting::of::<String>("label", ldap::LDAP_SERVER_LABEL.meta()),
-    Setting::of::<String>("host", ldap::LDAP_SERVER_HOST.meta()),
-    Setting::of::<Option<i64>>("port", ldap::LDAP_SERVER_PORT.meta()).or(Literal::Null),
-    Setting::of::<String>("attribute_for_mail", ldap::LDAP_ATTRIBUTE_FOR_MAIL.meta())
-        .or(Literal::Text("mail")),
-    Setting::of::<String>("default_email_domain", ldap::LDAP_DEFAULT_EMAIL_DOMAIN.meta())
-        .or(Literal::Text("")),
-    Setting::of::<String>("attribute_for_username", ldap::LDAP_ATTRIBUTE_FOR_USERNAME.meta())
-        .or(Literal::Text("uid")),
-    Setting::of::<String>("app_dn", ldap::LDAP_APP_DN.meta()),
-    Setting::of::<String>("app_dn_password", ldap::LDAP_APP_PASSWORD.meta()),
-    Setting::of::<String>("search_base", ldap::LDAP_SEARCH_BASE.meta()),
-    Setting::of::<String>("search_filters", ldap::LDAP_SEARCH_FILTER.meta()).or(Literal::Text("")),
-    Setting::of::<bool>("use_tls", ldap::LDAP_USE_TLS.meta()).or(Literal::Bool(true)),
-    Setting::of::<Option<String>>("certificate_path", ldap::LDAP_CA_CERT_FILE.meta()).or(Literal::Null),
-    Setting::of::<bool>("validate_cert", ldap::LDAP_VALIDATE_CERT.meta()).or(Literal::Bool(true)),
-    Setting::of::<Option<String>>("ciphers", ldap::LDAP_CIPHERS.meta()).or(Literal::Text("ALL")),
-    Setting::of::<bool>(
-        "enable_group_management",
-        ldap::ENABLE_LDAP_GROUP_MANAGEMENT.meta(),
-    )
-    .or(Literal::Bool(false)),
-    Setting::of::<bool>("enable_group_creation", ldap::ENABLE_LDAP_GROUP_CREATION.meta())
-        .or(Literal::Bool(false)),
-    Setting::of::<String>("attribute_for_groups", ldap::LDAP_ATTRIBUTE_FOR_GROUPS.meta())
-        .or(Literal::Text("memberOf")),
-];
+pages! {
+    /// The page.
+    static SERVER = {
+        label: String => ldap::LDAP_SERVER_LABEL,
+        host: String => ldap::LDAP_SERVER_HOST,
+        port: Option<i64> = Value::Null => ldap::LDAP_SERVER_PORT,
+        attribute_for_mail: String = "mail" => ldap::LDAP_ATTRIBUTE_FOR_MAIL,
+        default_email_domain: String = "" => ldap::LDAP_DEFAULT_EMAIL_DOMAIN,
+        attribute_for_username: String = "uid" => ldap::LDAP_ATTRIBUTE_FOR_USERNAME,
+        app_dn: String => ldap::LDAP_APP_DN,
+        app_dn_password: String => ldap::LDAP_APP_PASSWORD,
+        search_base: String => ldap::LDAP_SEARCH_BASE,
+        search_filters: String = "" => ldap::LDAP_SEARCH_FILTER,
+        use_tls: bool = true => ldap::LDAP_USE_TLS,
+        certificate_path: Option<String> = Value::Null => ldap::LDAP_CA_CERT_FILE,
+        validate_cert: bool = true => ldap::LDAP_VALIDATE_CERT,
+        ciphers: Option<String> = "ALL" => ldap::LDAP_CIPHERS,
+        enable_group_management: bool = false => ldap::ENABLE_LDAP_GROUP_MANAGEMENT,
+        enable_group_creation: bool = false => ldap::ENABLE_LDAP_GROUP_CREATION,
+        attribute_for_groups: String = "memberOf" => ldap::LDAP_ATTRIBUTE_FOR_GROUPS,
+    };
+}
 
 /// Fields that must not be empty, with the keys they are stored under.
 static REQUIRED: &[(&str, &oui_config::Meta)] = &[
@@ -56,14 +49,14 @@ form! {
 }
 
 pub(super) async fn show(caller: Caller<Admin>) -> Json<Map<String, Value>> {
-    Json(settings::show(&caller.app().config, SERVER))
+    Json(SERVER.show(&caller.app().config.snapshot()))
 }
 
 pub(super) async fn save(
     caller: Caller<Admin>,
     AnyJson(body): AnyJson,
 ) -> ApiResult<Json<Map<String, Value>>> {
-    let changes = settings::read(SERVER, &body)?;
+    let changes = SERVER.body(&body)?;
     let text = |key: &oui_config::Meta| {
         changes
             .get(key.path())

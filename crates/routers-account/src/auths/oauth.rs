@@ -8,61 +8,48 @@ use oui_core::form::Issues;
 use oui_core::{ApiError, ApiResult, Field};
 use oui_models::oauth_sessions;
 use oui_web::body::AnyJson;
-use oui_web::{Admin, Caller, Verified};
+use oui_web::{Admin, Caller, Verified, pages};
 use serde_json::{Map, Value, json};
 
-use oui_web::settings::{self, Setting};
-
-macro_rules! page {
-    ($($kind:ident $($name:literal as $key:ident),+;)+) => {
-        &[$($(page!(@row $kind $name $key)),+),+]
+pages! {
+    /// The page.
+    static PAGE = {
+        ENABLE_OAUTH?: Option<bool> => oauth::ENABLE_OAUTH,
+        ENABLE_OAUTH_SIGNUP?: Option<bool> => oauth::ENABLE_OAUTH_SIGNUP,
+        OAUTH_MERGE_ACCOUNTS_BY_EMAIL?: Option<bool> => oauth::OAUTH_MERGE_ACCOUNTS_BY_EMAIL,
+        OAUTH_AUTO_REDIRECT?: Option<bool> => oauth::OAUTH_AUTO_REDIRECT,
+        ENABLE_OAUTH_ROLE_MANAGEMENT?: Option<bool> => oauth::ENABLE_OAUTH_ROLE_MANAGEMENT,
+        ENABLE_OAUTH_GROUP_MANAGEMENT?: Option<bool> => oauth::ENABLE_OAUTH_GROUP_MANAGEMENT,
+        ENABLE_OAUTH_GROUP_CREATION?: Option<bool> => oauth::ENABLE_OAUTH_GROUP_CREATION,
+        OAUTH_UPDATE_EMAIL_ON_LOGIN?: Option<bool> => oauth::OAUTH_UPDATE_EMAIL_ON_LOGIN,
+        OAUTH_UPDATE_NAME_ON_LOGIN?: Option<bool> => oauth::OAUTH_UPDATE_NAME_ON_LOGIN,
+        OAUTH_UPDATE_PICTURE_ON_LOGIN?: Option<bool> => oauth::OAUTH_UPDATE_PICTURE_ON_LOGIN,
+        OAUTH_REFRESH_TOKEN_INCLUDE_SCOPE?: Option<bool> => oauth::OAUTH_REFRESH_TOKEN_INCLUDE_SCOPE,
+        OAUTH_ALLOWED_DOMAINS? by list => oauth::OAUTH_ALLOWED_DOMAINS,
+        OAUTH_ADMIN_ROLES? by list => oauth::OAUTH_ADMIN_ROLES,
+        OAUTH_ALLOWED_ROLES? by list => oauth::OAUTH_ALLOWED_ROLES,
+        OAUTH_BLOCKED_GROUPS?: Option<String> => oauth::OAUTH_BLOCKED_GROUPS,
+        OAUTH_ROLES_CLAIM?: Option<String> => oauth::OAUTH_ROLES_CLAIM,
+        OAUTH_GROUP_CLAIM?: Option<String> => oauth::OAUTH_GROUPS_CLAIM,
+        OAUTH_PROVIDER_NAME?: Option<String> => oauth::OAUTH_PROVIDER_NAME,
+        OPENID_PROVIDER_URL?: Option<String> => oauth::OPENID_PROVIDER_URL,
+        OAUTH_CLIENT_ID?: Option<String> => oauth::OAUTH_CLIENT_ID,
+        OAUTH_CLIENT_SECRET?: Option<String> => oauth::OAUTH_CLIENT_SECRET,
+        OPENID_REDIRECT_URI?: Option<String> => oauth::OPENID_REDIRECT_URI,
+        OAUTH_SCOPES?: Option<String> => oauth::OAUTH_SCOPES,
+        OAUTH_CODE_CHALLENGE_METHOD?: Option<String> => oauth::OAUTH_CODE_CHALLENGE_METHOD,
+        OAUTH_TOKEN_ENDPOINT_AUTH_METHOD?: Option<String> => oauth::OAUTH_TOKEN_ENDPOINT_AUTH_METHOD,
+        OPENID_END_SESSION_ENDPOINT?: Option<String> => oauth::OPENID_END_SESSION_ENDPOINT,
+        OAUTH_EMAIL_CLAIM?: Option<String> => oauth::OAUTH_EMAIL_CLAIM,
+        OAUTH_USERNAME_CLAIM?: Option<String> => oauth::OAUTH_USERNAME_CLAIM,
+        OAUTH_PICTURE_CLAIM?: Option<String> => oauth::OAUTH_PICTURE_CLAIM,
+        OAUTH_SUB_CLAIM?: Option<String> => oauth::OAUTH_SUB_CLAIM,
+        OAUTH_AUDIENCE?: Option<String> => oauth::OAUTH_AUDIENCE,
+        OAUTH_GROUP_DEFAULT_SHARE? by text_or_other => oauth::OAUTH_GROUP_DEFAULT_SHARE,
+        OAUTH_TIMEOUT? by text_or_other => oauth::OAUTH_TIMEOUT,
+        OAUTH_CLIENT_TIMEOUT? by text_or_other => oauth::OAUTH_CLIENT_TIMEOUT,
     };
-    (@row switch $name:literal $key:ident) => { Setting::of::<Option<bool>>($name, oauth::$key.meta()).kept() };
-    (@row text $name:literal $key:ident) => { Setting::of::<Option<String>>($name, oauth::$key.meta()).kept() };
-    (@row list $name:literal $key:ident) => { Setting::read_by($name, oauth::$key.meta(), list).kept() };
-    (@row either $name:literal $key:ident) => { Setting::read_by($name, oauth::$key.meta(), text_or_other).kept() };
 }
-
-static PAGE: &[Setting] = page! {
-    switch
-        "ENABLE_OAUTH" as ENABLE_OAUTH,
-        "ENABLE_OAUTH_SIGNUP" as ENABLE_OAUTH_SIGNUP,
-        "OAUTH_MERGE_ACCOUNTS_BY_EMAIL" as OAUTH_MERGE_ACCOUNTS_BY_EMAIL,
-        "OAUTH_AUTO_REDIRECT" as OAUTH_AUTO_REDIRECT,
-        "ENABLE_OAUTH_ROLE_MANAGEMENT" as ENABLE_OAUTH_ROLE_MANAGEMENT,
-        "ENABLE_OAUTH_GROUP_MANAGEMENT" as ENABLE_OAUTH_GROUP_MANAGEMENT,
-        "ENABLE_OAUTH_GROUP_CREATION" as ENABLE_OAUTH_GROUP_CREATION,
-        "OAUTH_UPDATE_EMAIL_ON_LOGIN" as OAUTH_UPDATE_EMAIL_ON_LOGIN,
-        "OAUTH_UPDATE_NAME_ON_LOGIN" as OAUTH_UPDATE_NAME_ON_LOGIN,
-        "OAUTH_UPDATE_PICTURE_ON_LOGIN" as OAUTH_UPDATE_PICTURE_ON_LOGIN,
-        "OAUTH_REFRESH_TOKEN_INCLUDE_SCOPE" as OAUTH_REFRESH_TOKEN_INCLUDE_SCOPE;
-    list
-        "OAUTH_ALLOWED_DOMAINS" as OAUTH_ALLOWED_DOMAINS,
-        "OAUTH_ADMIN_ROLES" as OAUTH_ADMIN_ROLES,
-        "OAUTH_ALLOWED_ROLES" as OAUTH_ALLOWED_ROLES;
-    text
-        "OAUTH_BLOCKED_GROUPS" as OAUTH_BLOCKED_GROUPS,
-        "OAUTH_ROLES_CLAIM" as OAUTH_ROLES_CLAIM,
-        "OAUTH_GROUP_CLAIM" as OAUTH_GROUPS_CLAIM,
-        "OAUTH_PROVIDER_NAME" as OAUTH_PROVIDER_NAME,
-        "OPENID_PROVIDER_URL" as OPENID_PROVIDER_URL,
-        "OAUTH_CLIENT_ID" as OAUTH_CLIENT_ID,
-        "OAUTH_CLIENT_SECRET" as OAUTH_CLIENT_SECRET,
-        "OPENID_REDIRECT_URI" as OPENID_REDIRECT_URI,
-        "OAUTH_SCOPES" as OAUTH_SCOPES,
-        "OAUTH_CODE_CHALLENGE_METHOD" as OAUTH_CODE_CHALLENGE_METHOD,
-        "OAUTH_TOKEN_ENDPOINT_AUTH_METHOD" as OAUTH_TOKEN_ENDPOINT_AUTH_METHOD,
-        "OPENID_END_SESSION_ENDPOINT" as OPENID_END_SESSION_ENDPOINT,
-        "OAUTH_EMAIL_CLAIM" as OAUTH_EMAIL_CLAIM,
-        "OAUTH_USERNAME_CLAIM" as OAUTH_USERNAME_CLAIM,
-        "OAUTH_PICTURE_CLAIM" as OAUTH_PICTURE_CLAIM,
-        "OAUTH_SUB_CLAIM" as OAUTH_SUB_CLAIM,
-        "OAUTH_AUDIENCE" as OAUTH_AUDIENCE;
-    either
-        "OAUTH_GROUP_DEFAULT_SHARE" as OAUTH_GROUP_DEFAULT_SHARE,
-        "OAUTH_TIMEOUT" as OAUTH_TIMEOUT,
-        "OAUTH_CLIENT_TIMEOUT" as OAUTH_CLIENT_TIMEOUT;
-};
 
 /// Texts separated by commas, stored as a list.
 fn list(input: &Value, issues: &mut Issues) -> Option<Value> {
@@ -86,7 +73,7 @@ fn text_or_other(input: &Value, issues: &mut Issues) -> Option<Value> {
 
 pub(super) async fn show(caller: Caller<Admin>) -> Json<Map<String, Value>> {
     let app = caller.app();
-    let mut page = settings::show(&app.config, PAGE);
+    let mut page = PAGE.show(&app.config.snapshot());
     for (name, value) in &mut page {
         let Some(items) = value.as_array() else { continue };
         *value = if name == "OAUTH_BLOCKED_GROUPS" {
@@ -111,7 +98,7 @@ pub(super) async fn save(
     caller: Caller<Admin>,
     AnyJson(body): AnyJson,
 ) -> ApiResult<Json<Map<String, Value>>> {
-    let mut changes = settings::read(PAGE, &body)?;
+    let mut changes = PAGE.body(&body)?;
     changes.retain(|_, value| !value.is_null());
     caller.app().save_config(changes).await?;
     Ok(show(caller).await)
