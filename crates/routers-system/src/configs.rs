@@ -67,10 +67,22 @@ pages! {
 }
 
 static PAGES: &[At] = &[
-    At { path: "/connections", page: &CONNECTIONS },
-    At { path: "/code_execution", page: &CODE_EXECUTION },
-    At { path: "/models", page: &MODELS },
-    At { path: "/subagents", page: &SUBAGENTS },
+    At {
+        path: "/connections",
+        page: &CONNECTIONS,
+    },
+    At {
+        path: "/code_execution",
+        page: &CODE_EXECUTION,
+    },
+    At {
+        path: "/models",
+        page: &MODELS,
+    },
+    At {
+        path: "/subagents",
+        page: &SUBAGENTS,
+    },
 ];
 
 /// The tables.
@@ -81,7 +93,9 @@ pub(crate) fn areas() -> Vec<Area> {
             Json(Value::Object(page.show(&caller.app().config.snapshot())))
         };
         let save = move |caller: Caller<Admin>, body: AnyJson| async move {
-            page.save(caller.app(), &body.0).await.map(|page| Json(Value::Object(page)))
+            page.save(caller.app(), &body.0)
+                .await
+                .map(|page| Json(Value::Object(page)))
         };
         let name = "settings page";
         pages.push(endpoint::<Admin, _, _>(Method::GET, path, name, show));

@@ -277,7 +277,10 @@ mod tests {
         let environment = oui_config::Environment::from_map([("ENABLE_SIGNUP", "false")]);
         let config = oui_config::Config::new(&environment, BTreeMap::new());
         let shown = SAMPLE.show(&config.snapshot());
-        assert_eq!((&shown["SIGNUP"], &shown["ROLE"]), (&json!(false), &json!("pending")));
+        assert_eq!(
+            (&shown["SIGNUP"], &shown["ROLE"]),
+            (&json!(false), &json!("pending"))
+        );
         let changes = SAMPLE.body(&json!({"SIGNUP": true, "ROLE": "user"})).unwrap();
         assert_eq!(changes["ui.default_user_role"], "USER");
     }

@@ -13,7 +13,6 @@ use oui_web::{Admin, Authenticated, Caller, pages};
 use regex::Regex;
 use serde_json::{Map, Value, json};
 
-
 /// What users read when MFA is switched on: nobody could sign in any more.
 const MFA_MISSING: &str = "Unable to update MFA policy. This version can not check a second factor yet.";
 const MFA_NEEDS_PERSON: &str = "A human administrator session is required to change MFA settings.";

@@ -9,7 +9,6 @@ use oui_web::body::AnyJson;
 use oui_web::{Admin, Body, Caller, pages};
 use serde_json::{Map, Value, json};
 
-
 pages! {
     /// The page.
     static SERVER = {

@@ -92,7 +92,12 @@ fn name(input: &Value, issues: &mut Issues) -> Option<Value> {
         issues.push_ctx("string_too_short", message, input, json!({ "min_length": 1 }));
     } else if text.chars().count() > LONGEST {
         let message = format!("String should have at most {LONGEST} characters");
-        issues.push_ctx("string_too_long", message, input, json!({ "max_length": LONGEST }));
+        issues.push_ctx(
+            "string_too_long",
+            message,
+            input,
+            json!({ "max_length": LONGEST }),
+        );
     } else {
         return Some(Value::String(text));
     }
@@ -120,7 +125,11 @@ fn read(body: &Value) -> ApiResult<Changes> {
             Some(Value::Null) | None if *name == "realtime" => {}
             None => issues.inside(*name, |issues| issues.missing(body)),
             Some(given) => {
-                changes.extend(issues.inside(*name, |issues| part.read(given, issues)).unwrap_or_default());
+                changes.extend(
+                    issues
+                        .inside(*name, |issues| part.read(given, issues))
+                        .unwrap_or_default(),
+                );
             }
         }
     }
@@ -137,7 +146,8 @@ mod tests {
 
     #[test]
     fn names_have_a_length_and_providers_are_known() {
-        let error = read(&json!({"realtime": {"PROVIDER": "x", "MODEL": "", "VOICE": "v".repeat(201)}})).unwrap_err();
+        let error =
+            read(&json!({"realtime": {"PROVIDER": "x", "MODEL": "", "VOICE": "v".repeat(201)}})).unwrap_err();
         let found: Vec<(Value, Value)> = error
             .detail()
             .as_array()

@@ -222,8 +222,14 @@ pub(super) async fn save_embedding(caller: Caller<Admin>, AnyJson(body): AnyJson
         return Err(ApiError::unprocessable(issues.into_found()));
     };
     trim(&mut changes, rag::RAG_EMBEDDING_MODEL.path());
-    let engine = changes.get(rag::RAG_EMBEDDING_ENGINE.path()).cloned().unwrap_or_default();
-    if !engine.as_str().is_some_and(|engine| engine.is_empty() || SERVICES.iter().any(|(name, ..)| *name == engine)) {
+    let engine = changes
+        .get(rag::RAG_EMBEDDING_ENGINE.path())
+        .cloned()
+        .unwrap_or_default();
+    if !engine
+        .as_str()
+        .is_some_and(|engine| engine.is_empty() || SERVICES.iter().any(|(name, ..)| *name == engine))
+    {
         return Err(ApiError::new(
             http::StatusCode::INTERNAL_SERVER_ERROR,
             messages::default_with("Error updating embedding configuration"),

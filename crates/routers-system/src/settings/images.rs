@@ -68,7 +68,8 @@ fn wrong(example: impl std::fmt::Display) -> ApiError {
 /// Two numbers with an `x` between them.
 fn is_size(text: &str) -> bool {
     let number = |part: &str| !part.is_empty() && part.chars().all(|digit| digit.is_ascii_digit());
-    text.split_once('x').is_some_and(|(width, height)| number(width) && number(height))
+    text.split_once('x')
+        .is_some_and(|(width, height)| number(width) && number(height))
 }
 
 /// Refuses sizes and steps that no engine takes. `auto` is for models whose names begin as the environment says.
@@ -79,7 +80,9 @@ fn check(app: &App, changes: &Changes) -> ApiResult<()> {
         let pattern = &app.settings.engines.auto_size_models;
         let known = Regex::new(&format!("^(?:{pattern})")).map_err(ApiError::internal)?;
         if !known.is_match(text(images::IMAGE_GENERATION_MODEL.path())) {
-            return Err(wrong(format!("auto is only allowed with models matching {pattern}")));
+            return Err(wrong(format!(
+                "auto is only allowed with models matching {pattern}"
+            )));
         }
     } else if !size.is_some_and(|size| size.is_empty() || is_size(size)) {
         return Err(wrong("e.g., 512x512"));
@@ -102,7 +105,10 @@ pub(super) async fn show(caller: Caller<Admin>) -> Json<Value> {
 pub(super) async fn save(caller: Caller<Admin>, AnyJson(body): AnyJson) -> ApiResult<Json<Value>> {
     let mut changes = PAGE.body(&body)?;
     check(caller.app(), &changes)?;
-    for path in [images::COMFYUI_BASE_URL.path(), images::IMAGES_EDIT_COMFYUI_BASE_URL.path()] {
+    for path in [
+        images::COMFYUI_BASE_URL.path(),
+        images::IMAGES_EDIT_COMFYUI_BASE_URL.path(),
+    ] {
         if let Some(Value::String(url)) = changes.get_mut(path) {
             *url = url.trim_matches('/').to_owned();
         }

@@ -143,13 +143,18 @@ pub(super) fn show(app: &App) -> Object {
 pub(super) fn read(input: &Value, issues: &mut Issues) -> Option<Part> {
     let changes = PAGE.read(input, issues);
     let translation = input.get(TRANSLATION).map(|value| {
-        issues.inside(TRANSLATION, |issues| <Option<String> as oui_core::Field>::parse(value, issues))
+        issues.inside(TRANSLATION, |issues| {
+            <Option<String> as oui_core::Field>::parse(value, issues)
+        })
     });
     let translation = match translation {
         None => None,
         Some(language) => Some(Value::from(language?)),
     };
-    Some(Part { changes: changes?, translation })
+    Some(Part {
+        changes: changes?,
+        translation,
+    })
 }
 
 /// Remembers the language for texts of videos.
