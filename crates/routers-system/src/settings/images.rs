@@ -88,7 +88,7 @@ fn check(app: &App, changes: &Changes) -> ApiResult<()> {
         return Err(wrong("e.g., 512x512"));
     }
     let steps = changes.get(images::IMAGE_STEPS.path()).and_then(Value::as_i64);
-    if !steps.is_some_and(|steps| steps >= 0) {
+    if steps.is_none_or(|steps| steps < 0) {
         return Err(wrong("e.g., 50"));
     }
     Ok(())
