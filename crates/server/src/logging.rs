@@ -1,5 +1,7 @@
 //! The log: levels from `GLOBAL_LOG_LEVEL`, text or one JSON object per line (`LOG_FORMAT=json`).
 
+use std::io::IsTerminal;
+
 use oui_config::settings::{LogLevel, Logging};
 use tracing_subscriber::EnvFilter;
 
@@ -14,6 +16,8 @@ pub fn init(logging: &Logging) {
     };
     let builder = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))
+        // Colours are for people: a file or a collector gets plain text.
+        .with_ansi(std::io::stdout().is_terminal())
         .with_target(true);
     // A second start in one process (tests) keeps the first log.
     let _ = if logging.json() {

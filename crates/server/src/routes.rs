@@ -2,8 +2,13 @@
 
 use axum::Router;
 use axum::extract::Request;
+use axum::middleware::from_fn_with_state;
+use axum::response::Response;
+use http::{Method, StatusCode, header};
 use oui_frontend::FrontendService;
+use oui_web::app::Route;
 use oui_web::{App, Area};
+use tower::{ServiceExt, service_fn};
 
 /// The tables of every router crate.
 pub fn areas() -> Vec<Area> {
@@ -16,34 +21,79 @@ pub fn areas() -> Vec<Area> {
 
 /// One `METHOD path policy area` line per route, sorted by path: what `oui routes` prints.
 pub fn route_lines() -> Vec<String> {
-    let mut lines: Vec<(String, String)> = Vec::new();
+    all()
+        .into_iter()
+        .map(|row| {
+            format!(
+                "{}\t{}\t{}\t{}\t{}",
+                row.method, row.path, row.policy, row.area, row.handler
+            )
+        })
+        .collect()
+}
+
+/// Every row of every table, sorted by path and method.
+pub(crate) fn all() -> Vec<Route> {
+    let mut rows = Vec::new();
     for area in areas() {
         for (method, path, policy, handler) in area.rows() {
-            lines.push((
-                path.clone(),
-                format!("{method}\t{path}\t{policy}\t{}\t{handler}", area.name),
-            ));
+            rows.push(Route {
+                method: method.to_string(),
+                path,
+                policy,
+                area: area.name,
+                handler,
+            });
         }
     }
-    lines.sort();
-    lines.into_iter().map(|(_, line)| line).collect()
+    rows.sort_by(|a, b| (&a.path, &a.method).cmp(&(&b.path, &b.method)));
+    rows
 }
 
 /// The API and, for everything else, the client's files.
+///
+/// HEAD and OPTIONS have a router of their own with the few rows that name them: the reference's routes answer no
+/// HEAD for their GET, so that such requests reach the client's files there.
 pub(crate) fn router(app: App, frontend: FrontendService) -> Router {
+    let limit = from_fn_with_state(app.clone(), oui_routers_account::limit_address);
+    let usual = half(app.clone(), frontend.clone(), |method| !is_rare(method)).layer(limit);
+    let rare = half(app, frontend, is_rare);
+    Router::new().fallback_service(service_fn(move |request: Request| {
+        let router = if is_rare(request.method()) {
+            rare.clone()
+        } else {
+            usual.clone()
+        };
+        async move { router.oneshot(request).await.map(without_stray_allow) }
+    }))
+}
+
+fn is_rare(method: &Method) -> bool {
+    method == Method::HEAD || method == Method::OPTIONS
+}
+
+/// The rows whose method is wanted over the client's files.
+fn half(app: App, frontend: FrontendService, wanted: fn(&Method) -> bool) -> Router {
     let mut router = Router::new();
     for area in areas() {
-        router = area.mount(router);
+        router = area.keep(wanted).mount(router);
     }
-    let client = frontend.clone();
     let fallback = move |request: Request| {
-        let client = client.clone();
+        let client = frontend.clone();
         async move { client.respond(request).await }
     };
     router
         .fallback(fallback.clone())
         .method_not_allowed_fallback(fallback)
         .with_state(app)
+}
+
+/// axum names the methods of a path in every answer that its fallback gives, pages of the client included.
+fn without_stray_allow(mut response: Response) -> Response {
+    if response.status() != StatusCode::METHOD_NOT_ALLOWED {
+        response.headers_mut().remove(header::ALLOW);
+    }
+    response
 }
 
 #[cfg(test)]

@@ -125,6 +125,13 @@ impl Area {
         self
     }
 
+    /// Leaves out the rows whose method is not wanted.
+    #[must_use]
+    pub fn keep(mut self, wanted: fn(&Method) -> bool) -> Self {
+        self.endpoints.retain(|row| wanted(&row.method));
+        self
+    }
+
     /// Mounts the rows on a router.
     pub fn mount(self, mut router: Router<App>) -> Router<App> {
         for prefix in self.prefixes {
