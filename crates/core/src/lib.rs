@@ -10,9 +10,11 @@ pub mod events;
 pub mod form;
 pub mod ids;
 pub mod messages;
+pub mod notice;
 pub mod time;
 
 pub use error::{ApiError, ApiResult};
 pub use events::{CallError, Emitter, Parts, Room};
 pub use form::{Field, Form};
+pub use notice::{NoNotices, Notice, Notices};
 pub use time::Clock;
