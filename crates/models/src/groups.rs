@@ -2,6 +2,7 @@
 //! changes in [`edit`]. What the groups permit is computed in the access crate.
 
 pub mod edit;
+pub mod inspect;
 pub mod list;
 
 use std::sync::Arc;
@@ -93,6 +94,45 @@ impl Membership {
         self.groups.iter().any(|group| group.id == group_id)
     }
 
+    /// Default models of the group that is deepest in the hierarchy, the oldest of several, with its id. The list must
+    /// hold the ancestors of every group.
+    pub fn default_models(&self) -> Option<(Vec<String>, &str)> {
+        let named = |group: &GroupRow| -> Option<Vec<String>> {
+            let models = group
+                .data
+                .as_ref()?
+                .get("config")?
+                .get("default_models")?
+                .as_array()?;
+            let models: Vec<String> = models
+                .iter()
+                .filter_map(Value::as_str)
+                .map(str::to_owned)
+                .collect();
+            (!models.is_empty()).then_some(models)
+        };
+        self.groups
+            .iter()
+            .filter_map(|group| Some((group, named(group)?)))
+            .min_by_key(|(group, _)| (std::cmp::Reverse(self.depth(group)), group.created_at, &group.id))
+            .map(|(group, models)| (models, group.id.as_str()))
+    }
+
+    /// Number of groups above a group; a cycle ends at its first group.
+    fn depth(&self, group: &GroupRow) -> usize {
+        let mut above: Vec<&GroupRow> = vec![group];
+        while let Some(parent) = above.last().and_then(|group| group.parent_group_id.as_deref()) {
+            let Some(row) = self.groups.iter().find(|known| known.id == parent) else {
+                break;
+            };
+            if above.iter().any(|known| known.id == row.id) {
+                break;
+            }
+            above.push(row);
+        }
+        above.len() - 1
+    }
+
     /// Ids of the groups.
     pub fn ids(&self) -> Vec<String> {
         self.groups.iter().map(|group| group.id.clone()).collect()
@@ -142,4 +182,43 @@ pub async fn of_user(conn: impl Into<Conn<'_>>, user_id: &str, inherited: bool) 
 /// The group with this id.
 pub async fn by_id(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Option<GroupRow>> {
     GroupRow::find(conn, "WHERE id = ?", args![id]).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_deepest_group_names_the_default_models() {
+        let group = |id: &str, parent: Option<&str>, models: Value, created_at: i64| GroupRow {
+            id: id.into(),
+            user_id: None,
+            name: None,
+            description: None,
+            data: Some(json!({"config": {"default_models": models}})),
+            meta: None,
+            permissions: None,
+            created_at: Some(created_at),
+            updated_at: None,
+            parent_group_id: parent.map(str::to_owned),
+        };
+        let mut groups = vec![
+            group("top", None, json!(["a"]), 1),
+            group("leaf", Some("top"), json!(["b", "c"]), 3),
+            group("other", Some("top"), json!(["d"]), 2),
+            group("empty", Some("leaf"), json!([]), 1),
+        ];
+        let models = |groups: &[GroupRow]| {
+            let membership = Membership {
+                groups: groups.to_vec(),
+            };
+            membership
+                .default_models()
+                .map(|(models, id)| (models.join(","), id.to_owned()))
+        };
+        assert_eq!(models(&groups), Some(("d".into(), "other".into())));
+        groups[0].parent_group_id = Some("leaf".into());
+        assert!(models(&groups).is_some());
+        assert_eq!(models(&groups[3..]), None);
+    }
 }

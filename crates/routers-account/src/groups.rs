@@ -1,5 +1,7 @@
 //! `/api/v1/groups`: groups of accounts, their members and what they permit.
 
+mod inspect;
+
 use axum::Json;
 use axum::extract::Path;
 use oui_core::form::Issues;
@@ -23,6 +25,8 @@ pub(crate) fn area() -> Area {
         POST   "/id/{id}/users/add"    Admin    => add_members,
         POST   "/id/{id}/users/remove" Admin    => remove_members,
         DELETE "/id/{id}/delete"       Admin    => remove,
+        GET    "/id/{id}/preview"      Admin    => inspect::preview,
+        GET    "/id/{id}/members"      Admin    => inspect::members,
     }
 }
 
@@ -154,6 +158,8 @@ async fn create(caller: Caller<Admin>, Body { form, .. }: Body<GroupForm>) -> Ap
     let group = groups::insert(caller.db(), caller.id(), new)
         .await?
         .map_err(refused)?;
+    let notice = caller.notice("group.created").about(group.id.as_str());
+    caller.publish(notice.with(json!({ "name": group.name })));
     Ok(Json(Counted { group, members: 0 }.to_json()))
 }
 
@@ -196,7 +202,10 @@ async fn update(
     };
     let affected = groups::update(caller.db(), &id, change).await?.map_err(refused)?;
     refresh(&caller, &affected).await;
-    Ok(Json(found(&caller, &id).await?.to_json()))
+    let group = found(&caller, &id).await?;
+    let notice = caller.notice("group.updated").about(id.as_str());
+    caller.publish(notice.with(json!({ "name": group.group.name })));
+    Ok(Json(group.to_json()))
 }
 
 async fn add_members(
@@ -209,6 +218,8 @@ async fn add_members(
         .await?
         .map_err(refused)?;
     refresh(&caller, &new).await;
+    let notice = caller.notice("group.member_added").about(id.as_str());
+    caller.publish(notice.with(json!({ "user_ids": ids })));
     Ok(Json(found(&caller, &id).await?.to_json()))
 }
 
@@ -222,12 +233,15 @@ async fn remove_members(
         .await?
         .map_err(refused)?;
     refresh(&caller, &gone).await;
+    let notice = caller.notice("group.member_removed").about(id.as_str());
+    caller.publish(notice.with(json!({ "user_ids": ids })));
     Ok(Json(found(&caller, &id).await?.to_json()))
 }
 
 async fn remove(caller: Caller<Admin>, Path(id): Path<String>) -> ApiResult<Json<bool>> {
     let affected = groups::remove(caller.db(), &id).await?.map_err(refused)?;
     refresh(&caller, &affected).await;
+    caller.publish(caller.notice("group.deleted").about(id.as_str()));
     Ok(Json(true))
 }
 

@@ -264,20 +264,10 @@ fn features(app: &App, config: &Snapshot, signed_in: bool) -> Value {
     Value::Object(features)
 }
 
-/// Default models of the caller's groups, which win over the server's. The first group that names some decides.
+/// Default models of the caller's groups, which win over the server's.
 async fn group_models(caller: &Caller<Optional>, user_id: &str) -> ApiResult<Option<String>> {
     let membership = oui_models::groups::membership(caller.db(), user_id).await?;
-    let named = membership.groups.iter().find_map(|group| {
-        let models = group
-            .data
-            .as_ref()?
-            .get("config")?
-            .get("default_models")?
-            .as_array()?;
-        let models: Vec<&str> = models.iter().filter_map(Value::as_str).collect();
-        (!models.is_empty()).then(|| models.join(","))
-    });
-    Ok(named)
+    Ok(membership.default_models().map(|(models, _)| models.join(",")))
 }
 
 fn drives(body: &mut Map<String, Value>, config: &Snapshot) {

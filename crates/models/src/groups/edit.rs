@@ -1,14 +1,19 @@
 //! Changes of groups and memberships. The hierarchy is checked inside the transaction that changes it;
 //! every function that touches memberships answers whose access may have changed.
 
+use std::collections::HashSet;
+
 use oui_core::ids;
 use serde_json::{Map, Value};
 
+use crate::args;
 use crate::db::{Arg, Changes, Conn, Db, DbResult, Tx, placeholders, sql};
-use crate::{args, users};
 
 use super::list::{effective_member_ids, member_ids};
 use super::{GroupMemberRow, GroupRow, by_id, changed};
+
+/// Accounts in one statement; both databases take far more arguments than that.
+const BATCH: usize = 1000;
 
 /// A group to be made.
 #[derive(Debug, Clone, Default)]
@@ -218,15 +223,19 @@ pub async fn add_members(
     if by_id(&mut tx, group_id).await?.is_none() {
         return Ok(Err(GroupRefusal::Missing));
     }
-    let known: Vec<String> = users::by_ids(&mut tx, user_ids)
-        .await?
-        .into_iter()
-        .map(|user| user.id)
-        .collect();
-    let present = member_ids(&mut tx, group_id).await?;
-    let new: Vec<String> = known.into_iter().filter(|id| !present.contains(id)).collect();
-    for user_id in &new {
-        member(db, group_id, user_id).insert(&mut tx).await?;
+    let mut present: HashSet<String> = member_ids(&mut tx, group_id).await?.into_iter().collect();
+    let mut new = Vec::new();
+    for ids in user_ids.chunks(BATCH) {
+        let text = format!(
+            "SELECT id FROM \"user\" WHERE id IN ({})",
+            placeholders(ids.len())
+        );
+        let known = texts(&mut tx, text, ids.iter().map(Arg::from).collect()).await?;
+        let known: Vec<String> = known.into_iter().filter(|id| !present.contains(id)).collect();
+        insert_members(&mut tx, group_id, &known).await?;
+        // An id may come twice.
+        present.extend(known.iter().cloned());
+        new.extend(known);
     }
     stamp(&mut tx, db, &[group_id.to_owned()]).await?;
     tx.commit().await?;
@@ -244,18 +253,17 @@ pub async fn remove_members(
     if by_id(&mut tx, group_id).await?.is_none() {
         return Ok(Err(GroupRefusal::Missing));
     }
+    let asked: HashSet<&String> = user_ids.iter().collect();
     let gone: Vec<String> = member_ids(&mut tx, group_id)
         .await?
         .into_iter()
-        .filter(|id| user_ids.contains(id))
+        .filter(|id| asked.contains(id))
         .collect();
-    for user_id in &gone {
-        GroupMemberRow::delete(
-            &mut tx,
-            "WHERE group_id = ? AND user_id = ?",
-            args![group_id, user_id],
-        )
-        .await?;
+    for ids in gone.chunks(BATCH) {
+        let condition = format!("WHERE group_id = ? AND user_id IN ({})", placeholders(ids.len()));
+        let mut args = args![group_id];
+        args.extend(ids.iter().map(Arg::from));
+        GroupMemberRow::delete(&mut tx, &condition, args).await?;
     }
     stamp(&mut tx, db, &[group_id.to_owned()]).await?;
     tx.commit().await?;
@@ -302,6 +310,23 @@ pub async fn set_by_names(db: &Db, user_id: &str, names: &[String]) -> DbResult<
     tx.commit().await?;
     changed(db);
     Ok(!touched.is_empty())
+}
+
+/// Puts accounts that are not in the group yet into it, many with one statement.
+async fn insert_members(tx: &mut Tx, group_id: &str, user_ids: &[String]) -> DbResult<()> {
+    if user_ids.is_empty() {
+        return Ok(());
+    }
+    let now = tx.db().now();
+    let rows = vec!["(?, ?, ?, ?, ?)"; user_ids.len()].join(", ");
+    let text =
+        format!("INSERT INTO group_member (id, group_id, user_id, created_at, updated_at) VALUES {rows}");
+    let args = user_ids
+        .iter()
+        .flat_map(|user_id| args![ids::uuid(), group_id, user_id, now, now])
+        .collect();
+    sql(text, args).execute(&mut *tx).await?;
+    Ok(())
 }
 
 fn member(db: &Db, group_id: &str, user_id: &str) -> GroupMemberRow {
