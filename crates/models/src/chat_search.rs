@@ -215,10 +215,29 @@ fn text_condition(dialect: Dialect, search: &Search, conditions: &mut Vec<Condit
 
 /// The title or a message contains the text.
 fn contains(dialect: Dialect, text: &str) -> Condition {
-    let (title, arg) = matches(dialect, "chat.title", text);
-    let (row, _) = matches(dialect, row_text(dialect), text);
+    contains_by(dialect, |column| matches(dialect, column, text))
+}
+
+/// The title or a message contains the text, in which `%` and `_` stand for themselves.
+pub(crate) fn contains_literally(dialect: Dialect, text: &str) -> Condition {
+    let pattern = format!("%{}%", crate::shared::like_literal(text));
+    contains_by(dialect, |column| match dialect {
+        Dialect::Sqlite => (
+            format!("{column} REGEXP ?"),
+            Arg::from(oui_migrations::like_regex(&pattern, Some('/'))),
+        ),
+        Dialect::Postgres => (
+            format!("{column} ILIKE ? ESCAPE '/'"),
+            Arg::from(pattern.as_str()),
+        ),
+    })
+}
+
+fn contains_by(dialect: Dialect, matches: impl Fn(&str) -> (String, Arg)) -> Condition {
+    let (title, arg) = matches("chat.title");
+    let (row, _) = matches(row_text(dialect));
     let in_rows = format!("EXISTS (SELECT 1 FROM chat_message m WHERE m.chat_id = chat.id AND {row})");
-    let (old, _) = matches(dialect, document_text(dialect), text);
+    let (old, _) = matches(document_text(dialect));
     let in_document =
         document_messages(dialect).map(|from| format!("EXISTS (SELECT 1 FROM {from} WHERE {old})"));
     // CASE keeps the document from being read where there are rows.

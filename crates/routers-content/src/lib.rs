@@ -15,6 +15,8 @@ mod models;
 mod notes;
 mod picture;
 mod prompts;
+mod recurrence;
+mod search;
 mod skills;
 mod terminals;
 mod tools;
@@ -38,6 +40,7 @@ pub fn areas() -> Vec<Area> {
         models::area(),
         notes::area(),
         prompts::area(),
+        search::area(),
         skills::area(),
         terminals::area(),
         tools::area(),
