@@ -4,14 +4,17 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, StatusCode, header};
 use oui_config::{Config, Settings, auth, users as user_keys};
 use oui_core::{ApiError, ApiResult, messages};
 use oui_models::users::{self, Account};
 use oui_models::{Db, api_keys, groups};
 use parking_lot::Mutex;
 
+use crate::mfa::MfaCipher;
 use crate::permissions::Permissions;
+use crate::rate_limit::RateLimiter;
+use crate::shared::SharedState;
 use crate::tokens::{Claims, Tokens, parse_duration};
 use crate::{ADMIN, is_verified};
 
@@ -38,6 +41,28 @@ pub enum Credential {
     ApiKey,
 }
 
+/// How somebody proved who they are.
+#[derive(Debug, Clone, Copy)]
+pub struct Proof<'a> {
+    /// `password`, `ldap`, `oauth`, `trusted_header` or `system`.
+    pub method: &'a str,
+    /// When, in seconds; `None` is now.
+    pub at: Option<i64>,
+    /// Whether a second factor was given too.
+    pub second_factor: bool,
+}
+
+impl<'a> Proof<'a> {
+    /// A first factor, just now.
+    pub fn by(method: &'a str) -> Self {
+        Self {
+            method,
+            at: None,
+            second_factor: false,
+        }
+    }
+}
+
 impl Identity {
     /// Whether a person signed in.
     pub fn is_human(&self) -> bool {
@@ -60,19 +85,33 @@ pub struct Authenticator {
     settings: Arc<Settings>,
     /// Signs and reads session tokens.
     pub tokens: Tokens,
+    /// Encrypts second factors; `None` while `MFA_ENCRYPTION_KEY` is no key.
+    cipher: Option<MfaCipher>,
+    /// What servers know together.
+    shared: Option<Arc<dyn SharedState>>,
     /// When each user was last noted as active, in seconds.
     touched: Mutex<HashMap<String, i64>>,
 }
 
 impl Authenticator {
     /// An authenticator over the database.
-    pub fn new(db: Db, config: Arc<Config>, settings: Arc<Settings>, secret: &str) -> Self {
+    pub fn new(
+        db: Db,
+        config: Arc<Config>,
+        settings: Arc<Settings>,
+        secret: &str,
+        shared: Option<Arc<dyn SharedState>>,
+    ) -> Self {
         let tokens = Tokens::new(secret, db.clock().clone());
+        let own_key = settings.auth.mfa_key.as_ref().map(|key| key.expose());
+        let cipher = MfaCipher::new(own_key, secret).ok();
         Self {
             db,
             config,
             settings,
             tokens,
+            cipher,
+            shared,
             touched: Mutex::default(),
         }
     }
@@ -126,7 +165,7 @@ impl Authenticator {
             .await?
             .filter(|account| account.active)
             .ok_or_else(|| ApiError::unauthorized(messages::INVALID_AUTHENTICATION))?;
-        if !self.is_current(&claims, &account) {
+        if !self.is_current(&claims, &account) || self.is_signed_out(&claims).await {
             return Err(ApiError::unauthorized(messages::TOKEN_REVOKED));
         }
         Ok(Identity {
@@ -136,6 +175,43 @@ impl Authenticator {
                 claims,
             },
         })
+    }
+
+    /// Whether the token was signed out before its end, which only servers with shared state remember. A failure
+    /// lets the token pass, as at the reference.
+    async fn is_signed_out(&self, claims: &Claims) -> bool {
+        let Some(shared) = &self.shared else {
+            return false;
+        };
+        let answer = shared
+            .is_revoked(claims.jti.as_deref(), &claims.id, claims.iat)
+            .await;
+        answer.unwrap_or_else(|error| {
+            tracing::warn!(%error, "it is not known whether a token was signed out; it is accepted");
+            false
+        })
+    }
+
+    /// Signs a token out, where servers share a memory. Answers whose it was, if it was good until now and ends by
+    /// itself some day.
+    pub async fn sign_out(&self, token: &str) -> Option<Arc<Account>> {
+        let shared = self.shared.as_ref()?;
+        let identity = self.by_token(token).await.ok()?;
+        let Credential::Token { claims, .. } = &identity.credential else {
+            return None;
+        };
+        let left = claims.exp? - self.db.now();
+        let token_id = claims.jti.as_deref().filter(|_| left > 0)?;
+        if let Err(error) = shared.revoke(token_id, left).await {
+            tracing::error!(%error, "a token could not be signed out");
+            return None;
+        }
+        Some(identity.account)
+    }
+
+    /// A limit on tries, counted by all servers together where they share a memory.
+    pub fn rate_limiter(&self, limit: u32, window: i64) -> RateLimiter {
+        RateLimiter::new(limit, window, self.db.clock().clone(), self.shared.clone())
     }
 
     fn is_current(&self, claims: &Claims, account: &Account) -> bool {
@@ -155,6 +231,14 @@ impl Authenticator {
             _ => false,
         };
         self.config.get(&auth::ENABLE_MFA) && !bypass
+    }
+
+    /// What second factors are encrypted with.
+    ///
+    /// # Errors
+    /// 503 when the operator's key is no key.
+    pub fn mfa_cipher(&self) -> ApiResult<&MfaCipher> {
+        self.cipher.as_ref().ok_or_else(factors_unreadable)
     }
 
     async fn by_api_key(&self, key: &str, path: &str) -> ApiResult<Identity> {
@@ -194,8 +278,8 @@ impl Authenticator {
         Err(ApiError::unauthorized(messages::USER_MISMATCH))
     }
 
-    /// Signs a session for an account that has proved itself by `method`. Answers the token and its end.
-    pub fn open_session(&self, account: &Account, method: &str) -> ApiResult<(String, Option<i64>)> {
+    /// Signs a session for an account that has proved itself. Answers the token and its end.
+    pub fn open_session(&self, account: &Account, proof: &Proof<'_>) -> ApiResult<(String, Option<i64>)> {
         let lifetime = parse_duration(&self.config.get(&auth::JWT_EXPIRES_IN)).ok_or_else(|| {
             ApiError::internal("JWT_EXPIRES_IN is no duration; use a text such as 4w, 12h or -1")
         })?;
@@ -203,10 +287,10 @@ impl Authenticator {
         let claims = Claims {
             id: account.user.id.clone(),
             typ: Some("session".into()),
-            auth_method: Some(method.into()),
-            auth_time: Some(now),
+            auth_method: Some(proof.method.into()),
+            auth_time: Some(proof.at.unwrap_or(now)),
             session_stamp: account.session_stamp.clone(),
-            mfa_verified: Some(false),
+            mfa_verified: Some(proof.second_factor),
             exp: None,
             jti: None,
             iat: None,
@@ -246,6 +330,11 @@ impl Authenticator {
             }
         });
     }
+}
+
+/// The answer where a stored second factor can not be read with the present key.
+pub fn factors_unreadable() -> ApiError {
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, messages::MFA_UNREADABLE)
 }
 
 fn has_second_factor(account: &Account) -> bool {

@@ -76,6 +76,13 @@ pub const USER_MISMATCH: &str = "User mismatch. Please sign in again.";
 /// The route takes sessions of people only.
 pub const HUMAN_SESSION_REQUIRED: &str = "A human session is required.";
 
+/// A stored second factor can not be decrypted.
+pub const MFA_UNREADABLE: &str = "Authenticator configuration is unavailable. Contact the operator.";
+/// A challenge of a sign-in that is over.
+pub const MFA_STEP_EXPIRED: &str = "This authentication step expired. Please start again.";
+/// Too many codes or passwords for one account.
+pub const TOO_MANY_ATTEMPTS: &str = "Too many attempts. Please try again later.";
+
 /// The generic apology with its cause: `[ERROR: cause]`.
 pub fn default_with(cause: impl std::fmt::Display) -> String {
     format!("[ERROR: {cause}]")

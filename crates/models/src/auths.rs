@@ -95,6 +95,50 @@ pub async fn revoke_sessions(db: &Db, id: &str) -> DbResult<bool> {
     Ok(found)
 }
 
+/// Replaces the second factor of an account, provided that its credentials are still those of `seen`; with `revoke`
+/// every session ends. Answers the new row; `None` means that somebody changed the account meanwhile.
+pub async fn set_mfa(db: &Db, seen: &AuthRow, mfa: &Value, revoke: bool) -> DbResult<Option<AuthRow>> {
+    let revision = seen
+        .mfa
+        .as_ref()
+        .and_then(|mfa| mfa.get("revision"))
+        .and_then(Value::as_str);
+    let stamp = if revoke {
+        Some(ids::uuid())
+    } else {
+        seen.session_stamp.clone()
+    };
+    let changes = Changes::new().set("mfa", mfa).set("session_stamp", stamp.clone());
+    let unchanged = "WHERE id = ? AND active AND password = ? AND session_stamp IS NOT DISTINCT FROM ? \
+                     AND (mfa ->> 'revision') IS NOT DISTINCT FROM ?";
+    let touched = AuthRow::update(
+        db,
+        changes,
+        unchanged,
+        args![
+            &seen.id,
+            seen.password.clone(),
+            seen.session_stamp.clone(),
+            revision
+        ],
+    )
+    .await?;
+    users::changed(db, &seen.id);
+    Ok((touched > 0).then(|| AuthRow {
+        mfa: Some(mfa.clone()),
+        session_stamp: stamp,
+        ..seen.clone()
+    }))
+}
+
+/// Every stored second factor, for checks of the key that they are encrypted with.
+pub async fn all_mfa(conn: impl Into<Conn<'_>>) -> DbResult<Vec<Value>> {
+    let rows = sql("SELECT mfa FROM auth WHERE mfa IS NOT NULL", args![])
+        .all(conn)
+        .await?;
+    rows.iter().map(|row| row.at(0)).collect()
+}
+
 /// Ends every session of everybody, inside the transaction that changes the rules of sign-in. Answers whose;
 /// [`users::changed`] must be called for each after the commit.
 pub async fn revoke_all(tx: &mut Tx) -> DbResult<Vec<String>> {
@@ -177,6 +221,32 @@ mod tests {
                 (&json!("s"), &Value::Null)
             );
             assert_ne!(mfa["revision"], "r");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_second_factor_is_swapped_only_where_nothing_changed() {
+        for db in databases().await {
+            let ada = user(&db, "Ada").await.id;
+            let seen = by_id(&db, &ada).await.unwrap().unwrap();
+            let first = json!({"revision": "1"});
+            let after = set_mfa(&db, &seen, &first, false).await.unwrap().unwrap();
+            assert_eq!(by_id(&db, &ada).await.unwrap().unwrap(), after);
+            assert_eq!(after.session_stamp, seen.session_stamp);
+            // The state that was seen has no revision, the stored one has.
+            assert_eq!(
+                set_mfa(&db, &seen, &json!({"revision": "2"}), false)
+                    .await
+                    .unwrap(),
+                None
+            );
+            let last = set_mfa(&db, &after, &json!({"revision": "3"}), true)
+                .await
+                .unwrap()
+                .unwrap();
+            assert_ne!(last.session_stamp, seen.session_stamp);
+            assert_eq!(all_mfa(&db).await.unwrap(), [json!({"revision": "3"})]);
+            assert_eq!(set_mfa(&db, &after, &first, false).await.unwrap(), None);
         }
     }
 

@@ -24,6 +24,7 @@ pub mod chat_removal;
 pub mod chat_search;
 pub mod chats;
 pub mod config;
+pub mod database_copy;
 pub mod db;
 pub mod feedbacks;
 pub mod folder_files;
@@ -51,5 +52,6 @@ pub mod tools;
 pub mod usage;
 pub mod users;
 pub mod versions;
+pub mod workspace_search;
 
 pub use db::{Conn, Db, DbError, DbResult, Tx};

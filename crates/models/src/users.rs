@@ -130,6 +130,14 @@ impl UserRow {
         })
     }
 
+    /// Who did something, as events tell it.
+    pub fn actor_json(&self) -> Value {
+        json!({
+            "id": self.id, "name": self.name, "email": self.email, "role": self.role,
+            "created_at": self.created_at, "updated_at": self.updated_at,
+        })
+    }
+
     /// What accounts may see of each other. Lists do not tell who is active.
     pub fn info_json(&self) -> Value {
         json!({

@@ -1,12 +1,12 @@
 //! `/api/v1/auths`: sign-in and sign-up, the own session, profile and password, API keys, and the pages of the
-//! administration that rule all that. Sign-in at a directory or an OAuth service and the second factor are not
-//! here yet.
+//! administration that rule all that. Sign-in at a directory or an OAuth service is not here yet.
 
 pub(crate) mod accounts;
 mod admin;
 mod api_key;
 mod cookies;
 mod directory;
+pub(crate) mod mfa;
 mod oauth;
 mod profile;
 mod session;
@@ -39,11 +39,22 @@ pub(crate) fn area() -> Area {
         POST   "/admin/config/ldap"        Admin         => directory::save_switch,
         GET    "/admin/config/ldap/server" Admin         => directory::show,
         POST   "/admin/config/ldap/server" Admin         => directory::save,
+        GET    "/mfa/status"               Human         => mfa::status,
+        POST   "/mfa/challenge"            Public        => mfa::challenge,
+        POST   "/mfa/enroll/start"         Public        => mfa::start_enrolment,
+        POST   "/mfa/enroll/confirm"       Public        => mfa::confirm_enrolment,
+        POST   "/mfa/verify"               Public        => mfa::verify,
+        POST   "/mfa/replace"              Human         => mfa::replace,
+        POST   "/mfa/recovery/codes"       Human         => mfa::renew_recovery_codes,
+        POST   "/mfa/recover"              Public        => mfa::recover,
         GET    "/admin/config/oauth"       Admin         => oauth::show,
         POST   "/admin/config/oauth"       Admin         => oauth::save,
     }
     .map_responses(discreet)
 }
+
+/// Prefix of the routes of this area.
+pub(crate) const PREFIX: &str = "/api/v1/auths/";
 
 /// Nothing here may be kept by caches, and refused forms are not spelled out: they hold passwords.
 fn discreet(mut response: Response) -> Response {

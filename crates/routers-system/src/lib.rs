@@ -5,14 +5,17 @@
 
 mod client_config;
 mod configs;
+mod docs;
+mod events;
 mod root;
 mod settings;
+mod utils;
 
 use oui_web::Area;
 
 /// The tables of this crate.
 pub fn areas() -> Vec<Area> {
-    let mut areas = vec![root::area()];
+    let mut areas = vec![root::area(), events::area(), utils::area(), docs::area()];
     areas.extend(configs::areas());
     areas.extend(settings::areas());
     areas

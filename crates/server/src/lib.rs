@@ -1,11 +1,13 @@
 //! Start-up and mounting: settings become services, services become an application, the tables of the router
 //! crates become routes under the middleware. No rules and no handlers of the API live here.
 
+mod audit;
 mod backend;
 pub mod database;
 pub mod doctor;
 mod listen;
 mod logging;
+pub mod mfa;
 mod middleware;
 mod routes;
 mod services;

@@ -1,5 +1,6 @@
 //! The command line of `oui`.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -36,10 +37,27 @@ enum Command {
         #[command(subcommand)]
         command: FrontendCommand,
     },
+    /// Second factors
+    Mfa {
+        #[command(subcommand)]
+        command: MfaCommand,
+    },
     /// Prints every route: method, path, policy, area, handler
     Routes,
     /// Prints a commented .env file with every variable
     EnvExample,
+}
+
+#[derive(Subcommand)]
+enum MfaCommand {
+    /// Takes the authenticator of somebody who lost it, and prints the ticket to set up another
+    Reset {
+        /// Address of the account
+        email: String,
+        /// Why, for the audit log
+        #[arg(long)]
+        reason: String,
+    },
 }
 
 #[derive(Subcommand)]
@@ -92,13 +110,23 @@ async fn run(command: Command) -> Result<ExitCode> {
                 ..InstallOptions::default()
             };
             let installed = oui_frontend::install(options, &show).await;
-            eprintln!();
+            if std::io::stderr().is_terminal() {
+                eprintln!();
+            }
             let installed = installed?;
             println!(
                 "The client {} is in {}",
                 installed.version,
                 installed.dir.display()
             );
+        }
+        Command::Mfa {
+            command: MfaCommand::Reset { email, reason },
+        } => {
+            let (_, settings) = load()?;
+            let ticket = oui_server::mfa::reset(settings, &email, &reason).await?;
+            println!("Recovery token, good for 30 minutes; hand it to nobody but the account's owner:");
+            println!("{ticket}");
         }
         Command::Routes => oui_server::route_lines()
             .iter()
@@ -160,7 +188,9 @@ async fn shutdown_signal() {
     }
 }
 
-/// Shows progress on standard error, on one line.
+/// Shows progress on standard error, on one line of the terminal; logs and pipes are spared it.
 fn show(step: Step) {
-    eprint!("\r\x1b[K{step}");
+    if std::io::stderr().is_terminal() {
+        eprint!("\r\x1b[K{step}");
+    }
 }

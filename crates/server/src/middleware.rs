@@ -2,17 +2,20 @@
 //! panics.
 
 use std::any::Any;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use http::header::{self, HeaderName};
 use http::{HeaderValue, Method};
 use oui_config::Settings;
 use oui_core::{ApiError, ids};
+use tower::{ServiceExt, service_fn};
 use tower_http::CompressionLevel;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
@@ -20,12 +23,25 @@ use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Pr
 use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 use tracing::Instrument;
 
+use oui_web::App;
+
+use crate::audit::{Audit, audit};
+
 const PROCESS_TIME: HeaderName = HeaderName::from_static("x-process-time");
 /// Answers smaller than this are not worth compressing, in bytes.
 const COMPRESS_FROM: u64 = 500;
 
 /// Wraps the API. The client's files bring their own compressed variants and pass unchanged.
-pub(crate) fn wrap(router: Router, settings: &Settings) -> Router {
+pub(crate) fn wrap(router: Router, app: &App) -> anyhow::Result<Router> {
+    let settings = &app.settings;
+    let router = if app.audit.is_on() {
+        let rules = Audit::new(app.clone(), &settings.logging).context(
+            "AUDIT_EXCLUDED_PATHS or AUDIT_INCLUDED_PATHS holds a path that is no regular expression",
+        )?;
+        router.layer(from_fn_with_state(Arc::new(rules), audit))
+    } else {
+        router
+    };
     let router = if settings.server.compression {
         let worth = DefaultPredicate::new()
             .and(SizeAbove::new(COMPRESS_FROM))
@@ -38,10 +54,46 @@ pub(crate) fn wrap(router: Router, settings: &Settings) -> Router {
     } else {
         router
     };
-    router
-        .layer(CatchPanicLayer::custom(panicked))
+    let plain = router.layer(CatchPanicLayer::custom(panicked));
+    let shared = plain
+        .clone()
         .layer(cors(settings))
-        .layer(from_fn(observe))
+        .layer(from_fn(answer_preflight));
+    let router = Router::new()
+        .fallback_service(service_fn(move |request: Request| {
+            // The CORS layer takes every OPTIONS for a browser's question; others are for the router.
+            let asks = request.method() != Method::OPTIONS || is_preflight(&request);
+            let router = if asks { shared.clone() } else { plain.clone() };
+            router.oneshot(request)
+        }))
+        .layer(from_fn(observe));
+    Ok(router)
+}
+
+/// Whether a browser asks what it may send from another site.
+fn is_preflight(request: &Request) -> bool {
+    let headers = request.headers();
+    request.method() == Method::OPTIONS
+        && headers.contains_key(header::ORIGIN)
+        && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+/// Gives the answer to a preflight the reference's body.
+async fn answer_preflight(request: Request, next: Next) -> Response {
+    let asked = is_preflight(&request);
+    let mut response = next.run(request).await;
+    if asked {
+        let body = "OK";
+        response.headers_mut().insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("text/plain; charset=utf-8"),
+        );
+        response
+            .headers_mut()
+            .insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+        *response.body_mut() = Body::from(body);
+    }
+    response
 }
 
 /// Gives the request an id, logs how it ended, and stamps the time it took (whole seconds, as the reference).

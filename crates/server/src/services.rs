@@ -10,16 +10,19 @@ use fancy_regex::Regex;
 use oui_access::Authenticator;
 use oui_access::passwords::{HashKind, PasswordPolicy};
 use oui_chat::{Engine, EngineParts};
-use oui_config::settings::PasswordHash;
+use oui_config::settings::{AuditLevel, PasswordHash};
 use oui_config::{Config, Environment, Settings};
 use oui_core::{Clock, Emitter};
+use oui_events::{Events, EventsParts};
 use oui_frontend::{FrontendOptions, FrontendService};
 use oui_models::{Db, config as config_rows};
 use oui_providers::{
     EntraOptions, ForwardHeaders, Http, HttpOptions, ProviderClient, Secret, Timeouts, TlsVerify,
+    ForwardHeaders, GuardOptions, Guarded, Http, HttpOptions, ProviderClient, Secret, Timeouts, TlsVerify,
 };
 use oui_socket::{SocketOptions, SocketServer};
 use oui_web::app::Live;
+use oui_web::audit::{AuditLog, AuditOptions};
 use oui_web::{App, Services};
 
 use crate::backend::SocketBackend;
@@ -47,6 +50,13 @@ impl Running {
         self.engine.shut_down().await;
         self.socket.close().await;
         self.db.close().await;
+        let app = self.app.clone();
+        if tokio::task::spawn_blocking(move || app.audit.close())
+            .await
+            .is_err()
+        {
+            tracing::warn!("the end of the audit log could not be awaited");
+        }
     }
 }
 
@@ -68,6 +78,7 @@ pub async fn start(environment: &Environment, settings: Settings, clock: Clock) 
         config.clone(),
         settings.clone(),
         secret,
+        None,
     ));
     let socket = socket_server(&db, &auth, &settings, &clock);
     let emitter: Arc<dyn Emitter> = Arc::new(socket.clone());
@@ -91,6 +102,8 @@ pub async fn start(environment: &Environment, settings: Settings, clock: Clock) 
     oui_chat::scheduler::start(&engine);
     let frontend = frontend(&settings);
     let passwords = password_policy(&settings)?;
+    let events = events(&settings, &db, &config, &clock)?;
+    let audit = audit_log(&settings, &clock)?;
     let services = Services {
         config,
         settings: settings.clone(),
@@ -100,13 +113,19 @@ pub async fn start(environment: &Environment, settings: Settings, clock: Clock) 
         emitter,
         chat: engine.clone(),
         live: Arc::new(LiveSockets(socket.clone())),
+        events,
+        routes: routes::all(),
+        audit,
         frontend: frontend.clone(),
     };
     let app = App::new(services, db.clone());
     oui_routers_account::first_admin(&app)
         .await
         .map_err(|error| anyhow::anyhow!("{error}"))?;
-    let api = middleware::wrap(routes::router(app.clone(), frontend), &settings);
+    oui_routers_account::check_second_factors(&app)
+        .await
+        .map_err(|error| anyhow::anyhow!("second factors can not be asked for: {error}"))?;
+    let api = middleware::wrap(routes::router(app.clone(), frontend), &app)?;
     let router = socket.router().merge(api);
     Ok(Running {
         router,
@@ -183,11 +202,7 @@ fn http_options(settings: &Settings) -> HttpOptions {
             model_list: upstream.model_list_timeout,
             ..Timeouts::default()
         },
-        tls: match &upstream.tls {
-            oui_config::settings::TlsVerify::On => TlsVerify::System,
-            oui_config::settings::TlsVerify::Off => TlsVerify::Off,
-            oui_config::settings::TlsVerify::CaFile(path) => TlsVerify::CaFile(path.clone()),
-        },
+        tls: tls(settings),
         redirects: true,
         forward: ForwardHeaders {
             enabled: forwarding.enabled,
@@ -221,6 +236,52 @@ fn http_options(settings: &Settings) -> HttpOptions {
                 .as_ref()
                 .map(|secret| Secret::new(secret.expose())),
         },
+    }
+}
+
+fn events(settings: &Settings, db: &Db, config: &Arc<Config>, clock: &Clock) -> Result<Events> {
+    let upstream = &settings.upstream;
+    let http = Guarded::new(GuardOptions {
+        private: upstream.private_web_fetch,
+        filter: upstream.web_fetch_filter.clone(),
+        redirects: upstream.follow_redirects,
+        tls: tls(settings),
+    });
+    Ok(Events::new(EventsParts {
+        db: db.clone(),
+        config: config.clone(),
+        clock: clock.clone(),
+        http: http.map_err(anyhow::Error::msg)?,
+        name: settings.server.name.clone(),
+        version: oui_frontend::FRONTEND_VERSION,
+    }))
+}
+
+pub(crate) fn audit_log(settings: &Settings, clock: &Clock) -> Result<AuditLog> {
+    let logging = &settings.logging;
+    if logging.audit_level == AuditLevel::None || !(logging.audit_to_file || logging.audit_to_stdout) {
+        return Ok(AuditLog::off(clock.clone()));
+    }
+    let file = &settings.audit_file;
+    AuditLog::open(AuditOptions {
+        file: logging.audit_to_file.then(|| file.clone()),
+        rotate_at: logging.audit_rotation_bytes,
+        to_stdout: logging.audit_to_stdout,
+        clock: clock.clone(),
+    })
+    .with_context(|| {
+        format!(
+            "the audit log {} can not be written; set AUDIT_LOGS_FILE_PATH to a file that can",
+            file.display()
+        )
+    })
+}
+
+fn tls(settings: &Settings) -> TlsVerify {
+    match &settings.upstream.tls {
+        oui_config::settings::TlsVerify::On => TlsVerify::System,
+        oui_config::settings::TlsVerify::Off => TlsVerify::Off,
+        oui_config::settings::TlsVerify::CaFile(path) => TlsVerify::CaFile(path.clone()),
     }
 }
 

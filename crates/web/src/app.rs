@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use oui_access::{Authenticator, Permissions};
 use oui_config::{Config, Settings};
-use oui_core::{ApiResult, Clock, Emitter};
+use oui_core::{ApiResult, Clock, Emitter, Notice, Notices};
 use oui_models::Db;
 
 use crate::memo::Memo;
@@ -35,8 +35,29 @@ pub struct Services {
     pub chat: Arc<oui_chat::Engine>,
     /// Numbers and lists that the socket server keeps.
     pub live: Arc<dyn Live>,
+    /// Tells webhooks and users what happened.
+    pub events: oui_events::Events,
+    /// Every route, for the description of the API.
+    pub routes: Vec<Route>,
+    /// The audit log.
+    pub audit: crate::audit::AuditLog,
     /// The client's files, the changelog among them.
     pub frontend: oui_frontend::FrontendService,
+}
+
+/// One row of the tables of endpoints.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// HTTP method.
+    pub method: String,
+    /// Whole path.
+    pub path: String,
+    /// Name of the policy.
+    pub policy: &'static str,
+    /// Name of the area.
+    pub area: &'static str,
+    /// Name of the handler.
+    pub handler: &'static str,
 }
 
 /// What routes ask the socket server.
@@ -73,6 +94,27 @@ impl App {
     /// The effective permissions of a user.
     pub async fn permissions_of(&self, user_id: &str) -> ApiResult<Permissions> {
         self.auth.permissions_of(user_id).await
+    }
+
+    /// Notes something about the security of an account in the log, in the audit log, and to those who hear of
+    /// events.
+    pub fn security_event(&self, name: &'static str, user_id: &str, reason: Option<&str>) {
+        let mut data = serde_json::json!({ "event": name });
+        if let Some(reason) = reason {
+            data["reason"] = reason.into();
+        }
+        tracing::info!(event = name, user = user_id, reason, "security event");
+        self.audit.write(&crate::audit::AuditEntry {
+            id: oui_core::ids::uuid(),
+            user: serde_json::json!({ "id": user_id }),
+            level: "METADATA",
+            verb: "MFA".to_owned(),
+            request_uri: "/api/v1/auths/mfa".to_owned(),
+            extra: data.clone(),
+            ..crate::audit::AuditEntry::default()
+        });
+        self.events
+            .publish(Notice::new(name).about_kind("user", user_id).with(data));
     }
 
     /// Writes configuration rows and makes them effective.

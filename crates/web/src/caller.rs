@@ -61,6 +61,16 @@ impl<R: Role<Who = Identity>> Caller<R> {
         &self.who
     }
 
+    /// What the caller did, to be told to those who hear of events.
+    pub fn notice(&self, name: &'static str) -> oui_core::Notice {
+        oui_core::Notice::new(name).by(self.user().actor_json())
+    }
+
+    /// Tells those who hear of events.
+    pub fn publish(&self, notice: oui_core::Notice) {
+        oui_core::Notices::publish(&self.app.events, notice);
+    }
+
     /// Whether the caller is an administrator.
     pub fn is_admin(&self) -> bool {
         self.user().role == ADMIN

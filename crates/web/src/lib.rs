@@ -4,8 +4,10 @@
 //! only there. No handlers live here, and no rules: those are in the access crate.
 
 pub mod app;
+pub mod audit;
 pub mod body;
 pub mod caller;
+pub mod client_ip;
 pub mod endpoint;
 pub mod loaded;
 mod memo;

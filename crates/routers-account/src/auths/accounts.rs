@@ -7,13 +7,13 @@ use axum::Json;
 use axum::response::Response;
 use oui_access::{ADMIN, Claims, PENDING};
 use oui_config::{auth as keys, ui};
-use oui_core::{ApiError, ApiResult, form, messages};
+use oui_core::{ApiError, ApiResult, Notice, Notices, form, messages};
 use oui_models::users::{self, NewUser, UserRow};
 use oui_models::{DbError, auths, groups};
 use oui_web::{Admin, Body, Caller, Public, Role};
 use serde_json::{Value, json};
 
-use super::session::{open, refuse_second_factor};
+use super::session::open;
 use crate::image::ImageUrl;
 
 /// Picture of accounts that bring none.
@@ -75,18 +75,17 @@ pub(super) async fn sign_up(
     let app = caller.app();
     app.passwords.check(&form.password)?;
     let image = picture(&caller, form.profile_image_url)?;
-    let role = app.config.get(&ui::DEFAULT_USER_ROLE);
-    if role != PENDING || !users::any(caller.db()).await? {
-        // Better no account than one that can not sign in.
-        refuse_second_factor(&caller, "password")?;
-    }
     let newcomer = Newcomer {
         name: form.name,
         email: form.email,
         password: form.password,
         image,
     };
-    let user = create(&caller, newcomer).await?;
+    let user = create(&caller, newcomer, "api").await?;
+    let notice = Notice::new("auth.signup")
+        .by(user.actor_json())
+        .about_kind("user", user.id.as_str());
+    app.events.publish(notice.with(json!({ "email": user.email })));
     open(&caller, &user, "password", None).await
 }
 
@@ -148,7 +147,8 @@ fn taken(error: DbError) -> ApiError {
 }
 
 /// Makes an account with the usual role and group; the very first one becomes administrator and closes sign-up.
-pub(super) async fn create(caller: &Caller<Public>, newcomer: Newcomer) -> ApiResult<UserRow> {
+/// `source` tells how it came about.
+pub(super) async fn create(caller: &Caller<Public>, newcomer: Newcomer, source: &str) -> ApiResult<UserRow> {
     let app = caller.app();
     let new = NewUser {
         name: newcomer.name,
@@ -162,6 +162,11 @@ pub(super) async fn create(caller: &Caller<Public>, newcomer: Newcomer) -> ApiRe
         close_sign_up(caller).await?;
     }
     join_default_group(caller, &user.id).await?;
+    let notice = Notice::new("user.created")
+        .by(user.actor_json())
+        .about(user.id.as_str());
+    app.events
+        .publish(notice.from_source(source).with(json!({ "role": user.role })));
     Ok(user)
 }
 
@@ -201,6 +206,11 @@ pub(super) async fn add(caller: Caller<Admin>, Body { form, .. }: Body<AddForm>)
     };
     let user = users::create(caller.db(), new, false).await.map_err(taken)?;
     join_default_group(&caller, &user.id).await?;
+    let notice = caller
+        .notice("user.created")
+        .about(user.id.as_str())
+        .from_source("admin");
+    caller.publish(notice.with(json!({ "role": user.role })));
     if app.config.get(&keys::ENABLE_MFA) {
         return Ok(Json(user.profile_json()));
     }

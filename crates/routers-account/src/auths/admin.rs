@@ -15,6 +15,11 @@ use serde_json::{Map, Value, json};
 
 /// What users read when MFA is switched on: nobody could sign in any more.
 const MFA_MISSING: &str = "Unable to update MFA policy. This version can not check a second factor yet.";
+use oui_web::settings::{self, Setting};
+
+use super::mfa::check_configuration;
+
+const MFA_IMPOSSIBLE: &str = "Unable to update MFA policy. Check configuration and retry.";
 const MFA_NEEDS_PERSON: &str = "A human administrator session is required to change MFA settings.";
 
 pages! {
@@ -208,12 +213,13 @@ pub(super) async fn save(
 ) -> ApiResult<Json<Map<String, Value>>> {
     let mut changes = PAGE.body(&body)?;
     changes.retain(|path, value| !is_unknown(path, value));
-    let revoked = changes_second_factor(&caller, &changes)?;
+    let revoked = changes_second_factor(&caller, &changes).await?;
     let app = caller.app();
     if revoked {
         for user in app.save_config_and_revoke(changes).await? {
             app.emitter.disconnect_user(&user, false).await;
         }
+        app.security_event("auth.mfa.policy_changed", caller.id(), None);
     } else {
         app.save_config(changes).await?;
     }
@@ -224,7 +230,7 @@ pub(super) async fn save(
 
 /// Whether the rules of the second factor change, which ends every session. Only a person may do that, and only
 /// towards what this server can enforce.
-fn changes_second_factor(caller: &Caller<Admin>, changes: &BTreeMap<String, Value>) -> ApiResult<bool> {
+async fn changes_second_factor(caller: &Caller<Admin>, changes: &BTreeMap<String, Value>) -> ApiResult<bool> {
     let keys = [
         &auth::ENABLE_MFA,
         &auth::MFA_ALLOW_OAUTH_BYPASS,
@@ -238,8 +244,15 @@ fn changes_second_factor(caller: &Caller<Admin>, changes: &BTreeMap<String, Valu
         return Err(ApiError::forbidden(MFA_NEEDS_PERSON));
     }
     let config = &caller.app().config;
-    if changes.get(auth::ENABLE_MFA.path()) == Some(&Value::Bool(true)) && !config.get(&auth::ENABLE_MFA) {
-        return Err(ApiError::conflict(MFA_MISSING));
+    let enabled = match changes.get(auth::ENABLE_MFA.path()) {
+        Some(value) => value == &Value::Bool(true),
+        None => config.get(&auth::ENABLE_MFA),
+    };
+    if !sent.is_empty()
+        && let Err(error) = check_configuration(caller, enabled).await
+    {
+        tracing::warn!(%error, "second factors can not be asked for");
+        return Err(ApiError::conflict(MFA_IMPOSSIBLE));
     }
     Ok(sent.into_iter().any(|(key, value)| config.get(key) != value))
 }

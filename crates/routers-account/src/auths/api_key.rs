@@ -23,13 +23,22 @@ pub(super) async fn show(caller: Caller<Authenticated>) -> ApiResult<Json<Value>
 
 pub(super) async fn replace(caller: Caller<Authenticated>) -> ApiResult<Json<Value>> {
     demand(&caller).await?;
-    Ok(Json(
-        json!({ "api_key": api_keys::replace(caller.db(), caller.id()).await? }),
-    ))
+    let key = api_keys::replace(caller.db(), caller.id()).await?;
+    caller.publish(
+        caller
+            .notice("auth.api_key.created")
+            .about_kind("user", caller.id()),
+    );
+    Ok(Json(json!({ "api_key": key })))
 }
 
 pub(super) async fn remove(caller: Caller<Authenticated>) -> ApiResult<Json<bool>> {
     demand(&caller).await?;
     api_keys::remove(caller.db(), caller.id()).await?;
+    caller.publish(
+        caller
+            .notice("auth.api_key.deleted")
+            .about_kind("user", caller.id()),
+    );
     Ok(Json(true))
 }

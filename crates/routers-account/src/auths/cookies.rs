@@ -55,6 +55,18 @@ pub(super) fn ended(now: i64, oauth: bool) -> ApiResult<Vec<HeaderValue>> {
         .collect()
 }
 
+/// Cookie with the challenge of a sign-in that ended with a redirect.
+pub(super) const MFA_CHALLENGE: &str = "mfa_challenge";
+
+/// `Set-Cookie` that takes the challenge away. `now` in seconds.
+pub(super) fn challenge_ended(now: i64) -> ApiResult<HeaderValue> {
+    let text = format!(
+        "{MFA_CHALLENGE}=\"\"; expires={}; Max-Age=0; Path=/api/v1/auths/mfa; SameSite=lax",
+        http_date(now)
+    );
+    HeaderValue::try_from(text).map_err(ApiError::internal)
+}
+
 fn http_date(seconds: i64) -> String {
     httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
 }

@@ -69,6 +69,11 @@ pub(super) async fn update_profile(
         .set("date_of_birth", form.date_of_birth.map(|day| day.0));
     let user = users::update(caller.db(), caller.id(), changes).await?;
     let user = user.ok_or_else(|| ApiError::bad_request(messages::default_with("")))?;
+    let fields = ["profile_image_url", "name", "bio", "gender", "date_of_birth"];
+    let notice = caller
+        .notice("user.profile_updated")
+        .about_kind("user", caller.id());
+    caller.publish(notice.with(json!({ "updated_fields": fields })));
     Ok(Json(user.profile_json()))
 }
 
@@ -82,6 +87,8 @@ pub(super) async fn update_timezone(
         Changes::new().set("timezone", form.timezone),
     )
     .await?;
+    let notice = caller.notice("user.updated").about(caller.id());
+    caller.publish(notice.with(json!({ "updated_fields": ["timezone"] })));
     Ok(Json(json!({ "status": true })))
 }
 
@@ -102,5 +109,10 @@ pub(super) async fn update_password(
         return Err(ApiError::conflict(messages::AUTHENTICATION_CHANGED));
     }
     app.emitter.disconnect_user(&user.id, false).await;
+    caller.publish(
+        caller
+            .notice("auth.password_changed")
+            .about_kind("user", user.id.as_str()),
+    );
     Ok(Json(true))
 }

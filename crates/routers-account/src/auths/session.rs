@@ -2,32 +2,21 @@
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, header};
-use oui_access::authenticator::cookie;
+use http::{HeaderMap, HeaderValue, header};
+use oui_access::authenticator::{Proof, cookie};
 use oui_access::{Credential, is_verified};
 use oui_config::{auth as keys, oauth};
-use oui_core::{ApiError, ApiResult, messages};
+use oui_core::{ApiError, ApiResult, Notice, Notices, messages};
 use oui_models::auths::{self, AuthRow};
 use oui_models::users::{self, UserRow};
-use oui_web::{Caller, Human, Public, Role};
+use oui_web::{Caller, Human, Public};
 use serde_json::{Value, json};
 
 use super::cookies::{SessionCookie, ended};
+use super::mfa;
 
-/// What users read while a second factor is asked for that this server can not check.
-const SECOND_FACTOR: &str = "This server requires a second factor to sign in, which this version can not check yet. \
-                             Please contact your administrator.";
-
-/// Refuses sign-ins by `method` that need a second factor.
-pub(super) fn refuse_second_factor<R: Role>(caller: &Caller<R>, method: &str) -> ApiResult<()> {
-    if caller.app().auth.needs_second_factor(method) {
-        return Err(ApiError::forbidden(SECOND_FACTOR));
-    }
-    Ok(())
-}
-
-/// Opens a session for an account that has proved itself by `method`; `proof` are the credentials it was
-/// checked against, which must not have changed since.
+/// Opens a session for an account that has proved itself by `method`, or asks for its second factor; `proof` are
+/// the credentials it was checked against, which must not have changed since.
 pub(super) async fn open(
     caller: &Caller<Public>,
     user: &UserRow,
@@ -45,20 +34,42 @@ pub(super) async fn open(
     if app.config.get(&keys::ENABLE_MFA) && !is_verified(&user.role) {
         return Ok(Json(json!({ "next_step": "pending" })).into_response());
     }
-    refuse_second_factor(caller, method)?;
+    if app.auth.needs_second_factor(method) {
+        return Ok(Json(mfa::start_login(caller, &current, method).await?).into_response());
+    }
+    let (cookie, body) = signed_in(caller, &current, &Proof::by(method)).await?;
+    Ok(([(header::SET_COOKIE, cookie)], Json(body)).into_response())
+}
+
+/// The session of an account that has proved everything: its cookie and the answer. `auth` are the credentials that
+/// were proved.
+pub(super) async fn signed_in(
+    caller: &Caller<Public>,
+    auth: &AuthRow,
+    proof: &Proof<'_>,
+) -> ApiResult<(HeaderValue, Value)> {
+    let app = caller.app();
     // Another server may have changed the row since it was cached here.
-    users::changed(caller.db(), &user.id);
-    let account = users::account(caller.db(), &user.id).await?;
+    users::changed(caller.db(), &auth.id);
+    let account = users::account(caller.db(), &auth.id).await?;
     let account = account.ok_or_else(|| ApiError::unauthorized(messages::INVALID_AUTHENTICATION))?;
-    let (token, expires_at) = app.auth.open_session(&account, method)?;
-    let max_age = expires_at.map(|at| at - app.clock.seconds());
+    if account.session_stamp != auth.session_stamp {
+        return Err(ApiError::conflict(messages::AUTHENTICATION_CHANGED));
+    }
+    let (token, expires_at) = app.auth.open_session(&account, proof)?;
     let cookie = SessionCookie {
         token: &token,
         expires: None,
-        max_age,
+        max_age: expires_at.map(|at| at - app.clock.seconds()),
     }
     .header(&app.settings.auth)?;
     let user = &account.user;
+    let notice = Notice::new("auth.login")
+        .by(user.actor_json())
+        .about_kind("user", user.id.as_str())
+        .from_source(proof.method)
+        .with(json!({ "auth_method": proof.method }));
+    app.events.publish(notice);
     let body = json!({
         "token": token,
         "token_type": "Bearer",
@@ -70,7 +81,7 @@ pub(super) async fn open(
         "profile_image_url": format!("/api/v1/users/{}/profile/image", user.id),
         "permissions": app.permissions_of(&user.id).await?.to_json(),
     });
-    Ok(([(header::SET_COOKIE, cookie)], Json(body)).into_response())
+    Ok((cookie, body))
 }
 
 /// The own session; the cookie is set anew, for clients that came with a header.
@@ -107,9 +118,21 @@ pub(super) async fn show(caller: Caller<Human>) -> ApiResult<Response> {
     Ok(([(header::SET_COOKIE, cookie)], Json(body)).into_response())
 }
 
-/// Takes the cookies away. The token stays good until it ends, as at the reference without Redis.
+/// Takes the cookies away. The token itself is signed out only where servers share a memory (Redis), as at the
+/// reference; else it stays good until it ends.
 pub(super) async fn sign_out(caller: Caller<Public>, headers: HeaderMap) -> ApiResult<Response> {
     let app = caller.app();
+    if let Some(token) = app.auth.credential(&headers) {
+        let mut notice = Notice::new("auth.logout");
+        if let Ok(identity) = app.auth.by_token(&token).await {
+            let user = &identity.account.user;
+            notice = notice.by(user.actor_json()).about_kind("user", user.id.as_str());
+        }
+        if let Some(account) = app.auth.sign_out(&token).await {
+            app.emitter.disconnect_user(&account.user.id, false).await;
+        }
+        app.events.publish(notice);
+    }
     let by_oauth = cookie(&headers, "oauth_session_id").is_some_and(|id| !id.is_empty());
     let mut body = json!({ "status": true });
     if let Some(url) = next_page(&caller, by_oauth) {

@@ -7,14 +7,17 @@ use axum::response::Response;
 use http::HeaderMap;
 use oui_access::rate_limit::RateLimiter;
 use oui_access::{ADMIN, PENDING, USER, passwords};
-use oui_core::{ApiError, ApiResult, form, ids, messages};
+use oui_config::auth as keys;
+use oui_core::{ApiError, ApiResult, Notice, Notices, form, ids, messages};
 use oui_models::auths::{self, AuthRow};
 use oui_models::users::{self, UserRow};
 use oui_models::{Db, groups};
 use oui_web::{Body, Caller, Public};
 use percent_encoding::percent_decode_str;
+use serde_json::json;
 
 use super::accounts::{Newcomer, create};
+use super::mfa;
 use super::session::open;
 
 /// Address and password of the one account while sign-in is switched off.
@@ -70,12 +73,17 @@ async fn by_password(caller: &Caller<Public>, form: &SigninForm) -> ApiResult<(U
     let tries = caller.app().memo::<Tries>();
     let limiter = tries
         .0
-        .get_or_init(|| RateLimiter::new(MAX_TRIES, WINDOW, caller.app().clock.clone()));
-    if limiter.is_limited(&form.email) {
+        .get_or_init(|| caller.app().auth.rate_limiter(MAX_TRIES, WINDOW));
+    if limiter.is_limited(&form.email).await {
         return Err(ApiError::new(
             http::StatusCode::TOO_MANY_REQUESTS,
             messages::RATE_LIMIT_EXCEEDED,
         ));
+    }
+    if caller.app().config.get(&keys::ENABLE_MFA)
+        && let Some(user) = users::by_email(caller.db(), &form.email).await?
+    {
+        mfa::count_password(caller, &user.id).await?;
     }
     check_password(caller.db(), &form.email, &form.password)
         .await?
@@ -110,7 +118,7 @@ async fn without_auth(caller: &Caller<Public>) -> ApiResult<(UserRow, AuthRow)> 
         if users::any(caller.db()).await? {
             return Err(ApiError::bad_request(messages::EXISTING_USERS));
         }
-        create(caller, Newcomer::new("User", email, password)).await?;
+        create(caller, Newcomer::new("User", email, password), "system").await?;
     }
     check_password(caller.db(), email, password)
         .await?
@@ -131,7 +139,13 @@ async fn by_trusted_header(caller: &Caller<Public>, headers: &HeaderMap, name: &
         let shown = percent_decode_str(&shown.unwrap_or_else(|| email.clone()))
             .decode_utf8_lossy()
             .into_owned();
-        match create(caller, Newcomer::new(&shown, &email, &ids::uuid())).await {
+        match create(
+            caller,
+            Newcomer::new(&shown, &email, &ids::uuid()),
+            "trusted_header",
+        )
+        .await
+        {
             // Another request of the same visitor was faster.
             Err(_) if users::by_email(caller.db(), &email).await?.is_some() => {}
             other => drop(other?),
@@ -179,7 +193,16 @@ async fn follow_role(caller: &Caller<Public>, user: UserRow, role: String) -> Ap
     }
     let changed = users::set_role(caller.db(), &user.id, &role).await?;
     caller.app().emitter.disconnect_user(&user.id, false).await;
-    Ok(changed.unwrap_or(user))
+    let user = changed.unwrap_or(user);
+    let notice = Notice::new("user.role_updated")
+        .by(user.actor_json())
+        .about(user.id.as_str());
+    caller.app().events.publish(
+        notice
+            .from_source("trusted_header")
+            .with(json!({ "role": user.role })),
+    );
+    Ok(user)
 }
 
 fn header(headers: &HeaderMap, name: &str) -> Option<String> {

@@ -8,7 +8,7 @@ use oui_core::{ApiError, ApiResult, form, messages};
 use oui_models::users::edit::{self, AccountEdit};
 use oui_models::{auths, oauth_sessions, users};
 use oui_web::{Admin, Body, Caller};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::lists::with_presence;
 use super::unknown_user;
@@ -75,6 +75,14 @@ pub(super) async fn update(
         .map(|image| image.0.admit(&app.settings.access))
         .transpose()?;
     let ends_sessions = password_hash.is_some();
+    let renamed = form.name.as_ref().is_some_and(|name| *name != before.name);
+    let readdressed = form
+        .email
+        .as_ref()
+        .is_some_and(|email| email.to_lowercase() != before.email);
+    let pictured = image
+        .as_ref()
+        .is_some_and(|image| Some(image) != before.profile_image_url.as_ref());
     let change = AccountEdit {
         role: form.role,
         name: form.name,
@@ -88,6 +96,31 @@ pub(super) async fn update(
         .ok_or_else(unknown_user)?;
     if ends_sessions || after.role != before.role {
         app.emitter.disconnect_user(&user_id, false).await;
+    }
+    let changed = [
+        (after.role != before.role, "role"),
+        (renamed, "name"),
+        (readdressed, "email"),
+        (pictured, "profile_image_url"),
+    ];
+    let fields: Vec<&str> = changed
+        .into_iter()
+        .filter_map(|(is, name)| is.then_some(name))
+        .collect();
+    if !fields.is_empty() {
+        let notice = caller.notice("user.updated").about(user_id.as_str());
+        caller.publish(notice.with(json!({ "updated_fields": fields })));
+    }
+    if after.role != before.role {
+        let notice = caller.notice("user.role_updated").about(user_id.as_str());
+        caller.publish(notice.with(json!({ "role": after.role })));
+    }
+    if ends_sessions {
+        caller.publish(
+            caller
+                .notice("auth.password_changed")
+                .about_kind("user", user_id.as_str()),
+        );
     }
     Ok(Json(after.to_json()))
 }
@@ -113,6 +146,11 @@ pub(super) async fn revoke_sessions(
     }
     auths::revoke_sessions(caller.db(), &user_id).await?;
     caller.app().emitter.disconnect_user(&user_id, false).await;
+    caller.publish(
+        caller
+            .notice("auth.sessions_revoked")
+            .about_kind("user", user_id.as_str()),
+    );
     Ok(Json(true))
 }
 
@@ -123,6 +161,7 @@ pub(super) async fn remove(caller: Caller<Admin>, Path(user_id): Path<String>) -
     }
     edit::remove(caller.db(), &user_id).await?;
     caller.app().emitter.disconnect_user(&user_id, false).await;
+    caller.publish(caller.notice("user.deleted").about(user_id.as_str()));
     Ok(Json(true))
 }
 
