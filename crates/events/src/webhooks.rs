@@ -72,7 +72,7 @@ fn check_event(event: &str) -> Result<(), Invalid> {
         name.strip_prefix(prefix)
             .is_some_and(|rest| rest.starts_with('.'))
     };
-    if !prefix.is_empty() && NAMES.iter().any(|name| begins(&name)) {
+    if !prefix.is_empty() && NAMES.iter().any(begins) {
         Ok(())
     } else {
         Err(Invalid::new(format!("Invalid event pattern: {event}")))
