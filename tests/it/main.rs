@@ -10,3 +10,4 @@ mod existing;
 mod gateway;
 mod roles;
 mod sdk;
+mod several_servers;

@@ -1,11 +1,12 @@
 //! `/api/v1/auths`: sign-in and sign-up, the own session, profile and password, API keys, and the pages of the
-//! administration that rule all that. Sign-in at a directory or an OAuth service is not here yet.
+//! administration that rule all that. Sign-in at an OAuth service is not here yet.
 
 pub(crate) mod accounts;
 mod admin;
 mod api_key;
 mod cookies;
 mod directory;
+mod ldap;
 pub(crate) mod mfa;
 mod oauth;
 mod profile;
@@ -22,6 +23,7 @@ pub(crate) fn area() -> Area {
     endpoints! { "auths" at "/api/v1/auths";
         GET    "/"                         Human         => session::show,
         POST   "/signin"                   Public        => sign_in::sign_in,
+        POST   "/ldap"                     Public        => ldap::sign_in,
         POST   "/signup"                   Public        => accounts::sign_up,
         POST   "/signout"                  Public        => session::sign_out,
         POST   "/add"                      Admin         => accounts::add,

@@ -29,7 +29,12 @@ async fn all(caller: Caller<Admin>) -> Json<Value> {
 }
 
 async fn stop(caller: Caller<Admin>, Path(id): Path<String>) -> Json<Value> {
-    Json(stop_task(&caller.app().chat.tasks, &id).await)
+    let stopped = stop_task(&caller.app().chat.tasks, &id).await;
+    if stopped["status"] == false && caller.app().peers.stop_task(&id) {
+        // It may run at another server, which says nothing back; the reference with Redis answers the same.
+        return Json(json!({ "status": true, "message": format!("Task {id} stopped.") }));
+    }
+    Json(stopped)
 }
 
 async fn stop_task(tasks: &oui_chat::TaskRegistry, id: &str) -> Value {

@@ -9,6 +9,7 @@ mod listen;
 mod logging;
 pub mod mfa;
 mod middleware;
+mod peers;
 mod routes;
 mod services;
 

@@ -20,12 +20,14 @@ use oui_providers::{
     EntraOptions, ForwardHeaders, Http, HttpOptions, ProviderClient, Secret, Timeouts, TlsVerify,
     ForwardHeaders, GuardOptions, Guarded, Http, HttpOptions, ProviderClient, Secret, Timeouts, TlsVerify,
 };
+use oui_redis::{Bus, Message, Redis, RedisOptions};
 use oui_socket::{SocketOptions, SocketServer};
-use oui_web::app::Live;
+use oui_web::app::{Live, NoPeers};
 use oui_web::audit::{AuditLog, AuditOptions};
 use oui_web::{App, Services};
 
 use crate::backend::SocketBackend;
+use crate::peers::{BusPeers, Parts, SharedSessions, SharedUsage, everywhere};
 use crate::{database, middleware, routes};
 
 /// A server that is ready to listen.
@@ -73,15 +75,24 @@ pub async fn start(environment: &Environment, settings: Settings, clock: Clock) 
     let db = database::open(&settings, clock.clone()).await?;
     let config = Arc::new(load_config(environment, &settings, &db).await?);
     let secret = settings.secret_key.expose();
+    let redis = redis(&settings).await?;
+    let shared = redis.clone().map(|redis| Arc::new(redis) as Arc<dyn oui_access::SharedState>);
     let auth = Arc::new(Authenticator::new(
         db.clone(),
         config.clone(),
         settings.clone(),
         secret,
-        None,
+        shared,
     ));
-    let socket = socket_server(&db, &auth, &settings, &clock);
-    let emitter: Arc<dyn Emitter> = Arc::new(socket.clone());
+    let network = redis.as_ref().map(|redis| Network::start(redis, &settings));
+    let socket = socket_server(&db, &auth, &settings, &clock, network.as_ref());
+    let (emitter, listener): (Arc<dyn Emitter>, _) = match &network {
+        Some(network) => {
+            let (everywhere, here) = everywhere(&socket, &network.sessions, &network.bus);
+            (Arc::new(everywhere), Some(here))
+        }
+        None => (Arc::new(socket.clone()), None),
+    };
     let http = Http::new(http_options(&settings), clock.clone()).map_err(anyhow::Error::msg)?;
     let engine = Engine::new(EngineParts {
         db: db.clone(),
@@ -113,6 +124,10 @@ pub async fn start(environment: &Environment, settings: Settings, clock: Clock) 
         emitter,
         chat: engine.clone(),
         live: Arc::new(LiveSockets(socket.clone())),
+        peers: match &network {
+            Some(network) => Arc::new(BusPeers(network.bus.clone())),
+            None => Arc::new(NoPeers),
+        },
         events,
         routes: routes::all(),
         audit,
@@ -125,6 +140,15 @@ pub async fn start(environment: &Environment, settings: Settings, clock: Clock) 
     oui_routers_account::check_second_factors(&app)
         .await
         .map_err(|error| anyhow::anyhow!("second factors can not be asked for: {error}"))?;
+    if let (Some(network), Some(here)) = (network, listener) {
+        let here = here(Parts {
+            db: db.clone(),
+            config: app.config.clone(),
+            engine: engine.clone(),
+            usage: network.usage,
+        });
+        tokio::spawn(here.listen(network.messages));
+    }
     let api = middleware::wrap(routes::router(app.clone(), frontend), &app)?;
     let router = socket.router().merge(api);
     Ok(Running {
@@ -175,7 +199,50 @@ async fn load_config(environment: &Environment, settings: &Settings, db: &Db) ->
     Ok(config)
 }
 
-fn socket_server(db: &Db, auth: &Arc<Authenticator>, settings: &Settings, clock: &Clock) -> SocketServer {
+async fn redis(settings: &Settings) -> Result<Option<Redis>> {
+    let Some(url) = &settings.redis.url else {
+        return Ok(None);
+    };
+    let options = RedisOptions {
+        url: url.expose().to_owned(),
+        prefix: settings.redis.key_prefix.clone(),
+        connect_timeout: settings.redis.connect_timeout,
+        timeout: settings.redis.timeout,
+    };
+    let redis = Redis::connect(options)
+        .await
+        .context("Redis does not answer; check REDIS_URL, or remove it to run one server without Redis")?;
+    Ok(Some(redis))
+}
+
+/// What connects this server with the others.
+struct Network {
+    bus: Bus,
+    messages: tokio::sync::mpsc::UnboundedReceiver<Message>,
+    sessions: Arc<SharedSessions>,
+    usage: Arc<SharedUsage>,
+}
+
+impl Network {
+    fn start(redis: &Redis, settings: &Settings) -> Self {
+        let id = settings.server.instance_id.clone().unwrap_or_else(oui_core::ids::uuid);
+        let (bus, messages) = Bus::start(redis, &id);
+        Self {
+            sessions: Arc::new(SharedSessions::new(bus.clone())),
+            usage: Arc::new(SharedUsage::new(bus.clone())),
+            bus,
+            messages,
+        }
+    }
+}
+
+fn socket_server(
+    db: &Db,
+    auth: &Arc<Authenticator>,
+    settings: &Settings,
+    clock: &Clock,
+    network: Option<&Network>,
+) -> SocketServer {
     let backend = SocketBackend {
         db: db.clone(),
         auth: auth.clone(),
@@ -190,7 +257,16 @@ fn socket_server(db: &Db, auth: &Arc<Authenticator>, settings: &Settings, clock:
         heartbeat_interval: websocket.heartbeat.map(std::time::Duration::from_secs),
         ..SocketOptions::default()
     };
-    SocketServer::new(options, clock.clone(), Arc::new(backend))
+    match network {
+        Some(network) => SocketServer::with_pools(
+            options,
+            clock.clone(),
+            Arc::new(backend),
+            network.sessions.clone(),
+            network.usage.clone(),
+        ),
+        None => SocketServer::new(options, clock.clone(), Arc::new(backend)),
+    }
 }
 
 fn http_options(settings: &Settings) -> HttpOptions {

@@ -35,6 +35,8 @@ enum Database {
     Sqlite(SqliteDatabase),
     Postgres(Box<PostgresDatabase>),
     File(PathBuf),
+    /// Of another server.
+    Shared(String),
 }
 
 impl Database {
@@ -51,6 +53,7 @@ impl Database {
         match self {
             Self::Sqlite(database) => format!("sqlite:///{}", database.path().display()),
             Self::File(path) => format!("sqlite:///{}", path.display()),
+            Self::Shared(url) => url.clone(),
             Self::Postgres(database) => {
                 let options = database.options();
                 let password = std::env::var("OUI_TEST_POSTGRES_URL")
@@ -94,6 +97,11 @@ impl TestApp {
     /// A server on an existing SQLite file, which it changes.
     pub async fn on_file(path: &std::path::Path, variables: &[(&str, &str)]) -> Self {
         Self::on(Database::File(path.to_owned()), variables).await
+    }
+
+    /// Another server on the database of this one, which must outlive it.
+    pub async fn beside(&self, variables: &[(&str, &str)]) -> Self {
+        Self::on(Database::Shared(self._database.url()), variables).await
     }
 
     async fn on(database: Database, variables: &[(&str, &str)]) -> Self {

@@ -35,6 +35,8 @@ pub struct Services {
     pub chat: Arc<oui_chat::Engine>,
     /// Numbers and lists that the socket server keeps.
     pub live: Arc<dyn Live>,
+    /// Other servers of the same database.
+    pub peers: Arc<dyn Peers>,
     /// Tells webhooks and users what happened.
     pub events: oui_events::Events,
     /// Every route, for the description of the API.
@@ -43,6 +45,26 @@ pub struct Services {
     pub audit: crate::audit::AuditLog,
     /// The client's files, the changelog among them.
     pub frontend: oui_frontend::FrontendService,
+}
+
+/// The other servers of the same database.
+pub trait Peers: Send + Sync {
+    /// Rows of table `config` changed here.
+    fn config_changed(&self);
+
+    /// Asks them to stop a task that does not run here; `false` when there is nobody to ask.
+    fn stop_task(&self, task_id: &str) -> bool;
+}
+
+/// There are no others.
+pub struct NoPeers;
+
+impl Peers for NoPeers {
+    fn config_changed(&self) {}
+
+    fn stop_task(&self, _: &str) -> bool {
+        false
+    }
 }
 
 /// One row of the tables of endpoints.
@@ -125,6 +147,7 @@ impl App {
         oui_models::config::write(&self.db, self.config.rows_to_write(&changes)).await?;
         self.config.apply(&changes);
         self.chat.catalogue.invalidate();
+        self.peers.config_changed();
         Ok(())
     }
 
@@ -142,6 +165,7 @@ impl App {
         }
         self.config.apply(&changes);
         self.chat.catalogue.invalidate();
+        self.peers.config_changed();
         Ok(ended)
     }
 }

@@ -118,7 +118,7 @@ async fn refuse_address<R: Role>(caller: &Caller<R>, email: &str) -> ApiResult<(
 }
 
 /// Whether the text begins like an address: something, `@`, and a domain with a dot inside.
-fn is_address(email: &str) -> bool {
+pub(super) fn is_address(email: &str) -> bool {
     let dotted = |domain: &str| {
         domain
             .char_indices()
