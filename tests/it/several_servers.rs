@@ -14,7 +14,10 @@ async fn two() -> Option<(TestApp, TestApp)> {
         return None;
     };
     let prefix = format!("oui-test-{}", oui_core::ids::uuid());
-    let variables = [("REDIS_URL", redis.as_str()), ("REDIS_KEY_PREFIX", prefix.as_str())];
+    let variables = [
+        ("REDIS_URL", redis.as_str()),
+        ("REDIS_KEY_PREFIX", prefix.as_str()),
+    ];
     let first = TestApp::with_environment(Backend::Postgres, &variables).await?;
     let second = first.beside(&variables).await;
     Some((first, second))
@@ -22,7 +25,9 @@ async fn two() -> Option<(TestApp, TestApp)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_server_does_the_other_knows() {
-    let Some((first, second)) = two().await else { return };
+    let Some((first, second)) = two().await else {
+        return;
+    };
     let admin = first.admin().await;
     let there = second.sign_in("admin@example.org", "admin-password").await;
 
@@ -37,14 +42,24 @@ async fn what_one_server_does_the_other_knows() {
         }
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
-    assert_eq!(there.get("/api/v1/configs/banners").await.ok()[0]["content"], "Hello");
+    assert_eq!(
+        there.get("/api/v1/configs/banners").await.ok()[0]["content"],
+        "Hello"
+    );
 
     // A token that is signed out at one server is void at both.
-    admin.post("/api/v1/auths/signout", serde_json::Value::Null).await.ok();
+    admin
+        .post("/api/v1/auths/signout", serde_json::Value::Null)
+        .await
+        .ok();
     let mut elsewhere = second.anonymous();
     elsewhere.token.clone_from(&admin.token);
     assert_eq!(elsewhere.get("/api/v1/auths/").await.status, 401);
-    assert_eq!(there.get("/api/v1/auths/").await.status, 200, "another session goes on");
+    assert_eq!(
+        there.get("/api/v1/auths/").await.status,
+        200,
+        "another session goes on"
+    );
 
     // Tries to sign in are counted together.
     let wrong = json!({ "email": "admin@example.org", "password": "wrong" });

@@ -107,15 +107,18 @@ impl Directory {
             let certificate = certificate.map_err(|error| tls(error.to_string()))?;
             roots.add(certificate).map_err(|error| tls(error.to_string()))?;
         }
-        let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        let config = ClientConfig::builder()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
         Ok(settings.set_config(Arc::new(config)))
     }
 
     async fn connect(&self) -> Result<Ldap, DirectoryError> {
         let scheme = if self.tls { "ldaps" } else { "ldap" };
         let url = format!("{scheme}://{}:{}", self.host, self.port);
-        let (connection, mut ldap) =
-            LdapConnAsync::with_settings(self.settings()?, &url).await.map_err(failed)?;
+        let (connection, mut ldap) = LdapConnAsync::with_settings(self.settings()?, &url)
+            .await
+            .map_err(failed)?;
         drive!(connection);
         ldap.with_timeout(TIMEOUT);
         Ok(ldap)
@@ -127,7 +130,10 @@ impl Directory {
     /// See [`DirectoryError`].
     pub async fn find(&self, username: &str) -> Result<Person, DirectoryError> {
         let mut ldap = self.connect().await?;
-        let bound = ldap.simple_bind(&self.app_dn, &self.app_password).await.map_err(failed)?;
+        let bound = ldap
+            .simple_bind(&self.app_dn, &self.app_password)
+            .await
+            .map_err(failed)?;
         if bound.success().is_err() {
             return Err(DirectoryError::Application);
         }
@@ -149,7 +155,11 @@ impl Directory {
         let _ = ldap.unbind().await;
         let entry = entries
             .ok()
-            .and_then(|entries| entries.into_iter().find(|entry| !entry.is_ref() && !entry.is_intermediate()))
+            .and_then(|entries| {
+                entries
+                    .into_iter()
+                    .find(|entry| !entry.is_ref() && !entry.is_intermediate())
+            })
             .ok_or(DirectoryError::NotFound)?;
         Ok(self.person(SearchEntry::construct(entry)))
     }
@@ -157,14 +167,23 @@ impl Directory {
     fn person(&self, entry: SearchEntry) -> Person {
         // Attribute names have no case.
         let values = |name: &str| -> Vec<String> {
-            let found = entry.attrs.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+            let found = entry
+                .attrs
+                .iter()
+                .find(|(known, _)| known.eq_ignore_ascii_case(name));
             found.map(|(_, values)| values.clone()).unwrap_or_default()
         };
         let groups = self.groups.as_deref().map(values).unwrap_or_default();
         Person {
             name: values("cn").into_iter().next().unwrap_or_default(),
-            usernames: values(&self.username).iter().map(|name| name.to_lowercase()).collect(),
-            mail: values(&self.mail).into_iter().next().filter(|mail| !mail.is_empty()),
+            usernames: values(&self.username)
+                .iter()
+                .map(|name| name.to_lowercase())
+                .collect(),
+            mail: values(&self.mail)
+                .into_iter()
+                .next()
+                .filter(|mail| !mail.is_empty()),
             groups: groups.iter().filter_map(|dn| common_name(dn)).collect(),
             dn: entry.dn,
         }
@@ -229,13 +248,22 @@ mod tests {
     #[tokio::test]
     async fn what_goes_wrong_is_told_apart() {
         let mut directory = directory().await;
-        assert!(matches!(directory.find("bob").await, Err(DirectoryError::NotFound)));
+        assert!(matches!(
+            directory.find("bob").await,
+            Err(DirectoryError::NotFound)
+        ));
         // A name can not become a filter.
         assert!(matches!(directory.find("*").await, Err(DirectoryError::NotFound)));
         directory.app_password = "wrong".into();
-        assert!(matches!(directory.find("ada").await, Err(DirectoryError::Application)));
+        assert!(matches!(
+            directory.find("ada").await,
+            Err(DirectoryError::Application)
+        ));
         directory.port = 1;
-        assert!(matches!(directory.find("ada").await, Err(DirectoryError::Failed(_))));
+        assert!(matches!(
+            directory.find("ada").await,
+            Err(DirectoryError::Failed(_))
+        ));
         directory.tls = true;
         directory.check_certificate = true;
         directory.ca_file = "/nowhere.pem".into();

@@ -7,7 +7,9 @@ pub fn common_name(dn: &str) -> Option<String> {
         .flat_map(|part| split(part, '+'))
         .find_map(|pair| {
             let (kind, value) = pair.split_once('=')?;
-            kind.trim().eq_ignore_ascii_case("cn").then(|| unescaped(value.trim()))
+            kind.trim()
+                .eq_ignore_ascii_case("cn")
+                .then(|| unescaped(value.trim()))
         })
         .filter(|name| !name.is_empty())
 }

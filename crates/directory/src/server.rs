@@ -35,7 +35,10 @@ fn take(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
         (2, usize::from(first))
     } else {
         let count = usize::from(first & 0x7f);
-        let length = bytes.get(2..2 + count)?.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte));
+        let length = bytes
+            .get(2..2 + count)?
+            .iter()
+            .fold(0, |sum, byte| sum << 8 | usize::from(*byte));
         (2 + count, length)
     };
     Some((tag, bytes.get(start..start + length)?, &bytes[start + length..]))
@@ -45,7 +48,9 @@ async fn serve(mut stream: TcpStream) {
     let mut buffer = Vec::new();
     loop {
         let mut chunk = [0; 4096];
-        let Ok(length @ 1..) = stream.read(&mut chunk).await else { return };
+        let Ok(length @ 1..) = stream.read(&mut chunk).await else {
+            return;
+        };
         buffer.extend(&chunk[..length]);
         while let Some((_, message, rest)) = take(&buffer) {
             let answer = answer(message);
@@ -70,7 +75,10 @@ fn answer(message: &[u8]) -> Vec<u8> {
             let (_, _, rest) = take(body).unwrap();
             let (_, dn, rest) = take(rest).unwrap();
             let (_, password, _) = take(rest).unwrap();
-            let good = [(&b"cn=app"[..], &b"app-password"[..]), (ADA.as_bytes(), b"ada-password")];
+            let good = [
+                (&b"cn=app"[..], &b"app-password"[..]),
+                (ADA.as_bytes(), b"ada-password"),
+            ];
             result(id, 0x61, if good.contains(&(dn, password)) { 0 } else { 49 })
         }
         0x63 => {
@@ -89,13 +97,22 @@ fn entry(id: &[u8]) -> Vec<u8> {
         ("uid", &["Ada"]),
         ("MAIL", &["Ada@example.com", "second@example.com"]),
         ("cn", &["Ada Lovelace"]),
-        ("memberOf", &[r"CN=Sales\, EMEA,OU=Groups", "cn=Staff,dc=example", "ou=nameless"]),
+        (
+            "memberOf",
+            &[r"CN=Sales\, EMEA,OU=Groups", "cn=Staff,dc=example", "ou=nameless"],
+        ),
     ];
     let attributes: Vec<u8> = attributes
         .iter()
         .flat_map(|(name, values)| {
-            let values: Vec<u8> = values.iter().flat_map(|value| element(4, value.as_bytes())).collect();
-            element(0x30, &[element(4, name.as_bytes()), element(0x31, &values)].concat())
+            let values: Vec<u8> = values
+                .iter()
+                .flat_map(|value| element(4, value.as_bytes()))
+                .collect();
+            element(
+                0x30,
+                &[element(4, name.as_bytes()), element(0x31, &values)].concat(),
+            )
         })
         .collect();
     let body = [element(4, ADA.as_bytes()), element(0x30, &attributes)].concat();

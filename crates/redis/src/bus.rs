@@ -152,7 +152,8 @@ async fn send(redis: Redis, channel: String, id: String, mut messages: mpsc::Unb
             }
         };
         let mut connection = redis.connection.clone();
-        let sent: redis::RedisResult<i64> = redis::AsyncCommands::publish(&mut connection, &channel, text).await;
+        let sent: redis::RedisResult<i64> =
+            redis::AsyncCommands::publish(&mut connection, &channel, text).await;
         if let Err(error) = sent {
             tracing::warn!(%error, "other servers could not be told of a change");
         }
@@ -187,7 +188,10 @@ async fn hear(
     let mut stream = subscription.into_on_message();
     loop {
         let Some(message) = stream.next().await else {
-            return Err(redis::RedisError::from((redis::ErrorKind::Io, "the subscription ended")));
+            return Err(redis::RedisError::from((
+                redis::ErrorKind::Io,
+                "the subscription ended",
+            )));
         };
         let text: String = message.get_payload()?;
         match serde_json::from_str::<Envelope>(&text) {
@@ -208,7 +212,9 @@ mod tests {
 
     #[tokio::test]
     async fn others_hear_and_the_sender_does_not() {
-        let Some(redis) = crate::tests::redis("bus").await else { return };
+        let Some(redis) = crate::tests::redis("bus").await else {
+            return;
+        };
         let (one, mut at_one) = Bus::start(&redis, "one");
         let (two, mut at_two) = Bus::start(&redis, "two");
         // Subscribing takes a moment, so that the first message is sent until it is heard.

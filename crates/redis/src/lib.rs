@@ -50,7 +50,10 @@ impl Redis {
         let config = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(options.connect_timeout.unwrap_or(Duration::from_secs(5))))
             .set_response_timeout(Some(options.timeout.unwrap_or(Duration::from_secs(5))));
-        let connection = client.get_connection_manager_with_config(config).await.map_err(failed)?;
+        let connection = client
+            .get_connection_manager_with_config(config)
+            .await
+            .map_err(failed)?;
         Ok(Self {
             client,
             connection,
@@ -99,7 +102,11 @@ impl SharedState for Redis {
     async fn revoke(&self, token_id: &str, ttl: i64) -> Result<(), SharedError> {
         let key = self.key(&format!("auth:token:{token_id}:revoked"));
         let seconds = u64::try_from(ttl).unwrap_or(1).max(1);
-        self.connection.clone().set_ex(key, "1", seconds).await.map_err(failed)
+        self.connection
+            .clone()
+            .set_ex(key, "1", seconds)
+            .await
+            .map_err(failed)
     }
 }
 
@@ -108,7 +115,10 @@ mod tests {
     use super::*;
 
     /// A connection with keys of its own; `None` without a Redis for tests.
-    #[expect(clippy::disallowed_methods, reason = "a switch of the test run, not of the server")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a switch of the test run, not of the server"
+    )]
     pub(crate) async fn redis(name: &str) -> Option<Redis> {
         let Ok(url) = std::env::var("OUI_TEST_REDIS_URL") else {
             eprintln!("left out: no OUI_TEST_REDIS_URL");
@@ -134,7 +144,9 @@ mod tests {
 
     #[tokio::test]
     async fn signed_out_tokens_are_known() {
-        let Some(redis) = redis("revoke").await else { return };
+        let Some(redis) = redis("revoke").await else {
+            return;
+        };
         assert!(!redis.is_revoked(Some("t"), "u", Some(5)).await.unwrap());
         redis.revoke("t", 60).await.unwrap();
         assert!(redis.is_revoked(Some("t"), "u", Some(5)).await.unwrap());

@@ -190,7 +190,10 @@ impl Emitter for Everywhere {
         timeout: Option<Duration>,
     ) -> Result<Value, CallError> {
         if is_here(&self.socket, session_id) {
-            return self.socket.call(user_id, session_id, event, payload, timeout).await;
+            return self
+                .socket
+                .call(user_id, session_id, event, payload, timeout)
+                .await;
         }
         if self.sessions.user_of(session_id).as_deref() != Some(user_id) {
             return Err(CallError::NoSession);
@@ -385,7 +388,9 @@ impl Here {
     /// Tells the others of the sessions that are connected here.
     fn tell_sessions(&self) {
         let mut here = Vec::new();
-        self.sessions.all.visit(&mut |sid, session| here.push((sid.to_owned(), to_message(session))));
+        self.sessions
+            .all
+            .visit(&mut |sid, session| here.push((sid.to_owned(), to_message(session))));
         for (sid, session) in here {
             if is_here(&self.socket, &sid) {
                 self.bus.send(Message::SessionSet { sid, session });
@@ -409,7 +414,11 @@ impl Here {
             return;
         }
         let timeout = seconds.map_or(LONGEST_CALL, Duration::from_secs);
-        let answer = self.socket.call(&user_id, &session_id, &event, &payload, Some(timeout)).await.ok();
+        let answer = self
+            .socket
+            .call(&user_id, &session_id, &event, &payload, Some(timeout))
+            .await
+            .ok();
         self.bus.send(Message::Answer { id, answer });
     }
 }

@@ -76,7 +76,9 @@ pub async fn start(environment: &Environment, settings: Settings, clock: Clock) 
     let config = Arc::new(load_config(environment, &settings, &db).await?);
     let secret = settings.secret_key.expose();
     let redis = redis(&settings).await?;
-    let shared = redis.clone().map(|redis| Arc::new(redis) as Arc<dyn oui_access::SharedState>);
+    let shared = redis
+        .clone()
+        .map(|redis| Arc::new(redis) as Arc<dyn oui_access::SharedState>);
     let auth = Arc::new(Authenticator::new(
         db.clone(),
         config.clone(),
@@ -225,7 +227,11 @@ struct Network {
 
 impl Network {
     fn start(redis: &Redis, settings: &Settings) -> Self {
-        let id = settings.server.instance_id.clone().unwrap_or_else(oui_core::ids::uuid);
+        let id = settings
+            .server
+            .instance_id
+            .clone()
+            .unwrap_or_else(oui_core::ids::uuid);
         let (bus, messages) = Bus::start(redis, &id);
         Self {
             sessions: Arc::new(SharedSessions::new(bus.clone())),

@@ -77,7 +77,10 @@ pub(super) async fn sign_in(
     if let (true, Some(user)) = (config.get(&keys::ENABLE_MFA), &known) {
         mfa::count_password(&caller, &user.id).await?;
     }
-    directory.check_password(&person, &form.password).await.map_err(refused)?;
+    directory
+        .check_password(&person, &form.password)
+        .await
+        .map_err(refused)?;
     let user = match known {
         Some(user) => user,
         // Nobody knows the password: the directory is asked.
@@ -138,7 +141,10 @@ mod tests {
             mail: Some("Ada@Example.com".into()),
             groups: vec![],
         };
-        assert_eq!(address(&person, "ada", "x.org").as_deref(), Some("ada@example.com"));
+        assert_eq!(
+            address(&person, "ada", "x.org").as_deref(),
+            Some("ada@example.com")
+        );
         person.mail = None;
         assert_eq!(address(&person, "ADA", "x.org").as_deref(), Some("ada@x.org"));
         assert_eq!(address(&person, "ada", ""), None);
