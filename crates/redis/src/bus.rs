@@ -43,6 +43,15 @@ pub enum Message {
         /// Session that is left out.
         skip: Option<String>,
     },
+    /// Who hears a room changed.
+    Room {
+        /// Kind and id of the room.
+        room: (String, String),
+        /// What changed.
+        change: RoomChange,
+        /// Whose tabs.
+        user_ids: Vec<String>,
+    },
     /// A question to a browser that is connected elsewhere.
     Call {
         /// Id of the question.
@@ -91,6 +100,18 @@ pub enum Message {
     /// Messages may have been missed. Never sent.
     #[serde(skip)]
     Lost,
+}
+
+/// A change of who hears a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RoomChange {
+    /// The users hear it from now on.
+    Enter,
+    /// The users do not hear it any more.
+    Leave,
+    /// Nobody hears it any more.
+    Close,
 }
 
 /// A session as servers tell each other.

@@ -11,7 +11,7 @@ use oui_access::{SharedError, SharedState};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{AsyncCommands, Client};
 
-pub use bus::{Bus, Message, SessionInfo};
+pub use bus::{Bus, Message, RoomChange, SessionInfo};
 
 /// How to reach Redis.
 #[derive(Clone)]

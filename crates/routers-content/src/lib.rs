@@ -15,7 +15,6 @@ mod models;
 mod notes;
 mod picture;
 mod prompts;
-mod recurrence;
 mod search;
 mod skills;
 mod terminals;

@@ -10,7 +10,7 @@ use oui_chat::Engine;
 use oui_config::Config;
 use oui_core::{CallError, Emitter, Room, ids};
 use oui_models::{Db, config as config_rows, groups, users};
-use oui_redis::{Bus, Message, SessionInfo};
+use oui_redis::{Bus, Message, RoomChange, SessionInfo};
 use oui_socket::{MemorySessions, MemoryUsage, Session, SessionPool, SocketServer, UsagePool};
 use oui_web::app::Peers;
 use parking_lot::Mutex;
@@ -161,6 +161,17 @@ pub(crate) struct Everywhere {
     calls: Calls,
 }
 
+impl Everywhere {
+    fn change_room(&self, room: &Room, change: RoomChange, user_ids: &[String]) {
+        let (kind, id) = parts(room);
+        self.bus.send(Message::Room {
+            room: (kind.to_owned(), id.to_owned()),
+            change,
+            user_ids: user_ids.to_vec(),
+        });
+    }
+}
+
 fn is_here(socket: &SocketServer, sid: &str) -> bool {
     socket.has_listeners(&Room::Session(sid.to_owned()), None)
 }
@@ -237,6 +248,30 @@ impl Emitter for Everywhere {
 
     fn session_user(&self, session_id: &str) -> Option<String> {
         self.sessions.user_of(session_id)
+    }
+
+    fn open_parts(&self, name: &str) -> Option<Box<dyn oui_core::events::Parts>> {
+        // What browsers elsewhere stream arrives at their own server.
+        self.socket.open_parts(name)
+    }
+
+    fn enter_room(&self, room: &Room, user_ids: &[String]) {
+        self.socket.enter_room(room, user_ids);
+        self.change_room(room, RoomChange::Enter, user_ids);
+    }
+
+    fn leave_room(&self, room: &Room, user_ids: &[String]) {
+        self.socket.leave_room(room, user_ids);
+        self.change_room(room, RoomChange::Leave, user_ids);
+    }
+
+    fn close_room(&self, room: &Room) {
+        self.socket.close_room(room);
+        self.change_room(room, RoomChange::Close, &[]);
+    }
+
+    async fn users_in(&self, room: &Room) -> Vec<String> {
+        Emitter::users_in(&self.socket, room).await
     }
 
     async fn disconnect_user(&self, user_id: &str, access_changed: bool) {
@@ -355,6 +390,19 @@ impl Here {
             } => {
                 if let Some(room) = room(place) {
                     self.socket.emit(&room, &event, &payload, skip.as_deref()).await;
+                }
+            }
+            Message::Room {
+                room: place,
+                change,
+                user_ids,
+            } => {
+                if let Some(room) = room(place) {
+                    match change {
+                        RoomChange::Enter => self.socket.enter_room(&room, &user_ids),
+                        RoomChange::Leave => self.socket.leave_room(&room, &user_ids),
+                        RoomChange::Close => self.socket.close_room(&room),
+                    }
                 }
             }
             Message::SessionSet { sid, session } => self.sessions.all.insert(&sid, from_message(session)),

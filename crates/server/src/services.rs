@@ -17,8 +17,8 @@ use oui_events::{Events, EventsParts};
 use oui_frontend::{FrontendOptions, FrontendService};
 use oui_models::{Db, config as config_rows};
 use oui_providers::{
-    EntraOptions, ForwardHeaders, Http, HttpOptions, ProviderClient, Secret, Timeouts, TlsVerify,
-    ForwardHeaders, GuardOptions, Guarded, Http, HttpOptions, ProviderClient, Secret, Timeouts, TlsVerify,
+    EntraOptions, ForwardHeaders, GuardOptions, Guarded, Http, HttpOptions, ProviderClient, Secret, Timeouts,
+    TlsVerify,
 };
 use oui_redis::{Bus, Message, Redis, RedisOptions};
 use oui_socket::{SocketOptions, SocketServer};

@@ -13,10 +13,6 @@ use oui_web::{Admin, Authenticated, Caller, pages};
 use regex::Regex;
 use serde_json::{Map, Value, json};
 
-/// What users read when MFA is switched on: nobody could sign in any more.
-const MFA_MISSING: &str = "Unable to update MFA policy. This version can not check a second factor yet.";
-use oui_web::settings::{self, Setting};
-
 use super::mfa::check_configuration;
 
 const MFA_IMPOSSIBLE: &str = "Unable to update MFA policy. Check configuration and retry.";
