@@ -7,6 +7,7 @@ mod conformance;
 mod database;
 mod durability;
 mod existing;
+mod files;
 mod gateway;
 mod roles;
 mod sdk;

@@ -30,7 +30,7 @@ impl Document {
 }
 
 /// Why a text could not be had. The text is shown to users and stored on the file's row.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{0}")]
 pub struct LoadError(pub String);
 

@@ -50,6 +50,19 @@ pub trait Ingest: Send + Sync {
     /// who must be allowed to write the file and the collection. Failures are written to the row, too.
     async fn process_file(&self, user: &UserRow, job: ProcessFile) -> ApiResult<Processed>;
 
+    /// Puts the present chunks of a file into a knowledge base, in place of those that it has of it.
+    async fn refresh_in(&self, user: &UserRow, file_id: &str, knowledge_id: &str) -> ApiResult<()> {
+        let job = ProcessFile {
+            file_id: file_id.to_owned(),
+            content: None,
+            collection_name: Some(knowledge_id.to_owned()),
+        };
+        self.process_file(user, job).await.map(drop)
+    }
+
+    /// Refuses users who may not write a collection.
+    async fn demand_collection(&self, user: &UserRow, collection: &str) -> ApiResult<()>;
+
     /// Cuts, embeds and stores documents in a collection. Whether the user may write there is the caller's business.
     async fn save(
         &self,

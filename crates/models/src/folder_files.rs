@@ -66,6 +66,34 @@ pub async fn may_read_file(db: &Db, id: &str, user: &UserRow, membership: &Membe
         || in_note(db, id, owner.as_deref().unwrap_or_default(), user, membership).await?)
 }
 
+/// Whether the user may change a file of somebody else: one in a collection or workspace model that the user may
+/// change and that belongs to the file's owner. Otherwise putting a file that one may read into a collection of one's
+/// own would be a way to change it.
+pub async fn may_write_file(db: &Db, id: &str, user: &UserRow, membership: &Membership) -> DbResult<bool> {
+    let owner: Option<Option<String>> = sql("SELECT user_id FROM file WHERE id = ?", args![id])
+        .scalar(db)
+        .await?;
+    let Some(owner) = owner else { return Ok(false) };
+    if owner.as_deref() == Some(&user.id) {
+        return Ok(true);
+    }
+    let ids_of_owner = |found: Vec<(String, Option<String>)>| {
+        let of_owner = found.into_iter().filter(|(_, of)| *of == owner);
+        of_owner.map(|(id, _)| id).collect::<Vec<_>>()
+    };
+    let text = "SELECT r.id, r.user_id FROM knowledge r JOIN knowledge_file f ON f.knowledge_id = r.id \
+                WHERE f.file_id = ?";
+    let collections = ids_of_owner(owned(db, text, id).await?);
+    if any_writable(db, "knowledge", &collections, user, membership).await? {
+        return Ok(true);
+    }
+    let text = "SELECT id, user_id, meta FROM model WHERE CAST(meta AS TEXT) LIKE ?";
+    let models = naming(db, text, id).await?;
+    let models = models.into_iter().filter(|(_, _, meta)| model_shows(meta, id));
+    let models = ids_of_owner(models.map(|(id, of, _)| (id, of)).collect());
+    any_writable(db, "model", &models, user, membership).await
+}
+
 /// Whether one of the resources is open to the user by a grant.
 async fn any_granted(
     db: &Db,
@@ -77,7 +105,31 @@ async fn any_granted(
     if ids.is_empty() {
         return Ok(false);
     }
-    let (condition, mut args) = grants::reach_condition(kind, "read", &user.id, membership);
+    reaches(db, (kind, "read"), ids, user, membership).await
+}
+
+/// Whether one of the resources is open to the user for changes.
+async fn any_writable(
+    db: &Db,
+    kind: &str,
+    ids: &[String],
+    user: &UserRow,
+    membership: &Membership,
+) -> DbResult<bool> {
+    if ids.is_empty() {
+        return Ok(false);
+    }
+    reaches(db, (kind, "write"), ids, user, membership).await
+}
+
+async fn reaches(
+    db: &Db,
+    (kind, permission): (&str, &str),
+    ids: &[String],
+    user: &UserRow,
+    membership: &Membership,
+) -> DbResult<bool> {
+    let (condition, mut args) = grants::reach_condition(kind, permission, &user.id, membership);
     args.extend(ids.iter().map(Arg::from));
     let list = placeholders(ids.len());
     let text = format!("SELECT 1 FROM access_grant WHERE {condition} AND resource_id IN ({list}) LIMIT 1");
@@ -150,12 +202,17 @@ fn attaches(list: Option<&Value>, id: &str) -> bool {
 
 /// Whether a model shows the file: as knowledge, as its background, or as a part of its animated face.
 fn model_uses(meta: &Value, id: &str) -> bool {
+    let background = history::text(meta, "background_image_url");
+    model_shows(meta, id) || background == Some(&format!("/api/v1/files/{id}/content"))
+}
+
+/// Whether a model has the file as knowledge or as a part of its animated face.
+fn model_shows(meta: &Value, id: &str) -> bool {
     let face = meta.get("voice_avatar").unwrap_or(&Value::Null);
     let is_file = |asset: &Value| history::text(asset, "file_id") == Some(id);
     let states = face.get("states").and_then(Value::as_object);
     let gestures = face.get("gestures").and_then(Value::as_array);
     attaches(meta.get("knowledge"), id)
-        || history::text(meta, "background_image_url") == Some(&format!("/api/v1/files/{id}/content"))
         || is_file(face)
         || states.is_some_and(|states| states.values().any(is_file))
         || gestures.is_some_and(|gestures| gestures.iter().any(is_file))

@@ -27,6 +27,7 @@ pub mod config;
 pub mod database_copy;
 pub mod db;
 pub mod feedbacks;
+pub mod files;
 pub mod folder_files;
 pub mod folder_shares;
 pub mod folders;

@@ -46,6 +46,9 @@ enum Command {
     Routes,
     /// Prints a commented .env file with every variable
     EnvExample,
+    /// Reads one document for the server
+    #[command(hide = true)]
+    ExtractWorker,
 }
 
 #[derive(Subcommand)]
@@ -75,6 +78,12 @@ enum FrontendCommand {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if matches!(cli.command, Command::ExtractWorker) {
+        return match oui_loaders::worker::run() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failed(&error.into()),
+        };
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&anyhow::Error::new(error).context("the async runtime did not start")),
@@ -131,6 +140,8 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Routes => oui_server::route_lines()
             .iter()
             .for_each(|line| println!("{line}")),
+        // Answered before the runtime starts.
+        Command::ExtractWorker => {}
         Command::EnvExample => print!("{}", oui_config::env_example()),
     }
     Ok(ExitCode::SUCCESS)
@@ -151,6 +162,9 @@ async fn serve(host: Option<String>, port: Option<u16>) -> Result<()> {
         settings.server.port = port;
     }
     oui_server::init_logging(&settings.logging);
+    oui_loaders::worker::use_program(
+        std::env::current_exe().context("the program does not know where it is")?,
+    );
     for warning in environment.warnings() {
         tracing::warn!("{warning}");
     }

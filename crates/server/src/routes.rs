@@ -15,6 +15,7 @@ pub fn areas() -> Vec<Area> {
     let mut areas = oui_routers_account::areas();
     areas.extend(oui_routers_content::areas());
     areas.extend(oui_routers_chat::areas());
+    areas.extend(oui_routers_files::areas());
     areas.extend(oui_routers_system::areas());
     areas
 }

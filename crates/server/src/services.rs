@@ -15,6 +15,8 @@ use oui_config::{Config, Environment, Settings};
 use oui_core::{Clock, Emitter};
 use oui_events::{Events, EventsParts};
 use oui_frontend::{FrontendOptions, FrontendService};
+use oui_loaders::Loader;
+use oui_loaders::texts::TextOnly;
 use oui_models::{Db, config as config_rows};
 use oui_providers::{
     EntraOptions, ForwardHeaders, GuardOptions, Guarded, Http, HttpOptions, ProviderClient, Secret, Timeouts,
@@ -22,13 +24,18 @@ use oui_providers::{
 };
 use oui_redis::{Bus, Message, Redis, RedisOptions};
 use oui_socket::{SocketOptions, SocketServer};
+use oui_storage::Storage;
 use oui_web::app::{Live, NoPeers};
 use oui_web::audit::{AuditLog, AuditOptions};
 use oui_web::{App, Services};
+use oui_web_search::Web;
 
 use crate::backend::SocketBackend;
 use crate::peers::{BusPeers, Parts, SharedSessions, SharedUsage, everywhere};
 use crate::{database, middleware, routes};
+
+/// Error of files whose reading was cut off by the end of the process.
+const INTERRUPTED: &str = "The server stopped while it read the file. Please upload it again.";
 
 /// A server that is ready to listen.
 pub struct Running {
@@ -113,6 +120,21 @@ pub async fn start(environment: &Environment, settings: Settings, clock: Clock) 
         count => tracing::warn!(count, "completed replies that the last stop had cut off"),
     }
     oui_chat::scheduler::start(&engine);
+    let storage =
+        Arc::new(Storage::new(&settings).context("the storage for uploaded files can not be used")?);
+    // With others on the same database a file may be theirs, which they are still reading.
+    if settings.redis.url.is_none() {
+        match oui_models::files::fail_interrupted(&db, INTERRUPTED).await? {
+            0 => {}
+            count => tracing::warn!(count, "files were being read when the server stopped last"),
+        }
+    }
+    let web = Arc::new(Web::new(config.clone(), settings.clone(), clock.clone())?);
+    let ingest = Arc::new(TextOnly {
+        db: db.clone(),
+        storage: storage.clone(),
+        loader: Arc::new(Loader::new(config.clone())?),
+    });
     let frontend = frontend(&settings);
     let passwords = password_policy(&settings)?;
     let events = events(&settings, &db, &config, &clock)?;
@@ -133,6 +155,9 @@ pub async fn start(environment: &Environment, settings: Settings, clock: Clock) 
         events,
         routes: routes::all(),
         audit,
+        web,
+        storage,
+        ingest,
         frontend: frontend.clone(),
     };
     let app = App::new(services, db.clone());

@@ -43,6 +43,12 @@ pub struct Services {
     pub routes: Vec<Route>,
     /// The audit log.
     pub audit: crate::audit::AuditLog,
+    /// Pages and search engines.
+    pub web: Arc<oui_web_search::Web>,
+    /// Bytes of uploaded files.
+    pub storage: Arc<oui_storage::Storage>,
+    /// Makes files findable.
+    pub ingest: Arc<dyn oui_loaders::ingest::Ingest>,
     /// The client's files, the changelog among them.
     pub frontend: oui_frontend::FrontendService,
 }

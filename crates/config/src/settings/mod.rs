@@ -14,6 +14,7 @@ mod security_headers;
 mod server;
 mod shared;
 mod spec;
+mod storage;
 #[cfg(test)]
 mod tests;
 mod upstream;
@@ -29,6 +30,7 @@ pub use server::Server;
 pub use shared::{Redis, Websocket};
 pub(crate) use spec::Reader;
 pub use spec::SettingMeta;
+pub use storage::Storage;
 pub use upstream::{Entra, Forwarding, TlsVerify, Upstream};
 
 use std::path::PathBuf;
@@ -105,6 +107,8 @@ groups! {
     access: Access,
     /// Chats and models.
     chat: Chat,
+    /// Uploaded files.
+    storage: Storage,
     /// Files and engines.
     engines: Engines,
     /// Plugins.
