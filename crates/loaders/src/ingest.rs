@@ -2,7 +2,7 @@
 //! whoever implements [`Ingest`] turns them into something that can be searched.
 
 use async_trait::async_trait;
-use oui_core::ApiResult;
+use oui_core::{ApiError, ApiResult, messages};
 use oui_models::users::UserRow;
 use serde_json::{Map, Value};
 
@@ -61,7 +61,9 @@ pub trait Ingest: Send + Sync {
     }
 
     /// Refuses users who may not write a collection.
-    async fn demand_collection(&self, user: &UserRow, collection: &str) -> ApiResult<()>;
+    async fn demand_collection(&self, _user: &UserRow, _collection: &str) -> ApiResult<()> {
+        Err(ApiError::forbidden(messages::ACCESS_PROHIBITED))
+    }
 
     /// Cuts, embeds and stores documents in a collection. Whether the user may write there is the caller's business.
     async fn save(

@@ -184,11 +184,6 @@ impl Ingest for TextOnly {
         }
     }
 
-    async fn demand_collection(&self, _: &UserRow, _: &str) -> ApiResult<()> {
-        // There are none.
-        Err(ApiError::forbidden(messages::ACCESS_PROHIBITED))
-    }
-
     async fn save(&self, _: &UserRow, _: Vec<Document>, _: &str, _: SaveOptions) -> ApiResult<()> {
         Ok(())
     }
