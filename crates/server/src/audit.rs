@@ -63,7 +63,8 @@ impl Audit {
 
     fn audits(&self, method: &Method, path: &str, headers: &HeaderMap) -> bool {
         let written = [Method::POST, Method::PUT, Method::PATCH, Method::DELETE].contains(method);
-        if !written && !(self.reads && method == Method::GET) || path.starts_with("/ws/socket.io") {
+        let read = self.reads && method == Method::GET;
+        if !(written || read) || path.starts_with("/ws/socket.io") {
             return false;
         }
         if ALWAYS.iter().any(|begin| path.to_lowercase().starts_with(begin)) {
