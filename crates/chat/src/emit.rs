@@ -4,7 +4,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use oui_core::{Emitter, Room};
+use async_trait::async_trait;
+use oui_core::{CallError, Emitter, Room, ids};
+use oui_plugins::Reporter;
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
@@ -35,6 +37,15 @@ const COMPLETION_FIELDS: &[&str] = &[
     "selected_model_id",
     "sources",
 ];
+
+/// Calls that the user answers in a dialog; each has an id by which the client can take it away again.
+const DIALOGS: &[&str] = &["confirmation", "input", "request:user_input", "request:elicitation"];
+
+/// How long a dialog may stay open.
+const DIALOG_TIME: std::ops::RangeInclusive<u64> = 60_000..=240_000;
+
+/// How long it does unless the call says otherwise.
+const DIALOG_DEFAULT: u64 = 120_000;
 
 /// Sends the events of one message.
 #[derive(Clone)]
@@ -131,9 +142,11 @@ impl ChatEmitter {
     /// which `output` makes only when somebody looks on.
     pub(crate) async fn completion(&self, kind: &str, data: Value, output: impl FnOnce() -> Value + Send) {
         let copy = self.watched().then(|| self.reduced(&data)).flatten();
+        let is_whole = data.get("output").is_some();
         self.send(kind, data).await;
         if let Some(mut reduced) = copy {
-            reduced.insert("output".into(), output());
+            let output = if is_whole { output() } else { growing(output()) };
+            reduced.insert("output".into(), output);
             self.mirror(&json!({ "type": "chat:completion", "data": reduced }))
                 .await;
         }
@@ -158,6 +171,40 @@ impl ChatEmitter {
         )
     }
 
+    /// Asks the tab that started the run. `limit` is the operator's for all such calls.
+    pub(crate) async fn ask(
+        &self,
+        kind: &str,
+        mut data: Value,
+        limit: Option<Duration>,
+    ) -> Result<Value, CallError> {
+        let session = self.session_id.as_deref().ok_or(CallError::NoSession)?;
+        let is_dialog = DIALOGS.contains(&kind);
+        let interaction = ids::uuid();
+        let mut timeout = limit;
+        if is_dialog {
+            let wanted = data.get("timeout_ms").and_then(Value::as_u64).unwrap_or(DIALOG_DEFAULT);
+            let wanted = Duration::from_millis(wanted.clamp(*DIALOG_TIME.start(), *DIALOG_TIME.end()));
+            if kind != "input" && kind != "confirmation" || data.get("tool_call").is_some() {
+                timeout = Some(limit.map_or(wanted, |limit| limit.min(wanted)));
+            }
+            data["interaction_id"] = json!(interaction);
+        }
+        let payload = |event: Value| json!({ "chat_id": self.chat_id, "message_id": self.message_id, "data": event });
+        let request = payload(json!({ "type": kind, "data": data }));
+        let answer = self
+            .emitter
+            .call(&self.user_id, session, "events", &request, timeout)
+            .await;
+        if is_dialog {
+            let data = json!({ "interaction_id": interaction });
+            let done = payload(json!({ "type": "request:interaction:done", "data": data }));
+            let room = Room::Session(session.to_owned());
+            self.emitter.emit(&room, "events", &done, None).await;
+        }
+        answer
+    }
+
     fn watched(&self) -> bool {
         self.saved
             && self
@@ -174,5 +221,40 @@ impl ChatEmitter {
         self.emitter
             .emit(&room, "events", &payload, self.session_id.as_deref())
             .await;
+    }
+}
+
+/// The output of a reply that is being written, as onlookers know it: its texts are not yet those of a finished reply.
+fn growing(mut output: Value) -> Value {
+    let messages = output.as_array_mut().into_iter().flatten();
+    for item in messages.filter(|item| item["type"] == "message") {
+        for part in item["content"].as_array_mut().into_iter().flatten() {
+            if part["type"] == "output_text" {
+                part["type"] = json!("text");
+            }
+        }
+    }
+    output
+}
+
+/// What tools see of the emitter.
+pub(crate) struct ToolReporter {
+    pub(crate) emitter: ChatEmitter,
+    /// The operator's limit for calls to browsers.
+    pub(crate) limit: Option<Duration>,
+}
+
+#[async_trait]
+impl Reporter for ToolReporter {
+    async fn report(&self, kind: &str, data: Value) {
+        self.emitter.send(kind, data).await;
+    }
+
+    async fn ask(&self, kind: &str, data: Value, timeout: Option<Duration>) -> Result<Value, CallError> {
+        let limit = match (self.limit, timeout) {
+            (Some(limit), Some(timeout)) => Some(limit.min(timeout)),
+            (limit, timeout) => limit.or(timeout),
+        };
+        self.emitter.ask(kind, data, limit).await
     }
 }

@@ -9,7 +9,9 @@ use oui_config::{Config, Settings};
 use oui_core::{ApiError, ApiResult, Clock, Emitter, ids, messages};
 use oui_models::users::UserRow;
 use oui_models::{Db, DbResult};
-use oui_providers::{ByteStream, ModelCatalogue, ProviderClient};
+use oui_plugins::ToolServers;
+use oui_plugins::servers::Patience;
+use oui_providers::{ByteStream, Http, HttpOptions, ModelCatalogue, ProviderClient, TlsVerify};
 use serde_json::{Value, json};
 
 use crate::catalogue::{Catalogue, Model, Models};
@@ -17,7 +19,7 @@ use crate::emit::ChatEmitter;
 use crate::run::Run;
 use crate::streams::Streams;
 use crate::tasks::TaskRegistry;
-use crate::turn::{ChatKind, Object, RunUser, Turn};
+use crate::turn::{ChatKind, Object, Resume, RunUser, Turn};
 use crate::{journal, place};
 
 /// What an engine is built from.
@@ -48,6 +50,8 @@ pub struct Engine {
     pub providers: ProviderClient,
     /// Which models there are.
     pub catalogue: Catalogue,
+    /// OpenAPI servers with tools.
+    pub tool_servers: Arc<ToolServers>,
     /// Running tasks.
     pub tasks: TaskRegistry,
     /// Replies in flight.
@@ -81,6 +85,7 @@ impl Engine {
         let clock = db.clock().clone();
         let upstream = ModelCatalogue::new(providers.http.clone(), clock.clone());
         let catalogue = Catalogue::new(db.clone(), config.clone(), settings.clone(), upstream);
+        let tool_servers = Arc::new(tool_servers(&settings, &providers, &clock));
         let streams = Arc::new(Streams::default());
         tokio::spawn(journal::run(db.clone(), streams.clone()));
         Arc::new(Self {
@@ -92,6 +97,7 @@ impl Engine {
             emitter,
             providers,
             catalogue,
+            tool_servers,
             tasks: TaskRegistry::default(),
             streams,
         })
@@ -109,6 +115,16 @@ impl Engine {
 
     /// Answers a completion request.
     pub async fn complete(self: &Arc<Self>, user: RunUser, body: Object) -> ApiResult<Completion> {
+        self.complete_after(user, body, None).await
+    }
+
+    /// [`Engine::complete`] for a reply that goes on after a tool call was resolved.
+    pub(crate) async fn complete_after(
+        self: &Arc<Self>,
+        user: RunUser,
+        body: Object,
+        resume: Option<Resume>,
+    ) -> ApiResult<Completion> {
         let models = self.catalogue.known(&user.call).await?;
         let requested = body
             .get("model")
@@ -121,11 +137,11 @@ impl Engine {
             Some(direct) => direct,
             None => self.usable(&user.user, &requested, &models).await?,
         };
-        let turn = Turn::read(user, body)?;
+        let mut turn = Turn::read(user, body)?;
+        turn.resume = resume;
         if turn.session_id.is_some() && turn.chat != ChatKind::None {
             return self.start_runs(turn, model, models).await;
         }
-        let mut turn = turn;
         if let Some(chat_id) = turn.chat.saved().map(str::to_owned) {
             // A caller without a socket gets its place in the chat and the answer in the response.
             let tasks: Vec<String> = turn.targets.iter().map(|_| ids::uuid()).collect();
@@ -211,6 +227,10 @@ impl Engine {
         }
         if let Some(reply_id) = turn.assistant_message_id.clone() {
             turn.user_message_id = place::continued(turn, &chat, &reply_id)?;
+            if let (Some(task), true) = (tasks.first(), turn.session_id.is_some()) {
+                let user_id = &turn.user.user.id;
+                oui_models::chat_edits::resume_reply(&self.db, chat_id, &reply_id, user_id, task).await?;
+            }
             return Ok(());
         }
         let placed = place::follow_up(self, turn, chat, tasks).await?;
@@ -324,6 +344,29 @@ impl Engine {
             json!({ "status": true, "task_ids": started, "chat_id": turn.chat.id() }),
         ))
     }
+}
+
+/// The pool for tool servers, which may trust other certificates than providers are held to.
+fn tool_servers(settings: &Settings, providers: &ProviderClient, clock: &Clock) -> ToolServers {
+    use oui_config::settings::TlsVerify as Wanted;
+    let tls = match &settings.upstream.tool_tls {
+        Wanted::On => TlsVerify::System,
+        Wanted::Off => TlsVerify::Off,
+        Wanted::CaFile(path) => TlsVerify::CaFile(path.clone()),
+    };
+    let options = HttpOptions {
+        tls,
+        ..providers.http.options().clone()
+    };
+    let http = Http::new(options, clock.clone()).unwrap_or_else(|error| {
+        tracing::error!(error, "the certificates for tool servers cannot be used; those for providers are");
+        providers.http.clone()
+    });
+    let patience = Patience {
+        call: settings.upstream.tool_timeout,
+        describe: settings.upstream.tool_data_timeout,
+    };
+    ToolServers::new(http, patience)
 }
 
 /// Whether the base model is there, for Ollama also by its name without tag.

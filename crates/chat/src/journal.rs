@@ -56,23 +56,22 @@ async fn write(db: &Db, streams: &Streams) -> DbResult<()> {
 pub(crate) async fn recover(db: &Db) -> DbResult<usize> {
     let rows = stream_journal::all(db).await?;
     for row in &rows {
-        let mut items = row
-            .state
-            .as_ref()
-            .and_then(|state| state.get("output")?.as_array().cloned())
-            .unwrap_or_default();
-        mark_incomplete(&mut items);
         let mut message = serde_json::Map::new();
-        let is_open = match chat_edits::edit(db, &row.chat_id).await? {
-            Some(edit) => edit
-                .message(&row.message_id)
-                .is_some_and(|stored| stored["done"] == Value::Bool(false)),
-            None => false,
+        let stored = match chat_edits::edit(db, &row.chat_id).await? {
+            Some(edit) => edit.message(&row.message_id).cloned(),
+            None => None,
         };
-        if !is_open {
+        let Some(stored) = stored.filter(|stored| stored["done"] == Value::Bool(false)) else {
             stream_journal::remove(db, &row.message_id).await?;
             continue;
-        }
+        };
+        // Tool calls that ran after the user's consent are in the chat, not in the journal.
+        let kept = row.state.as_ref().and_then(|state| state.get("output")?.as_array());
+        let mut items = kept
+            .or_else(|| stored.get("output")?.as_array())
+            .cloned()
+            .unwrap_or_default();
+        mark_incomplete(&mut items);
         message.insert("done".into(), json!(true));
         message.insert("output".into(), Value::Array(items));
         message.insert("error".into(), json!({ "content": INTERRUPTED }));

@@ -7,8 +7,12 @@
 //! are and who may use them. No HTTP types beyond statuses live here, and no SQL.
 
 pub mod automations;
+mod approval;
 pub mod catalogue;
 mod direct;
+mod citations;
+mod compaction;
+pub mod context_size;
 pub mod dispatch;
 mod emit;
 mod engine;
@@ -27,8 +31,11 @@ mod streaming;
 mod streams;
 pub mod tasks;
 pub mod template;
+mod tool_loop;
+mod tooling;
 pub mod turn;
 
+pub use approval::{Decision, Resolution};
 pub use catalogue::{Catalogue, Model};
 pub use engine::{Completion, Engine, EngineParts};
 pub use generate::TaskKind;

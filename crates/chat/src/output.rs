@@ -3,6 +3,7 @@
 //! Tags in the text (`<think>` and others) are found by [`output_tags`](crate::output_tags).
 
 use oui_core::ids;
+use oui_plugins::call::Call;
 use serde_json::{Value, json};
 
 use crate::output_tags::{TagScan, Tags};
@@ -35,10 +36,18 @@ pub struct ToolCall {
     pub arguments: String,
 }
 
-/// The growing reply.
+/// The growing reply. A reply with tool calls takes several rounds: what the provider streams now only ever
+/// changes the items of its own round.
 pub struct Output {
     items: Vec<Value>,
+    /// Where the present round begins.
+    round: usize,
+    /// Whether an earlier reply is continued, so that browsers get whole snapshots.
+    continuing: bool,
+    /// Where what continues it begins.
+    joint: usize,
     calls: Vec<ToolCall>,
+    finished: Vec<Call>,
     tags: Option<Tags>,
     scan: TagScan,
     usage: Option<Value>,
@@ -50,7 +59,11 @@ impl Output {
     pub fn new(tags: Option<Tags>) -> Self {
         Self {
             items: Vec::new(),
+            round: 0,
+            continuing: false,
+            joint: 0,
             calls: Vec::new(),
+            finished: Vec::new(),
             tags,
             scan: TagScan::default(),
             usage: None,
@@ -58,15 +71,73 @@ impl Output {
         }
     }
 
+    /// A reply that goes on after these items.
+    pub fn continued(mut prior: Vec<Value>, tags: Option<Tags>) -> Self {
+        drop_open_message(&mut prior);
+        Self {
+            round: prior.len(),
+            joint: prior.len(),
+            items: prior,
+            continuing: true,
+            ..Self::new(tags)
+        }
+    }
+
+    /// Whether an earlier reply is continued.
+    pub fn is_continued(&self) -> bool {
+        self.continuing
+    }
+
+    /// Begins another round, after the results of the last one's tool calls.
+    pub fn next_round(&mut self) {
+        drop_open_message(&mut self.items);
+        self.round = self.items.len();
+        self.calls.clear();
+        self.scan = TagScan::default();
+    }
+
+    /// Where the present round begins.
+    pub fn round_start(&self) -> usize {
+        self.round
+    }
+
+    /// All items, for what tools do to them.
+    pub fn items_mut(&mut self) -> &mut Vec<Value> {
+        &mut self.items
+    }
+
+    /// The tool calls that the provider finished in this round.
+    pub fn take_calls(&mut self) -> Vec<Call> {
+        std::mem::take(&mut self.finished)
+    }
+
     /// The items so far.
-    #[cfg(test)]
     pub fn items(&self) -> &[Value] {
         &self.items
     }
 
-    /// The items as one value.
+    /// The items as one value. The text that continues a message is shown as part of it.
     pub fn to_value(&self) -> Value {
-        Value::Array(self.items.clone())
+        let is_text = |index: usize| {
+            let item = self.items.get(index);
+            item.is_some_and(|item| item["type"] == "message" && item.get("role").is_none_or(|role| role == "assistant"))
+        };
+        let first = self.joint;
+        if !self.continuing || first == 0 || !is_text(first - 1) || !is_text(first) {
+            return Value::Array(self.items.clone());
+        }
+        let mut items = self.items.clone();
+        let mut added = items.remove(first);
+        let earlier = &mut items[first - 1];
+        if let (Some(earlier), Some(added)) = (earlier.as_object_mut(), added.as_object_mut()) {
+            let mut parts = earlier.get("content").and_then(Value::as_array).cloned().unwrap_or_default();
+            parts.extend(added.get("content").and_then(Value::as_array).cloned().unwrap_or_default());
+            let id = earlier.get("id").cloned();
+            earlier.extend(std::mem::take(added));
+            earlier.insert("content".into(), Value::Array(parts));
+            earlier.insert("id".into(), id.unwrap_or_default());
+        }
+        Value::Array(items)
     }
 
     /// Token counts so far.
@@ -168,7 +239,7 @@ impl Output {
             self.calls.len() - 1
         });
         let call = &mut self.calls[position];
-        if known.is_some() && !name.is_empty() && call.name.is_empty() {
+        if known.is_some() && !name.is_empty() {
             name.clone_into(&mut call.name);
         }
         call.arguments.push_str(arguments.as_deref().unwrap_or_default());
@@ -191,7 +262,10 @@ impl Output {
     }
 
     fn call_item(&mut self, call: &ToolCall, events: &mut Vec<Event>) -> usize {
-        if let Some(index) = self.items.iter().position(|item| item["call_id"] == call.id) {
+        let known = self.items[self.round..]
+            .iter()
+            .position(|item| item["type"] == "function_call" && item["call_id"] == call.id);
+        if let Some(index) = known.map(|index| index + self.round) {
             let item = &mut self.items[index];
             item["name"] = json!(call.name);
             item["arguments"] = json!(call.arguments);
@@ -229,8 +303,11 @@ impl Output {
     /// The item that reasoning goes to: the open one, or a new one. Reasoning that comes after text goes to the
     /// earlier item, or stands before the text.
     fn reasoning_item(&mut self, now: f64, events: &mut Vec<Event>) -> usize {
-        let message = self.items.iter().position(|item| item["type"] == "message");
-        let existing = self.items.iter().rposition(|item| item["type"] == "reasoning");
+        let round = &self.items[self.round..];
+        let message = round.iter().position(|item| item["type"] == "message");
+        let message = message.map(|index| index + self.round);
+        let existing = round.iter().rposition(|item| item["type"] == "reasoning");
+        let existing = existing.map(|index| index + self.round);
         if let Some(index) = existing.filter(|index| message.is_some() || *index + 1 == self.items.len()) {
             return index;
         }
@@ -258,8 +335,9 @@ impl Output {
         };
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         self.close_streamed_reasoning(now, events);
-        let tagged = self.items.last().is_some_and(is_open_tag_block);
-        if !tagged && self.items.last().is_none_or(|item| item["type"] != "message") {
+        let last = self.items[self.round..].last();
+        let tagged = last.is_some_and(is_open_tag_block);
+        if !tagged && last.is_none_or(|item| item["type"] != "message") {
             self.items.push(message_item(""));
         }
         if let Some(last) = self.items.last_mut() {
@@ -286,7 +364,8 @@ impl Output {
 
     fn close_streamed_reasoning(&mut self, now: f64, events: &mut Vec<Event>) {
         let index = self.items.len().wrapping_sub(1);
-        let Some(item) = self.items.last_mut().filter(|item| is_streamed_reasoning(item)) else {
+        let open = self.items[self.round..].last_mut();
+        let Some(item) = open.filter(|item| is_streamed_reasoning(item)) else {
             return;
         };
         close_reasoning(item, now);
@@ -298,8 +377,7 @@ impl Output {
 
     fn find_tags(&mut self, now: f64) -> bool {
         let Some(tags) = &self.tags else { return false };
-        let streamed = self
-            .items
+        let streamed = self.items[self.round..]
             .iter()
             .any(|item| item["attributes"]["type"] == "reasoning_content");
         self.scan.run(tags, !streamed, &mut self.items, now)
@@ -308,17 +386,27 @@ impl Output {
     /// Ends the stream: trims the text, closes what is open, and completes tool calls.
     pub fn end_of_stream(&mut self, now: f64) -> Vec<Event> {
         let mut events = Vec::new();
-        self.trim_last_message();
-        if let Some(item) = self.items.last_mut()
+        if !self.continuing {
+            self.trim_last_message();
+        }
+        if let Some(item) = self.items[self.round..].last_mut()
             && item["type"] == "reasoning"
             && item.get("ended_at").is_none()
         {
             close_reasoning(item, now);
         }
         for call in std::mem::take(&mut self.calls) {
-            let Some(index) = self.items.iter().position(|item| item["call_id"] == call.id) else {
+            let known = self.items[self.round..]
+                .iter()
+                .position(|item| item["type"] == "function_call" && item["call_id"] == call.id);
+            let Some(index) = known.map(|index| index + self.round) else {
                 continue;
             };
+            self.finished.push(Call {
+                id: call.id.clone(),
+                name: call.name.clone(),
+                arguments: call.arguments.clone(),
+            });
             let item = &mut self.items[index];
             item["arguments"] = json!(call.arguments);
             item["status"] = json!("completed");
@@ -334,7 +422,8 @@ impl Output {
     }
 
     fn trim_last_message(&mut self) {
-        let Some(last) = self.items.last_mut().filter(|item| item["type"] == "message") else {
+        let last = self.items[self.round..].last_mut();
+        let Some(last) = last.filter(|item| item["type"] == "message") else {
             return;
         };
         let Some(part) = last["content"].as_array_mut().and_then(|parts| parts.last_mut()) else {
@@ -345,7 +434,7 @@ impl Output {
         part["text"] = json!(trimmed);
         if is_empty {
             self.items.pop();
-            if self.items.is_empty() {
+            if self.items.len() == self.round {
                 self.items.push(message_item(""));
             }
         }
@@ -380,6 +469,22 @@ pub fn mark_incomplete(items: &mut [Value]) {
         if item["status"] == "in_progress" || waiting {
             item["status"] = json!("incomplete");
         }
+    }
+}
+
+/// Takes away a last message that is open and says nothing.
+fn drop_open_message(items: &mut Vec<Value>) {
+    let is_empty = items.last().is_some_and(|item| {
+        item["type"] == "message"
+            && item["status"] == "in_progress"
+            && item["content"].as_array().is_none_or(|parts| match &parts[..] {
+                [] => true,
+                [only] => only["text"].as_str().unwrap_or_default().trim().is_empty(),
+                _ => false,
+            })
+    });
+    if is_empty {
+        items.pop();
     }
 }
 
@@ -448,99 +553,4 @@ fn sources(delta: &Value, events: &mut Vec<Event>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn chunk(delta: Value) -> Value {
-        json!({ "id": "c", "choices": [{ "index": 0, "delta": delta, "finish_reason": null }] })
-    }
-
-    fn deltas(events: &[Event]) -> Vec<&str> {
-        events
-            .iter()
-            .filter_map(|event| match event {
-                Event::Delta(data) => data["type"].as_str(),
-                _ => None,
-            })
-            .collect()
-    }
-
-    #[test]
-    fn text_grows_in_one_item() {
-        let mut output = Output::new(None);
-        let first = output.apply(chunk(json!({"role": "assistant", "content": ""})), 1.0);
-        assert!(matches!(&first[..], [Event::Response(data)] if data["id"] == "c"));
-        output.apply(chunk(json!({"content": "Hel"})), 1.0);
-        let events = output.apply(chunk(json!({"content": "lo "})), 1.0);
-        assert!(
-            matches!(&events[..], [Event::Delta(data)] if data["delta"] == "lo " && data["output_index"] == 0)
-        );
-        let end = output.apply(json!({"choices": [{"delta": {}, "finish_reason": "stop"}]}), 1.0);
-        assert!(matches!(&end[..], [Event::Completion(_)]));
-        output.end_of_stream(1.0);
-        output.complete();
-        assert_eq!(output.items()[0]["content"][0]["text"], "Hello");
-        assert_eq!(
-            (output.items()[0]["status"].as_str(), output.finish_reason()),
-            (Some("completed"), Some("stop"))
-        );
-    }
-
-    #[test]
-    fn reasoning_is_closed_by_text() {
-        let mut output = Output::new(None);
-        let events = output.apply(chunk(json!({"reasoning_content": "hm"})), 10.0);
-        assert!(matches!(&events[0], Event::Response(data) if data["type"] == "response.output_item.added"));
-        assert_eq!(deltas(&events), ["response.reasoning_text.delta"]);
-        let events = output.apply(chunk(json!({"content": "yes"})), 13.5);
-        assert!(matches!(&events[0], Event::Response(data) if data["type"] == "response.output_item.done"));
-        assert_eq!(output.items()[0]["duration"], 3);
-        assert_eq!(output.items()[1]["content"][0]["text"], "yes");
-    }
-
-    #[test]
-    fn tags_make_reasoning_items() {
-        let mut output = Output::new(Some(Tags::default()));
-        for piece in ["<thi", "nk>deep", " thought</th", "ink>an", "swer"] {
-            output.apply(chunk(json!({ "content": piece })), 5.0);
-        }
-        output.end_of_stream(5.0);
-        output.complete();
-        assert_eq!(output.items().len(), 2);
-        assert_eq!(output.items()[0]["type"], "reasoning");
-        assert_eq!(output.items()[0]["content"][0]["text"], "deep thought");
-        assert_eq!(output.items()[1]["content"][0]["text"], "answer");
-    }
-
-    #[test]
-    fn tool_calls_are_collected_over_chunks() {
-        let mut output = Output::new(None);
-        let call = |arguments: &str, name: Option<&str>| {
-            let mut function = json!({ "arguments": arguments });
-            if let Some(name) = name {
-                function["name"] = json!(name);
-            }
-            chunk(json!({"tool_calls": [{"index": 0, "id": "call_1", "function": function}]}))
-        };
-        let events = output.apply(call("{\"a\"", Some("add")), 1.0);
-        assert!(matches!(&events[0], Event::Response(data) if data["item"]["name"] == "add"));
-        output.apply(call(":1}", None), 1.0);
-        let events = output.end_of_stream(1.0);
-        assert_eq!(events.len(), 2);
-        assert_eq!(output.items()[0]["arguments"], "{\"a\":1}");
-        output.interrupt();
-        assert_eq!(output.items()[0]["status"], "incomplete");
-    }
-
-    #[test]
-    fn usage_and_errors_without_choices() {
-        let mut output = Output::new(None);
-        let events = output.apply(
-            json!({"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 2}}),
-            1.0,
-        );
-        assert!(matches!(&events[..], [Event::Completion(data)] if data["usage"]["total_tokens"] == 3));
-        let events = output.apply(json!({"error": {"message": "no"}}), 1.0);
-        assert_eq!(events, [Event::Error(json!({"message": "no"}))]);
-    }
-}
+mod tests;

@@ -12,9 +12,12 @@ use rand::seq::IndexedRandom;
 use serde_json::{Value, json};
 
 use crate::catalogue::{Model, Models};
+use crate::compaction;
+use crate::emit::ChatEmitter;
 use crate::engine::Engine;
 use crate::template;
-use crate::turn::{Object, Turn, truthy};
+use crate::tooling::{self, Tooling};
+use crate::turn::{ChatKind, Object, Resume, Turn, truthy};
 
 /// A request ready for a provider.
 pub struct Payload {
@@ -24,6 +27,14 @@ pub struct Payload {
     pub selected: bool,
     /// Chat Completions request; `model` is the workspace id.
     pub body: Object,
+    /// Tools of the run.
+    pub(crate) tooling: Tooling,
+    /// Merged parameters of server, model and request.
+    pub(crate) params: Object,
+    /// The reply that is continued, as it is stored.
+    pub(crate) continued: Option<Value>,
+    /// Whether it has tool calls that were approved and have to run first.
+    pub(crate) has_open_calls: bool,
 }
 
 /// Builds the request of one reply.
@@ -32,13 +43,37 @@ pub(crate) async fn build(
     turn: &Turn,
     model: &Arc<Model>,
     models: &Models,
+    message_id: Option<&str>,
+    emitter: &ChatEmitter,
 ) -> ApiResult<Payload> {
     let (model, selected) = resolve_arena(model, models)?;
     let mut body = turn.body.clone();
     body.insert("model".into(), json!(model.id));
-    let mut messages = history_messages(engine, turn, &body).await?;
+    let params = merged_params(engine, turn, &model);
+    let tooling = tooling::resolve(engine, turn, &model, &params, message_id, emitter).await?;
+    let (mut messages, continued) = history_messages(engine, turn, &body).await?;
+    let has_open_calls = continued.as_ref().is_some_and(|message| {
+        turn.resume == Some(Resume::Tools) || crate::approval::has_pending(&message["output"])
+    });
+    if has_open_calls {
+        // Its calls have no results yet; what the model gets of it is added when they have.
+        messages.retain(|message| message.get("id").is_none() || message["id"] != json!(turn.assistant_message_id));
+    }
     if let Some((_, Some(prompt))) = &turn.regeneration {
         messages.push(json!({ "role": "user", "content": prompt }));
+    }
+    if turn.chat != ChatKind::None && turn.user_message_id.is_some() {
+        let asker = compaction::Asker {
+            engine,
+            user: &turn.user,
+            model: &model,
+            models,
+        };
+        let compacted = compaction::for_request(&asker, turn, &params, messages, emitter).await;
+        messages = compacted.messages;
+        if let Some(summary) = compacted.summary {
+            append_system(&mut messages, &compaction::introduced(&summary));
+        }
     }
     let mut messages = replay::to_provider(messages, &model);
     let membership = groups::membership(&engine.db, &turn.user.user.id).await?;
@@ -58,7 +93,9 @@ pub(crate) async fn build(
     if let Some(prompt) = folder_prompt(engine, turn).await? {
         prepend_system(&mut messages, &template::render(&prompt, &context));
     }
-    let params = merged_params(engine, turn, &model);
+    for prompt in &tooling.prompts {
+        append_system(&mut messages, prompt);
+    }
     let system = params
         .get("system")
         .and_then(Value::as_str)
@@ -70,14 +107,48 @@ pub(crate) async fn build(
     body.insert("messages".into(), Value::Array(replay::normalize(messages)));
     apply_stream(engine, &mut body, &model);
     match model.provider() {
-        ProviderKind::Ollama => params::into_options(params, &mut body),
-        ProviderKind::OpenAi => params::apply_openai(params, &mut body),
+        ProviderKind::Ollama => params::into_options(params.clone(), &mut body),
+        ProviderKind::OpenAi => params::apply_openai(params.clone(), &mut body),
+    }
+    if tooling.native && !tooling.tools.is_empty() {
+        body.insert("tools".into(), Value::Array(tooling.to_request()));
     }
     Ok(Payload {
         model,
         selected,
         body,
+        tooling,
+        params,
+        continued,
+        has_open_calls,
     })
+}
+
+/// Adds what a round of tool calls brought to the conversation.
+pub(crate) fn append_round(payload: &mut Payload, items: &[Value]) {
+    let added = replay::round(items, &payload.model);
+    let Some(Value::Array(messages)) = payload.body.get_mut("messages") else {
+        return;
+    };
+    let mut all = std::mem::take(messages);
+    all.extend(added);
+    *messages = replay::normalize(all);
+}
+
+/// Puts a text after the system message, or makes one.
+pub(crate) fn append_system(messages: &mut Vec<Value>, text: &str) {
+    let system = messages.first_mut().filter(|message| message["role"] == "system");
+    match system {
+        Some(system) => match system["content"].as_str() {
+            Some(before) => system["content"] = json!(format!("{before}\n{text}")),
+            None => {
+                if let Some(parts) = system["content"].as_array_mut() {
+                    parts.push(json!({ "type": "text", "text": text }));
+                }
+            }
+        },
+        None => messages.insert(0, json!({ "role": "system", "content": text })),
+    }
 }
 
 /// An arena model stands for one of its members, chosen by chance.
@@ -150,15 +221,22 @@ fn apply_stream(engine: &Engine, body: &mut Object, model: &Model) {
     }
 }
 
-/// The conversation: from the database for saved chats, with the system message of the request; else as sent.
-async fn history_messages(engine: &Engine, turn: &Turn, body: &Object) -> ApiResult<Vec<Value>> {
+/// The conversation: from the database for saved chats, with the system message of the request; else as sent. And
+/// the reply that is continued.
+async fn history_messages(
+    engine: &Engine,
+    turn: &Turn,
+    body: &Object,
+) -> ApiResult<(Vec<Value>, Option<Value>)> {
     let sent = body
         .get("messages")
         .and_then(Value::as_array)
         .cloned()
         .unwrap_or_default();
     let (Some(chat_id), Some(user_message_id)) = (turn.chat.saved(), turn.user_message_id.as_deref()) else {
-        return Ok(sent);
+        let last = sent.last().filter(|message| message["role"] == "assistant");
+        let continued = last.filter(|_| turn.assistant_message_id.is_some()).cloned();
+        return Ok((sent, continued));
     };
     let stored = chat_edits::messages_map(&engine.db, chat_id)
         .await?
@@ -168,8 +246,9 @@ async fn history_messages(engine: &Engine, turn: &Turn, body: &Object) -> ApiRes
         .filter(|message| !is_empty_reply(message))
         .cloned()
         .collect();
+    let continued = turn.assistant_message_id.as_ref().and_then(|id| stored.get(id)).cloned();
     if path.is_empty() {
-        return Ok(sent);
+        return Ok((sent, continued));
     }
     let revised = turn.regeneration.as_ref().map(|(id, _)| id);
     for id in [turn.assistant_message_id.as_ref(), revised]
@@ -183,7 +262,7 @@ async fn history_messages(engine: &Engine, turn: &Turn, body: &Object) -> ApiRes
     let system = sent.iter().find(|message| message["role"] == "system").cloned();
     let mut messages: Vec<Value> = system.into_iter().collect();
     messages.extend(path.into_iter().map(with_images));
-    Ok(messages)
+    Ok((messages, continued))
 }
 
 fn is_empty_reply(message: &Value) -> bool {

@@ -9,13 +9,14 @@ use oui_providers::ChatReply;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use crate::approval::Approved;
 use crate::catalogue::{Model, Models};
 use crate::dispatch::{dispatch, error_text};
 use crate::emit::ChatEmitter;
 use crate::engine::{Completion, Engine, broken_stream_tail};
 use crate::payload;
 use crate::tasks::Ticket;
-use crate::turn::{AfterTasks, Object, Turn};
+use crate::turn::{AfterTasks, ChatKind, Object, Turn};
 
 /// One reply to be written.
 #[derive(Clone)]
@@ -42,6 +43,8 @@ pub(crate) enum End {
     Failed,
     /// It was stopped.
     Cancelled,
+    /// It waits for the user; nothing comes after.
+    Paused,
 }
 
 impl Run {
@@ -54,12 +57,14 @@ impl Run {
     ) -> ApiResult<Completion> {
         let message_id = turn.targets.first().and_then(|target| target.message_id.clone());
         let turn = Arc::new(turn);
-        if turn.chat.saved().is_some()
+        if turn.chat != ChatKind::None
             && let Some(message_id) = message_id.clone()
         {
             return Self::inline_saved(engine, turn, model, models, message_id).await;
         }
-        let payload = payload::build(&engine, &turn, &model, &models).await?;
+        let emitter = engine.emitter_for(&turn, message_id.as_deref());
+        let payload =
+            payload::build(&engine, &turn, &model, &models, message_id.as_deref(), &emitter).await?;
         let context = turn.call_context(message_id.as_deref());
         let selected = payload.selected.then(|| payload.model.id.clone());
         Ok(
@@ -91,7 +96,7 @@ impl Run {
         )
     }
 
-    /// A saved chat without a socket: the reply is written as for a browser, and sent when it is whole.
+    /// A chat without a socket: the reply is written as for a browser, and sent when it is whole.
     async fn inline_saved(
         engine: Arc<Engine>,
         turn: Arc<Turn>,
@@ -111,8 +116,8 @@ impl Run {
             after,
             titled: false,
         };
-        let (payload, context) = run.prepare().await?;
-        match dispatch(&run.engine, &payload.model, payload.body, &context).await {
+        let (mut payload, context) = run.prepare().await?;
+        match dispatch(&run.engine, &payload.model, payload.body.clone(), &context).await {
             Err(error) => {
                 run.fail(&json!(error_text(&error))).await;
                 Err(error)
@@ -123,6 +128,13 @@ impl Run {
                 Ok(Completion::Json(answer))
             }
             Ok(ChatReply::Stream(stream)) => {
+                if run.turn.chat.saved().is_none() {
+                    // The tab of a temporary chat hears of the reply by events; the caller only that it is done.
+                    let cancel = CancellationToken::new();
+                    let end = run.stream(stream.body, &mut payload, &context, &cancel).await;
+                    run.finish(end).await;
+                    return Ok(Completion::Json(Value::Null));
+                }
                 // The reader gets a copy of the stream; the reply is written even when the reader goes away.
                 let (sender, receiver) = tokio::sync::mpsc::channel(64);
                 let headers = stream.headers;
@@ -138,7 +150,7 @@ impl Run {
                 });
                 tokio::spawn(async move {
                     let cancel = CancellationToken::new();
-                    let end = run.stream(Box::pin(body), &cancel).await;
+                    let end = run.stream(Box::pin(body), &mut payload, &context, &cancel).await;
                     run.finish(end).await;
                 });
                 let body = tokio_stream::wrappers::ReceiverStream::new(receiver);
@@ -170,30 +182,58 @@ impl Run {
 
     async fn reply(&self, cancel: &CancellationToken) -> End {
         let answer = async {
-            let (payload, context) = self.prepare().await?;
-            let selected = payload.selected.then(|| payload.model.id.clone());
-            if let Some(id) = selected {
-                self.note_selected(&id).await?;
+            let (mut payload, context) = self.prepare().await?;
+            if payload.selected {
+                self.note_selected(&payload.model.id).await?;
             }
-            dispatch(&self.engine, &payload.model, payload.body, &context).await
+            if payload.has_open_calls && self.run_approved(&mut payload, cancel).await? == Approved::Waits {
+                return Ok(None);
+            }
+            let body = payload.body.clone();
+            let answer = dispatch(&self.engine, &payload.model, body, &context).await?;
+            Ok(Some((answer, payload, context)))
         };
-        let answer = tokio::select! {
+        let answer: ApiResult<_> = tokio::select! {
             answer = answer => answer,
-            () = cancel.cancelled() => return self.cancelled(json!([])).await,
+            () = cancel.cancelled() => return self.cancelled(self.stored_output().await).await,
         };
         match answer {
             Err(error) => {
                 self.fail(&json!(error_text(&error))).await;
                 End::Failed
             }
-            Ok(ChatReply::Json(answer)) => self.whole(&answer).await,
-            Ok(ChatReply::Stream(stream)) => self.stream(stream.body, cancel).await,
+            Ok(None) => End::Paused,
+            Ok(Some((ChatReply::Json(answer), ..))) => self.whole(&answer).await,
+            Ok(Some((ChatReply::Stream(stream), mut payload, context))) => {
+                self.stream(stream.body, &mut payload, &context, cancel).await
+            }
         }
     }
 
     async fn prepare(&self) -> ApiResult<(payload::Payload, oui_providers::CallContext)> {
-        let payload = payload::build(&self.engine, &self.turn, &self.model, &self.models).await?;
+        let payload = payload::build(
+            &self.engine,
+            &self.turn,
+            &self.model,
+            &self.models,
+            Some(&self.message_id),
+            &self.emitter,
+        )
+        .await?;
         Ok((payload, self.turn.call_context(Some(&self.message_id))))
+    }
+
+    /// Output of a reply that is continued, as it is stored; what had run when it was stopped is kept.
+    async fn stored_output(&self) -> Value {
+        let chat_id = self.turn.chat.saved().filter(|_| self.turn.assistant_message_id.is_some());
+        let Some(chat_id) = chat_id else { return json!([]) };
+        let stored = chat_edits::messages_map(&self.engine.db, chat_id).await;
+        let output = stored.ok().flatten().and_then(|all| all.get(&self.message_id)?.get("output").cloned());
+        let mut output = output.unwrap_or_else(|| json!([]));
+        if let Some(items) = output.as_array_mut() {
+            crate::output::mark_incomplete(items);
+        }
+        output
     }
 
     /// Tells the client which member of an arena answers.

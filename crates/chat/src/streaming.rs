@@ -1,22 +1,25 @@
 //! A streamed reply: provider events in, output items and browser events out, with nothing written to the
-//! database until the end but the journal.
+//! database until the end but the journal. Between two streams of one reply tools may run (`tool_loop`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::StreamExt;
 use oui_models::chats;
-use oui_providers::ByteStream;
 use oui_providers::sse::{SseItem, SseParser};
+use oui_providers::{ByteStream, CallContext, ChatReply};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use crate::dispatch::{dispatch, error_text};
 use crate::emit::ChatEmitter;
 use crate::output::{Event, Output};
 use crate::output_tags::Tags;
+use crate::payload::Payload;
 use crate::run::{End, Run};
 use crate::streams::Stream;
+use crate::tool_loop::Next;
 use crate::turn::Object;
 
 /// Joins neighbouring pieces of one item up to a number.
@@ -71,21 +74,30 @@ fn same_item(a: &Value, b: &Value) -> bool {
         && b["delta"].is_string()
 }
 
+/// How one stream of a reply ended.
+enum Round {
+    Over,
+    Stopped,
+    /// The connection broke, or what came is no stream of events.
+    Broken(String),
+}
+
 impl Run {
-    /// Reads a provider's stream to its end, or until the run is stopped.
-    pub(crate) async fn stream(&self, mut body: ByteStream, cancel: &CancellationToken) -> End {
-        let tags = Tags::from_param(
-            self.turn
-                .params
-                .get("reasoning_tags")
-                .or(self.model.params().get("reasoning_tags")),
-        );
+    /// Reads a provider's stream to its end, runs the tools that the model calls and asks it again, until it is
+    /// done, the run is stopped, or the user has to decide.
+    pub(crate) async fn stream(
+        &self,
+        mut body: ByteStream,
+        payload: &mut Payload,
+        context: &CallContext,
+        cancel: &CancellationToken,
+    ) -> End {
         let stream = self.engine.streams.open(Stream {
             chat_id: self.turn.chat.id().to_owned(),
             message_id: self.message_id.clone(),
             user_id: self.turn.user.user.id.clone(),
             task_id: String::new(),
-            output: Mutex::new(Output::new(tags)),
+            output: Mutex::new(self.first_output(payload)),
             dirty: AtomicBool::new(false),
             saved: self.turn.chat.saved().is_some(),
         });
@@ -93,36 +105,75 @@ impl Run {
             run: self,
             stream: stream.clone(),
             deltas: Deltas::new(self.chunk_size()),
-            failed: false,
         };
-        let mut parser = SseParser::default();
+        let mut rounds = 0;
         loop {
-            let piece = tokio::select! {
-                biased;
-                () = cancel.cancelled() => {
-                    drop(body);
-                    return self.stop(&stream).await;
-                }
-                piece = body.next() => piece,
+            match writer.round(body, cancel).await {
+                Round::Over => {}
+                Round::Stopped => return self.stop(&stream).await,
+                Round::Broken(error) => return writer.broken(&error).await,
+            }
+            let calls = stream.output.lock().take_calls();
+            if calls.is_empty() {
+                break;
+            }
+            if payload.tooling.rounds.is_some_and(|limit| rounds >= limit) {
+                let text = format!("Tool-call limit reached ({rounds} iterations).");
+                self.note_error(&json!(text)).await;
+                break;
+            }
+            rounds += 1;
+            match self.tool_round(&mut writer, calls, payload, cancel).await {
+                Next::Ask => {}
+                Next::Paused => return End::Paused,
+                Next::Stopped => return self.stop(&stream).await,
+            }
+            stream.dirty.store(true, Ordering::Release);
+            payload.body.insert("stream".into(), json!(true));
+            let answer = tokio::select! {
+                answer = dispatch(&self.engine, &payload.model, payload.body.clone(), context) => answer,
+                () = cancel.cancelled() => return self.stop(&stream).await,
             };
-            let over = piece.is_none();
-            match piece {
-                Some(Ok(bytes)) => parser.feed(&bytes),
-                Some(Err(error)) => {
-                    writer.error(json!(error.to_string())).await;
+            match answer {
+                Ok(ChatReply::Stream(next)) => body = next.body,
+                Ok(ChatReply::Json(_)) => break,
+                Err(error) => {
+                    self.note_error(&json!(error_text(&error))).await;
                     break;
                 }
-                None => parser.finish(),
-            }
-            if let Err(error) = writer.read(&mut parser).await {
-                writer.error(json!(error.to_string())).await;
-                break;
-            }
-            if over {
-                break;
             }
         }
         writer.end().await
+    }
+
+    /// What the stream goes on from: nothing, or the reply that is continued.
+    fn first_output(&self, payload: &Payload) -> Output {
+        let tags = Tags::from_param(
+            self.turn
+                .params
+                .get("reasoning_tags")
+                .or(self.model.params().get("reasoning_tags")),
+        );
+        let Some(continued) = &payload.continued else {
+            return Output::new(tags);
+        };
+        let items = continued.get("output").and_then(Value::as_array).cloned();
+        let items = items.filter(|items| !items.is_empty()).unwrap_or_else(|| {
+            let text = continued.get("content").and_then(Value::as_str).unwrap_or_default();
+            let mut item = crate::output::message_item(text);
+            item["status"] = json!("completed");
+            if text.is_empty() { Vec::new() } else { vec![item] }
+        });
+        Output::continued(items, tags)
+    }
+
+    /// Shows and stores an error that does not end the reply.
+    async fn note_error(&self, error: &Value) {
+        tracing::warn!(%error, model = self.model.id, "a reply could not be completed");
+        self.save(json!({ "error": { "content": error } }), true).await;
+        self.emitter
+            .send("chat:message:error", json!({ "error": { "content": error } }))
+            .await;
     }
 
     fn chunk_size(&self) -> usize {
@@ -149,16 +200,75 @@ impl Run {
     }
 }
 
-struct Writer<'r> {
+/// Turns what the provider streams into events and output items.
+pub(crate) struct Writer<'r> {
     run: &'r Run,
-    stream: Arc<Stream>,
+    pub(crate) stream: Arc<Stream>,
     deltas: Deltas,
-    failed: bool,
 }
 
 impl Writer<'_> {
-    fn emitter(&self) -> &ChatEmitter {
+    pub(crate) fn emitter(&self) -> &ChatEmitter {
         &self.run.emitter
+    }
+
+    /// Reads one stream to its end.
+    async fn round(&mut self, mut body: ByteStream, cancel: &CancellationToken) -> Round {
+        let mut parser = SseParser::default();
+        loop {
+            let piece = tokio::select! {
+                biased;
+                () = cancel.cancelled() => return Round::Stopped,
+                piece = body.next() => piece,
+            };
+            let over = piece.is_none();
+            match piece {
+                Some(Ok(bytes)) => parser.feed(&bytes),
+                Some(Err(error)) => return Round::Broken(error.to_string()),
+                None => parser.finish(),
+            }
+            if let Err(error) = self.read(&mut parser).await {
+                return Round::Broken(error.to_string());
+            }
+            if over {
+                break;
+            }
+        }
+        self.flush().await;
+        let now = self.run.engine.clock.seconds_f64();
+        let events = self.stream.output.lock().end_of_stream(now);
+        for event in events {
+            self.event(event).await;
+        }
+        Round::Over
+    }
+
+    /// Shows the items of the present round as they are now.
+    pub(crate) async fn show_round(&mut self) {
+        self.stream.dirty.store(true, Ordering::Release);
+        let (continued, start, items) = {
+            let output = self.stream.output.lock();
+            let continued = output.is_continued().then(|| output.to_value());
+            (continued, output.round_start(), output.items().to_vec())
+        };
+        if let Some(Value::Array(items)) = continued {
+            let shown: Vec<Value> = items.into_iter().map(without_pictures).collect();
+            self.snapshot(json!({ "output": shown, "flush": true })).await;
+            return;
+        }
+        for (index, item) in items.into_iter().enumerate().skip(start) {
+            let data = json!({
+                "type": "response.output_item.done", "output_index": index, "item": without_pictures(item),
+            });
+            self.completion("response:completion", data).await;
+        }
+    }
+
+    async fn snapshot(&self, data: Value) {
+        let stream = self.stream.clone();
+        self.emitter()
+            .completion("chat:completion", data, move || stream.output.lock().to_value())
+            .await;
     }
 
     async fn read(&mut self, parser: &mut SseParser) -> Result<(), oui_providers::StreamError> {
@@ -215,6 +325,16 @@ impl Writer<'_> {
 
     async fn completion(&self, kind: &str, data: Value) {
         let stream = self.stream.clone();
+        if kind == "response:completion" && stream.output.lock().is_continued() {
+            // Who continues a reply gets all of it each time: pieces would not fit what is shown.
+            let output = stream.output.lock().to_value();
+            let name = data.get("type").and_then(Value::as_str);
+            let shown = match name {
+                Some(name) if !name.ends_with(".delta") => json!({ "output": output }),
+                name => json!({ "output": output, "type": name }),
+            };
+            return self.snapshot(shown).await;
+        }
         self.emitter()
             .completion(kind, data, move || stream.output.lock().to_value())
             .await;
@@ -222,7 +342,6 @@ impl Writer<'_> {
 
     /// Shows and stores an error that came in the middle of the stream; what had arrived stays.
     async fn error(&mut self, error: Value) {
-        self.failed = true;
         self.run
             .save(json!({ "error": { "content": error } }), true)
             .await;
@@ -230,13 +349,28 @@ impl Writer<'_> {
             .await;
     }
 
-    async fn end(mut self) -> End {
+    /// Ends a reply whose stream broke off: what had arrived is kept.
+    async fn broken(mut self, error: &str) -> End {
         self.flush().await;
-        let now = self.run.engine.clock.seconds_f64();
-        let events = self.stream.output.lock().end_of_stream(now);
-        for event in events {
-            self.event(event).await;
+        tracing::warn!(error, model = self.run.model.id, "a provider's stream broke off");
+        let output = {
+            let mut output = self.stream.output.lock();
+            output.interrupt();
+            output.to_value()
+        };
+        let mut fields = Object::new();
+        if output.as_array().is_some_and(|items| !items.is_empty()) {
+            fields.insert("output".into(), output);
         }
+        fields.insert("error".into(), json!({ "content": error }));
+        self.run.save_end(fields).await;
+        self.run.engine.streams.close(&self.run.message_id);
+        let event = json!({ "error": { "content": error }, "done": true });
+        self.emitter().send("chat:message:error", event).await;
+        End::Failed
+    }
+
+    async fn end(self) -> End {
         let (output, usage) = {
             let mut output = self.stream.output.lock();
             output.complete();
@@ -252,6 +386,16 @@ impl Writer<'_> {
         self.run.announce_list().await;
         self.run.announce_end(output, usage).await
     }
+}
+
+/// An item as the chat shows it: pictures in results are for the model.
+fn without_pictures(mut item: Value) -> Value {
+    if item["type"] == "function_call_output"
+        && let Some(parts) = item.get_mut("output").and_then(Value::as_array_mut)
+    {
+        parts.retain(|part| part["type"] != "input_image");
+    }
+    item
 }
 
 impl Run {

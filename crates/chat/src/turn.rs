@@ -5,6 +5,10 @@ use oui_models::users::UserRow;
 use oui_providers::CallContext;
 use serde_json::{Map, Value, json};
 
+mod choices;
+
+pub use choices::{Choices, Resume};
+
 /// A JSON object.
 pub type Object = Map<String, Value>;
 
@@ -157,6 +161,10 @@ pub struct Turn {
     pub params: Object,
     /// What is to happen after the reply.
     pub tasks: AfterTasks,
+    /// Tools and features that were chosen.
+    pub choices: Choices,
+    /// What a resolved tool call lets go on.
+    pub resume: Option<Resume>,
     /// The rest: what is passed on.
     pub body: Object,
 }
@@ -213,6 +221,9 @@ impl Turn {
             .and_then(Value::as_str)
             .unwrap_or_default()
             .to_owned();
+        if body.get("messages").is_some_and(|messages| !messages.is_array() && !messages.is_null()) {
+            return Err(ApiError::bad_request("messages must be a list"));
+        }
         let chat_id = take_text(&mut body, "chat_id").unwrap_or_default();
         let is_new_chat = body.get("parent_id").is_some_and(Value::is_null) && chat_id.is_empty();
         let targets = targets(&mut body, &model_id)?;
@@ -225,15 +236,14 @@ impl Turn {
         let prompt = take_text(&mut body, "regeneration_prompt");
         let mut params = take_object(&mut body, "params").unwrap_or_default();
         params.retain(|_, value| !value.is_null());
-        if params
-            .shift_remove("model_controls")
-            .is_some_and(|controls| !controls.is_object())
-        {
+        let controls = params.shift_remove("model_controls");
+        if controls.as_ref().is_some_and(|controls| !controls.is_object()) {
             return Err(ApiError::bad_request(
                 "Model control options must be keyed by model.",
             ));
         }
         let tasks = AfterTasks::read(body.get("background_tasks"));
+        let choices = Choices::read(&body, controls);
         let turn = Self {
             user,
             chat: if is_new_chat {
@@ -254,6 +264,8 @@ impl Turn {
             files: body.get("files").filter(|files| !files.is_null()).cloned(),
             params,
             tasks,
+            choices,
+            resume: None,
             body: Object::new(),
         };
         body.retain(|name, _| !CONSUMED.contains(&name.as_str()));

@@ -320,6 +320,41 @@ pub async fn finish_reply(
     edit.save_reply(message_id).await.map(Some)
 }
 
+/// [`upsert_message`] for a reply that waits for the user: nothing writes it meanwhile, so it leaves the journal.
+pub async fn park_reply(
+    db: &Db,
+    chat_id: &str,
+    message_id: &str,
+    message: Object,
+) -> DbResult<Option<ChatRow>> {
+    let Some(mut edit) = edit(db, chat_id).await? else {
+        return Ok(None);
+    };
+    history::repair(&mut edit.document);
+    edit.upsert(message_id, message);
+    edit.finish(false, Some(message_id)).await.map(Some)
+}
+
+/// Notes that a reply is being written again by this task. `None` when the chat is gone.
+pub async fn resume_reply(
+    db: &Db,
+    chat_id: &str,
+    message_id: &str,
+    user_id: &str,
+    task_id: &str,
+) -> DbResult<Option<ChatRow>> {
+    let Some(mut edit) = edit(db, chat_id).await? else {
+        return Ok(None);
+    };
+    history::repair(&mut edit.document);
+    let mut fields = Object::new();
+    fields.insert("meta".to_owned(), json!({ "task_id": task_id }));
+    fields.insert("done".to_owned(), Value::Bool(false));
+    edit.upsert(message_id, fields);
+    edit.begin_reply(message_id, user_id, task_id).await?;
+    edit.save(false).await.map(Some)
+}
+
 /// Replaces top-level fields of the document; a history in it is merged, not replaced: replies that are
 /// still being written and messages of other people keep what is stored.
 pub async fn patch(db: &Db, chat_id: &str, fields: Object, touch: bool) -> DbResult<Option<ChatRow>> {

@@ -377,3 +377,20 @@ pub async fn set_variables(conn: impl Into<Conn<'_>>, id: &str, variables: &Valu
     .await?;
     Ok(())
 }
+
+/// The list of steps that the assistant shows beside the chat.
+pub async fn tasks(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Vec<Value>> {
+    let stored: Option<Option<Value>> = sql("SELECT tasks FROM chat WHERE id = ?", args![id])
+        .scalar(conn)
+        .await?;
+    Ok(match stored.flatten() {
+        Some(Value::Array(tasks)) => tasks,
+        _ => Vec::new(),
+    })
+}
+
+/// Sets that list.
+pub async fn set_tasks(conn: impl Into<Conn<'_>>, id: &str, tasks: &Value) -> DbResult<()> {
+    ChatRow::update(conn, Changes::new().set("tasks", tasks), "WHERE id = ?", args![id]).await?;
+    Ok(())
+}

@@ -36,6 +36,7 @@ pub mod grants;
 pub mod groups;
 pub mod history;
 pub mod knowledge;
+pub mod knowledge_texts;
 pub mod memories;
 pub mod messages;
 pub mod models;

@@ -156,7 +156,7 @@ impl Http {
     }
 
     /// Headers for a call to `connection`.
-    pub(crate) fn headers(&self, connection: &Connection, context: &CallContext) -> HeaderMap {
+    pub fn headers(&self, connection: &Connection, context: &CallContext) -> HeaderMap {
         headers::build(
             connection,
             context,

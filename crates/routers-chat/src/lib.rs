@@ -1,5 +1,7 @@
 //! HTTP areas that reach models: chat completions, running tasks, the provider proxies and their connections.
 
+mod approvals;
+mod compaction;
 mod completions;
 mod embeddings;
 mod forms;
@@ -10,6 +12,7 @@ mod openai;
 mod request;
 mod running;
 mod task_jobs;
+mod tool_servers;
 
 use oui_web::Area;
 
@@ -20,6 +23,9 @@ pub fn areas() -> Vec<Area> {
     areas.extend(embeddings::areas());
     areas.extend(messages::areas());
     areas.extend([
+        approvals::area(),
+        compaction::area(),
+        tool_servers::area(),
         running::area(),
         task_jobs::area(),
         openai::area(),

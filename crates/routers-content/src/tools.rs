@@ -83,6 +83,54 @@ fn truthy(value: Option<&Value>) -> bool {
     })
 }
 
+/// An entry of the list of tools for a server of the configuration.
+fn server_entry(id: &str, name: &str, description: &str, now: i64) -> Map<String, Value> {
+    let mut entry = Map::new();
+    for (field, value) in [
+        ("version_id", Value::Null),
+        ("id", json!(id)),
+        ("user_id", json!(id)),
+        ("name", json!(name)),
+        (
+            "meta",
+            json!({
+                "i18n": null, "description": description, "manifest": {}, "has_user_valves": false,
+            }),
+        ),
+        ("access_grants", json!([])),
+        ("updated_at", json!(now)),
+        ("created_at", json!(now)),
+        ("user", Value::Null),
+    ] {
+        entry.insert(field.to_owned(), value);
+    }
+    entry
+}
+
+/// OpenAPI servers of the configuration that answer, as entries of the list of tools.
+async fn openapi_servers(caller: &Caller<Verified>) -> ApiResult<Vec<Value>> {
+    if !caller.app().settings.plugins.tool_servers() {
+        return Ok(Vec::new());
+    }
+    let configured = caller.app().config.get(&connections::TOOL_SERVER_CONNECTIONS);
+    let now = caller.app().clock.seconds();
+    let mut servers = Vec::new();
+    for server in caller.app().chat.tool_servers.listed(&configured).await {
+        if !opens_connection(caller, &server.connection).await? {
+            continue;
+        }
+        let info = |name: &str| server.document.pointer(&format!("/info/{name}")).and_then(Value::as_str);
+        let entry = server_entry(
+            &format!("server:{}", server.id),
+            info("title").unwrap_or("Tool Server"),
+            info("description").unwrap_or_default(),
+            now,
+        );
+        servers.push(Value::Object(entry));
+    }
+    Ok(servers)
+}
+
 /// MCP servers of the configuration, as entries of the list of tools.
 async fn mcp_servers(caller: &Caller<Verified>) -> ApiResult<Vec<Value>> {
     if !caller.app().settings.plugins.tool_servers() {
@@ -98,26 +146,8 @@ async fn mcp_servers(caller: &Caller<Verified>) -> ApiResult<Vec<Value>> {
         }
         let info = |name: &str| server.pointer(&format!("/info/{name}")).and_then(Value::as_str);
         let id = format!("server:mcp:{}", info("id").unwrap_or("None"));
-        let mut entry = Map::new();
-        for (name, value) in [
-            ("version_id", Value::Null),
-            ("id", json!(id)),
-            ("user_id", json!(id)),
-            ("name", json!(info("name").unwrap_or("MCP Tool Server"))),
-            (
-                "meta",
-                json!({
-                    "i18n": null, "description": info("description").unwrap_or_default(),
-                    "manifest": {}, "has_user_valves": false,
-                }),
-            ),
-            ("access_grants", json!([])),
-            ("updated_at", json!(now)),
-            ("created_at", json!(now)),
-            ("user", Value::Null),
-        ] {
-            entry.insert(name.to_owned(), value);
-        }
+        let name = info("name").unwrap_or("MCP Tool Server");
+        let mut entry = server_entry(&id, name, info("description").unwrap_or_default(), now);
         if matches!(
             server.get("auth_type").and_then(Value::as_str),
             Some("oauth_2.1" | "oauth_2.1_static")
@@ -144,6 +174,7 @@ async fn all(caller: Caller<Verified>, Query(query): Query<NameQuery>) -> ApiRes
             Value::Object(item)
         })
         .collect();
+    list.extend(openapi_servers(&caller).await?);
     list.extend(mcp_servers(&caller).await?);
     if let Some(text) = given(&query.query) {
         let text = text.to_lowercase();
@@ -164,9 +195,10 @@ pub(crate) async fn available_ids(caller: &Caller<Verified>) -> ApiResult<Vec<St
         .into_iter()
         .map(|entry| entry.row.id)
         .collect();
+    let mut servers = openapi_servers(caller).await?;
+    servers.extend(mcp_servers(caller).await?);
     ids.extend(
-        mcp_servers(caller)
-            .await?
+        servers
             .iter()
             .filter_map(|server| server["id"].as_str().map(str::to_owned)),
     );

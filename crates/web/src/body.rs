@@ -124,9 +124,16 @@ fn json_invalid(bytes: &[u8], error: &serde_json::Error) -> ApiError {
         .map(<[u8]>::len)
         .sum::<usize>()
         + error.column().saturating_sub(1);
+    // Where an object ends before it says anything, the validator misses a name behind the last character.
+    let (position, told) = if bytes.trim_ascii_end().ends_with(b"{") {
+        let misses = "Expecting property name enclosed in double quotes";
+        (bytes.trim_ascii_end().len(), misses.to_owned())
+    } else {
+        (position, error.to_string())
+    };
     ApiError::unprocessable(vec![json!({
         "type": "json_invalid", "loc": ["body", position], "msg": "JSON decode error", "input": {},
-        "ctx": { "error": error.to_string() },
+        "ctx": { "error": told },
     })])
 }
 

@@ -55,6 +55,11 @@ const OWN_FIELDS: &[&str] = &[
     "originalContent",
 ];
 
+/// What a round of tool calls looks like to the model that made them.
+pub(super) fn round(items: &[Value], model: &Model) -> Vec<Value> {
+    paired(from_output(items, reasoning_for(model), true))
+}
+
 /// Turns messages into those of a Chat Completions request.
 pub(super) fn to_provider(messages: Vec<Value>, model: &Model) -> Vec<Value> {
     let reasoning = reasoning_for(model);
@@ -136,7 +141,11 @@ fn from_output(items: &[Value], reasoning: Reasoning, same_model: bool) -> Vec<V
         details: Vec::new(),
     };
     let mut out = Vec::new();
+    let mut pictures: Vec<Value> = Vec::new();
     for item in items {
+        if item["type"] != "function_call_output" {
+            show_pictures(&mut pictures, &mut out);
+        }
         match item["type"].as_str().unwrap_or_default() {
             "message" => {
                 if !pending.calls.is_empty() {
@@ -164,12 +173,27 @@ fn from_output(items: &[Value], reasoning: Reasoning, same_model: bool) -> Vec<V
                 out.push(json!({
                     "role": "tool", "tool_call_id": item["call_id"], "content": text_of(&item["output"]),
                 }));
+                let parts = item["output"].as_array().into_iter().flatten();
+                pictures.extend(parts.filter_map(|part| part.get("image_url").cloned()));
             }
             _ => {}
         }
     }
     pending.flush(reasoning, &mut out);
+    show_pictures(&mut pictures, &mut out);
     out
+}
+
+/// Providers take no pictures in results of tools, so they come as a message of the user.
+fn show_pictures(pictures: &mut Vec<Value>, out: &mut Vec<Value>) {
+    if pictures.is_empty() {
+        return;
+    }
+    let mut parts = vec![json!({ "type": "text", "text": "The tools above answered with these pictures." })];
+    for url in pictures.drain(..) {
+        parts.push(json!({ "type": "image_url", "image_url": { "url": url } }));
+    }
+    out.push(json!({ "role": "user", "content": parts }));
 }
 
 fn text_of(parts: &Value) -> String {

@@ -1,0 +1,263 @@
+//! Which tools a run offers to its model: servers of the user's browser and the built-in ones, each where
+//! configuration, model and account allow it; and what is told to the model about them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use oui_core::ApiResult;
+use oui_models::{folders, groups, knowledge, shared::Reader};
+use oui_plugins::builtin::{self, Offer};
+use oui_plugins::{ToolContext, Toolbox, direct};
+use serde_json::{Map, Value, json};
+
+use crate::catalogue::Model;
+use crate::emit::{ChatEmitter, ToolReporter};
+use crate::engine::Engine;
+use crate::turn::{Object, Turn};
+
+/// The tools of one run.
+pub(crate) struct Tooling {
+    /// By name.
+    pub(crate) tools: Toolbox,
+    /// What calls get to see.
+    pub(crate) context: ToolContext,
+    /// Whether the user is asked before a tool runs.
+    pub(crate) asks: bool,
+    /// Whether the model calls tools itself; else it is asked beforehand which ones to call.
+    pub(crate) native: bool,
+    /// Rounds of calls in one reply; `None` means no limit.
+    pub(crate) rounds: Option<usize>,
+    /// What is added to the system message.
+    pub(crate) prompts: Vec<String>,
+}
+
+/// How tools are called, after the request, the model and the server have had their say in this order.
+pub(crate) fn is_native(params: &Object) -> bool {
+    params.get("function_calling").and_then(Value::as_str) != Some("legacy")
+}
+
+/// Whether the user is asked before a tool runs. Nobody can be asked by an automation.
+fn asks(engine: &Engine, turn: &Turn, params: &Object) -> bool {
+    engine.config.get(&oui_config::chat::ENABLE_TOOL_PERMISSIONS)
+        && !turn.choices.automated
+        && params.get("tool_approval_mode").and_then(Value::as_str) == Some("ask")
+}
+
+/// The parameters of a run that are kept on a message that waits.
+pub(crate) fn kept_params(tooling: &Tooling, turn: &Turn, params: &Object) -> Value {
+    let given = |name: &str| params.get(name).cloned().unwrap_or_default();
+    json!({
+        "stream_delta_chunk_size": given("stream_delta_chunk_size"),
+        "reasoning_tags": given("reasoning_tags"),
+        "compact_token_threshold": given("compact_token_threshold"),
+        "function_calling": if tooling.native { given("function_calling").as_str().unwrap_or("native").to_owned() } else { "legacy".to_owned() },
+        "tool_approval_mode": if tooling.asks { "ask" } else { "full" },
+        "model_controls": turn.choices.model_controls,
+    })
+}
+
+/// Resolves the tools of a run. `params` are the merged parameters.
+pub(crate) async fn resolve(
+    engine: &Engine,
+    turn: &Turn,
+    model: &Model,
+    params: &Object,
+    message_id: Option<&str>,
+    emitter: &ChatEmitter,
+) -> ApiResult<Tooling> {
+    let user = turn.user.user.clone();
+    let native = is_native(params);
+    let meta = model.meta().cloned().map(Value::Object).unwrap_or_default();
+    let knowledge = attached(engine, turn, &meta, native).await?;
+    let limit: Option<Duration> = engine.settings.websocket.call_timeout;
+    let context = ToolContext {
+        db: engine.db.clone(),
+        config: engine.config.clone(),
+        settings: engine.settings.clone(),
+        emitter: engine.emitter.clone(),
+        reporter: Arc::new(ToolReporter {
+            emitter: emitter.clone(),
+            limit,
+        }),
+        permissions: engine.auth.permissions_of(&user.id).await?,
+        membership: groups::membership(&engine.db, &user.id).await?,
+        user,
+        chat_id: turn.chat.saved().map(str::to_owned),
+        message_id: message_id.map(str::to_owned),
+        session_id: turn.session_id.clone(),
+        call: turn.call_context(message_id),
+        model_id: model.id.clone(),
+        knowledge,
+    };
+    let mut tooling = Tooling {
+        tools: Toolbox::default(),
+        asks: asks(engine, turn, params),
+        native,
+        rounds: engine
+            .settings
+            .chat
+            .tool_rounds
+            .map(|rounds| usize::try_from(rounds).unwrap_or_default()),
+        prompts: Vec::new(),
+        context,
+    };
+    if !turn.choices.own_tools {
+        for tool_id in &turn.choices.tool_ids {
+            if engine.settings.plugins.tool_servers() {
+                let tools = engine.tool_servers.tools(tool_id, &tooling.context).await;
+                tools.into_iter().for_each(|tool| tooling.tools.add(tool));
+            }
+        }
+        tooling.add_servers(engine, turn);
+        tooling.add_builtin(turn, model, &meta);
+    }
+    Ok(tooling)
+}
+
+impl Tooling {
+    /// Servers that only the browser reaches, where users may bring their own.
+    fn add_servers(&mut self, engine: &Engine, turn: &Turn) {
+        let allowed = engine.settings.plugins.tool_servers()
+            && engine.config.get(&oui_config::connections::ENABLE_DIRECT_INTEGRATIONS)
+            && self.context.may("features.direct_tool_servers");
+        if !allowed {
+            return;
+        }
+        for server in &turn.choices.tool_servers {
+            let prompt = server.get("system_prompt").and_then(Value::as_str);
+            self.prompts.extend(prompt.filter(|prompt| !prompt.is_empty()).map(str::to_owned));
+            direct::tools(server).into_iter().for_each(|tool| self.tools.put(tool));
+        }
+    }
+
+    /// Built-in tools, for people in front of a browser: other clients do not expect tools that they did not name.
+    fn add_builtin(&mut self, turn: &Turn, model: &Model, meta: &Value) {
+        let wanted = turn.session_id.is_some() && self.native && model.capability("builtin_tools", true);
+        if !wanted {
+            return;
+        }
+        let features = Value::Object(turn.choices.features.clone());
+        let offer = Offer {
+            meta,
+            features: &features,
+        };
+        if offer.category("knowledge") && !self.context.knowledge.is_empty() {
+            self.prompts.push(knowledge_tags(&self.context.knowledge));
+        }
+        for tool in builtin::tools(&self.context, &offer) {
+            self.tools.add_missing(tool);
+        }
+    }
+
+    /// The tools as the request lists them.
+    pub(crate) fn to_request(&self) -> Vec<Value> {
+        self.tools.iter().map(oui_plugins::Tool::to_request).collect()
+    }
+}
+
+/// What the model was given to answer from: by its settings, and for models that call tools by the folder.
+async fn attached(engine: &Engine, turn: &Turn, meta: &Value, native: bool) -> ApiResult<Vec<Value>> {
+    let of_model = meta.get("knowledge").and_then(Value::as_array).cloned().unwrap_or_default();
+    let of_folder = if native {
+        folder_files(engine, turn).await?
+    } else {
+        Vec::new()
+    };
+    let sources = [("model", of_model), ("folder", of_folder)];
+    let mut items: Vec<Value> = Vec::new();
+    for (source, given) in sources {
+        for mut item in given {
+            let named = ["type", "id"].iter().all(|name| item.get(*name).is_some_and(Value::is_string));
+            let known = |other: &Value| other["type"] == item["type"] && other["id"] == item["id"];
+            if named && !items.iter().any(known) {
+                item["source"] = json!(source);
+                items.push(item);
+            }
+        }
+    }
+    Ok(items)
+}
+
+/// Files of the folder that its owner may still read.
+async fn folder_files(engine: &Engine, turn: &Turn) -> ApiResult<Vec<Value>> {
+    let Some(folder_id) = engine.folder_of(turn).await? else {
+        return Ok(Vec::new());
+    };
+    let Some(folder) = folders::by_id(&engine.db, &folder_id).await? else {
+        return Ok(Vec::new());
+    };
+    let user = &turn.user.user;
+    if user.role != oui_access::ADMIN && !folders::may_read(&engine.db, &folder, &user.id).await? {
+        return Ok(Vec::new());
+    }
+    let files = folder.data.as_ref().and_then(|data| data.get("files")?.as_array());
+    let owner_id = folder.user_id.clone();
+    let membership = groups::membership(&engine.db, &owner_id).await?;
+    let owner = Reader {
+        user_id: &owner_id,
+        membership: &membership,
+        sees_all: false,
+    };
+    let mut readable = Vec::new();
+    for file in files.into_iter().flatten() {
+        let id = file["id"].as_str().unwrap_or_default();
+        let hidden = file["type"] == "file"
+            && knowledge::readable_file(&engine.db, id, false, owner).await?.is_none();
+        if !hidden {
+            readable.push(file.clone());
+        }
+    }
+    Ok(readable)
+}
+
+/// What the model is told of attached knowledge.
+fn knowledge_tags(items: &[Value]) -> String {
+    let mut tags = String::from("<attached_knowledge>\n");
+    for item in items {
+        tags.push_str("<knowledge");
+        for name in ["type", "id", "name", "source"] {
+            if let Some(value) = item.get(name).and_then(Value::as_str).filter(|value| !value.is_empty()) {
+                tags.push_str(&format!(" {name}=\"{}\"", escaped(value)));
+            }
+        }
+        tags.push_str("/>\n");
+    }
+    tags.push_str("</attached_knowledge>");
+    tags
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+}
+
+/// The fields that are kept on a message while it waits for the user.
+pub(crate) fn waiting_meta(tooling: &Tooling, turn: &Turn, params: &Object) -> Map<String, Value> {
+    let mut meta = Map::new();
+    meta.insert("session_id".into(), json!(turn.session_id));
+    meta.extend(turn.choices.to_meta());
+    meta.insert("variables".into(), json!(turn.variables.clone().unwrap_or_default()));
+    meta.insert("files".into(), turn.files.clone().unwrap_or_else(|| json!([])));
+    meta.insert("params".into(), kept_params(tooling, turn, params));
+    meta
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_one_word_means_the_older_way() {
+        let params = |value: Value| json!({ "function_calling": value }).as_object().cloned().unwrap();
+        assert!(is_native(&Object::new()) && is_native(&params(json!("native"))) && is_native(&params(json!("x"))));
+        assert!(!is_native(&params(json!("legacy"))));
+    }
+
+    #[test]
+    fn knowledge_is_told_in_tags() {
+        let tags = knowledge_tags(&[json!({"type": "file", "id": "f", "name": "A \"b\"", "source": "model"})]);
+        assert!(tags.contains("<knowledge type=\"file\" id=\"f\" name=\"A &quot;b&quot;\" source=\"model\"/>"));
+    }
+}

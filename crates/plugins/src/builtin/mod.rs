@@ -1,0 +1,162 @@
+//! The tools that the server brings itself: one table per area in the files beside this one, and which of them a
+//! run offers. A table says everything about a tool in one place; names and parameters are those of the reference.
+
+mod chats;
+mod knowledge;
+mod notes;
+mod questions;
+mod spec;
+mod tasks;
+mod time;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::future::BoxFuture;
+use serde_json::Value;
+
+use crate::args::Args;
+use crate::tool::{Answer, Callable, Kind, Object, Tool, ToolContext};
+use spec::Parameter;
+
+/// What the model's settings and the request say about built-in tools.
+pub struct Offer<'a> {
+    /// `meta` of the model.
+    pub meta: &'a Value,
+    /// `features` of the request.
+    pub features: &'a Value,
+}
+
+impl Offer<'_> {
+    /// Whether the model's settings leave a category on, which is so unless they say otherwise.
+    pub fn category(&self, name: &str) -> bool {
+        switch(self.meta.get("builtinTools").and_then(|tools| tools.get(name)))
+    }
+}
+
+fn switch(value: Option<&Value>) -> bool {
+    match value {
+        None => true,
+        Some(Value::Bool(on)) => *on,
+        Some(other) => !other.is_null(),
+    }
+}
+
+/// Whether a capability of the model is on, which is so unless its settings say otherwise.
+pub fn capability(meta: &Value, name: &str) -> bool {
+    switch(meta.get("capabilities").and_then(|capabilities| capabilities.get(name)))
+}
+
+type Run = for<'c> fn(&'c ToolContext, Args) -> BoxFuture<'c, Answer>;
+
+/// One built-in tool.
+struct Builtin {
+    name: &'static str,
+    about: &'static str,
+    parameters: &'static [Parameter],
+    run: Run,
+}
+
+#[async_trait]
+impl Callable for &'static Builtin {
+    async fn call(&self, context: &ToolContext, arguments: Object) -> Answer {
+        (self.run)(context, Args::new(self.name, arguments)).await
+    }
+}
+
+impl Builtin {
+    fn tool(&'static self) -> Tool {
+        Tool {
+            name: self.name.to_owned(),
+            id: format!("builtin:{}", self.name),
+            kind: Kind::Builtin,
+            spec: spec::of(self.name, self.about, self.parameters),
+            callable: Arc::new(self),
+        }
+    }
+}
+
+/// Declares the tools of one area: name, sentence, parameters, function.
+macro_rules! builtins {
+    ($($(#[$meta:meta])* $table:ident { $($name:literal $about:literal [$($parameter:expr),* $(,)?] => $run:path;)+ })+) => {$(
+        $(#[$meta])*
+        pub(super) static $table: &[$crate::builtin::Builtin] = &[$($crate::builtin::Builtin {
+            name: $name,
+            about: $about,
+            parameters: &[$($parameter),*],
+            run: |context, args| Box::pin($run(context, args)),
+        }),+];
+    )+};
+}
+use builtins;
+
+/// The tools that a run may use, in the order in which models see them.
+pub fn tools(context: &ToolContext, offer: &Offer<'_>) -> Vec<Tool> {
+    let mut chosen: Vec<&'static [Builtin]> = Vec::new();
+    if offer.category("time") {
+        chosen.push(time::TOOLS);
+    }
+    if offer.category("user_input") {
+        chosen.push(questions::TOOLS);
+    }
+    if offer.category("knowledge") {
+        chosen.extend(knowledge::offered(context));
+    }
+    if offer.category("chats") {
+        chosen.push(chats::TOOLS);
+    }
+    let config = &context.config;
+    if offer.category("notes")
+        && config.get(&oui_config::features::ENABLE_NOTES)
+        && context.may("features.notes")
+    {
+        chosen.push(notes::TOOLS);
+    }
+    if offer.category("tasks") && context.chat_id.is_some() {
+        chosen.push(tasks::TOOLS);
+    }
+    let mut tools: Vec<Tool> = Vec::new();
+    for tool in chosen.into_iter().flatten().map(Builtin::tool) {
+        if !tools.iter().any(|known| known.name == tool.name) {
+            tools.push(tool);
+        }
+    }
+    tools
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn categories_are_on_unless_switched_off() {
+        let meta = json!({"builtinTools": {"time": false, "notes": true}, "capabilities": {"vision": false}});
+        let offer = Offer { meta: &meta, features: &Value::Null };
+        assert!(!offer.category("time") && offer.category("notes") && offer.category("chats"));
+        assert!(!capability(&meta, "vision") && capability(&meta, "citations"));
+        assert!(offer.features.is_null());
+    }
+
+    #[test]
+    fn every_tool_is_described() {
+        let tables = [
+            time::TOOLS,
+            questions::TOOLS,
+            knowledge::BROWSING,
+            knowledge::ATTACHED,
+            chats::TOOLS,
+            notes::TOOLS,
+            tasks::TOOLS,
+        ];
+        for tool in tables.into_iter().flatten().map(Builtin::tool) {
+            let properties = tool.spec["parameters"]["properties"].as_object().unwrap();
+            assert!(tool.spec["description"].as_str().unwrap().ends_with('.'), "{}", tool.name);
+            for (name, property) in properties {
+                assert!(property["description"].is_string(), "{}.{name}", tool.name);
+                assert!(property["type"].is_string(), "{}.{name}", tool.name);
+            }
+        }
+    }
+}

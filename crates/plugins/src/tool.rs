@@ -1,0 +1,177 @@
+//! The one trait behind every tool, and what a call gets to see of the run it belongs to.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use oui_access::Permissions;
+use oui_config::{Config, Settings};
+use oui_core::{CallError, Emitter};
+use oui_models::groups::Membership;
+use oui_models::shared::Reader;
+use oui_models::users::UserRow;
+use oui_models::{Db, DbError};
+use oui_providers::CallContext;
+use serde_json::{Map, Value};
+
+/// A JSON object.
+pub type Object = Map<String, Value>;
+
+/// What a tool answers: a text is given to the model as it is, everything else as JSON.
+pub type Answer = Result<Value, ToolError>;
+
+/// Why a call failed. The model reads the text, and may do better with its next call.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ToolError(pub Value);
+
+impl ToolError {
+    /// A failure with a text for the model.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(serde_json::json!({ "error": text.into() }))
+    }
+}
+
+impl From<DbError> for ToolError {
+    fn from(error: DbError) -> Self {
+        tracing::error!(%error, "a tool could not reach the database");
+        Self::new("The database could not be reached.")
+    }
+}
+
+impl From<oui_core::ApiError> for ToolError {
+    fn from(error: oui_core::ApiError) -> Self {
+        match error.body().get("detail").unwrap_or(error.body()) {
+            Value::String(text) => Self::new(text.clone()),
+            other => Self::new(other.to_string()),
+        }
+    }
+}
+
+/// Where a tool comes from; decides how its arguments and results are treated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Part of the server.
+    Builtin,
+    /// An OpenAPI server that this server calls.
+    Server,
+    /// An OpenAPI server that the user's browser calls.
+    Direct,
+}
+
+/// Something that a model may call.
+#[async_trait]
+pub trait Callable: Send + Sync {
+    /// Runs with these arguments, which hold nothing that the specification does not name.
+    async fn call(&self, context: &ToolContext, arguments: Object) -> Answer;
+}
+
+/// A tool as a run offers it.
+#[derive(Clone)]
+pub struct Tool {
+    /// Name under which the model calls it.
+    pub name: String,
+    /// Where it comes from, such as `builtin:search_notes` or `server:weather`.
+    pub id: String,
+    /// Kind of its origin.
+    pub kind: Kind,
+    /// `{name, description, parameters}`.
+    pub spec: Value,
+    /// The implementation.
+    pub callable: Arc<dyn Callable>,
+}
+
+impl Tool {
+    /// The tool as Chat Completions requests list it.
+    pub fn to_request(&self) -> Value {
+        serde_json::json!({ "type": "function", "function": self.spec })
+    }
+
+    /// Whether the specification names this parameter.
+    pub fn has_parameter(&self, name: &str) -> bool {
+        self.spec
+            .pointer("/parameters/properties")
+            .is_some_and(|properties| properties.get(name).is_some())
+    }
+}
+
+/// How a tool reaches the people who watch the run.
+#[async_trait]
+pub trait Reporter: Send + Sync {
+    /// Sends an event about the message that is being written.
+    async fn report(&self, kind: &str, data: Value);
+
+    /// Asks the browser that started the run, and waits for its answer.
+    async fn ask(&self, kind: &str, data: Value, timeout: Option<Duration>) -> Result<Value, CallError>;
+}
+
+/// What a call gets to see of its run.
+pub struct ToolContext {
+    /// Database.
+    pub db: Db,
+    /// Configuration keys.
+    pub config: Arc<Config>,
+    /// Process settings.
+    pub settings: Arc<Settings>,
+    /// Reaches browsers besides those that watch the run.
+    pub emitter: Arc<dyn Emitter>,
+    /// Reaches those that do.
+    pub reporter: Arc<dyn Reporter>,
+    /// For whom the model works; a tool may do what this account may do.
+    pub user: UserRow,
+    /// Permissions of the account.
+    pub permissions: Permissions,
+    /// Groups of the account.
+    pub membership: Arc<Membership>,
+    /// Id of the saved chat, if it is one.
+    pub chat_id: Option<String>,
+    /// The message that is being written.
+    pub message_id: Option<String>,
+    /// The browser session that asked, if one did.
+    pub session_id: Option<String>,
+    /// What servers may learn of the caller.
+    pub call: CallContext,
+    /// The model that calls.
+    pub model_id: String,
+    /// What the model was given to answer from: items of `meta.knowledge` and of the folder.
+    pub knowledge: Vec<Value>,
+}
+
+impl ToolContext {
+    /// Whether the account administrates the server.
+    pub fn is_admin(&self) -> bool {
+        self.user.role == oui_access::ADMIN
+    }
+
+    /// Whether a permission is granted; administrators have all of them.
+    pub fn may(&self, permission: &str) -> bool {
+        self.is_admin() || self.permissions.has(permission)
+    }
+
+    /// The account as a reader of shared things, without an administrator's advantage.
+    pub fn reader(&self) -> Reader<'_> {
+        Reader {
+            user_id: &self.user.id,
+            membership: &self.membership,
+            sees_all: false,
+        }
+    }
+
+    /// The account as a reader of one named thing, which administrators may always see.
+    pub fn named_reader(&self) -> Reader<'_> {
+        Reader {
+            sees_all: self.is_admin(),
+            ..self.reader()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_of_the_api_keep_their_text() {
+        let error = ToolError::from(oui_core::ApiError::bad_request("Name is taken"));
+        assert_eq!(error.0, serde_json::json!({"error": "Name is taken"}));
+    }
+}
