@@ -12,3 +12,4 @@ mod gateway;
 mod roles;
 mod sdk;
 mod several_servers;
+mod tools;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use oui_config::chat as keys;
-use oui_core::{ApiError, ApiResult, messages};
+use oui_core::{ApiError, ApiResult, ids, messages};
 use oui_models::{chat_edits, groups, history};
 use oui_providers::{ChatReply, params};
 use serde_json::{Value, json};
@@ -15,6 +15,9 @@ use crate::dispatch::dispatch;
 use crate::emit::ChatEmitter;
 use crate::engine::Engine;
 use crate::generate::{answer_text, text_of};
+use crate::payload::{self, Payload};
+use crate::run::Run;
+use crate::streaming::Writer;
 use crate::template;
 use crate::turn::{Object, RunUser, Turn};
 
@@ -43,6 +46,8 @@ pub(crate) struct Compacted {
     pub(crate) messages: Vec<Value>,
     /// What stands for the rest.
     pub(crate) summary: Option<String>,
+    /// Whether the summary was made now.
+    pub(crate) is_new: bool,
 }
 
 /// The line before a summary in the system message.
@@ -163,6 +168,7 @@ pub(crate) async fn for_request(
         return Compacted {
             messages,
             summary: None,
+            is_new: false,
         };
     }
     let system = messages
@@ -184,6 +190,7 @@ pub(crate) async fn for_request(
     let unchanged = |rest: Vec<Value>, previous: Option<String>| Compacted {
         messages: with_system(rest),
         summary: previous,
+        is_new: false,
     };
     if at == 0 {
         return unchanged(rest, previous);
@@ -227,6 +234,44 @@ pub(crate) async fn for_request(
     Compacted {
         messages: with_system(recent.to_vec()),
         summary: Some(summary),
+        is_new: true,
+    }
+}
+
+impl Run {
+    /// Sums up the rounds of tool calls of a reply when they have grown too long. The summary is put on record among
+    /// the items of the reply; later requests begin at it.
+    pub(crate) async fn compact_rounds(&self, writer: &mut Writer<'_>, payload: &mut Payload) {
+        if !self.engine.config.get(&keys::ENABLE_CONTEXT_COMPACTION) {
+            return;
+        }
+        let messages = payload.body.get("messages").and_then(Value::as_array).cloned().unwrap_or_default();
+        let question = messages.iter().rev().find(|message| message["role"] == "user").cloned();
+        let asker = Asker {
+            engine: &self.engine,
+            user: &self.turn.user,
+            model: &payload.model,
+            models: &self.models,
+        };
+        let compacted = for_request(&asker, &self.turn, &payload.params, messages, &self.emitter).await;
+        let (true, Some(summary)) = (compacted.is_new, compacted.summary) else {
+            return;
+        };
+        let mut messages = compacted.messages;
+        let first_call = messages.iter().find_map(|message| message.pointer("/tool_calls/0/id").cloned());
+        let Some(call_id) = first_call else { return };
+        if let Some(question) = question.filter(|question| !messages.contains(question)) {
+            let at = usize::from(messages.first().is_some_and(|message| message["role"] == "system"));
+            messages.insert(at, question);
+        }
+        payload::append_system(&mut messages, &introduced(&summary));
+        payload.body.insert("messages".into(), Value::Array(messages));
+        writer.stream.output.lock().items_mut().push(json!({
+            "type": "open_webui:context_compaction", "id": ids::output_item("cc_"), "call_id": call_id,
+            "summary": summary,
+        }));
+        writer.show_round().await;
+        writer.stream.output.lock().next_round();
     }
 }
 

@@ -75,6 +75,7 @@ fn base_id(model: &Model) -> String {
 pub fn to_api(error: ProviderError) -> ApiError {
     let answer = match error.body() {
         // The status is the provider's, so is a text that is no JSON.
+        Value::String(text) if error.upstream().is_some() => ApiError::plain(error.status(), text.clone()),
         Value::String(text) => ApiError::new(error.status(), text.clone()),
         body => ApiError::with_body(error.status(), body.clone()),
     };

@@ -137,7 +137,7 @@ impl Engine {
     }
 
     /// The configured model for small jobs, one for local and one for other models; else the chat's own.
-    fn task_model(&self, model: &Arc<Model>, models: &Models) -> Arc<Model> {
+    pub(crate) fn task_model(&self, model: &Arc<Model>, models: &Models) -> Arc<Model> {
         let local = model.json.get("connection_type").and_then(Value::as_str) == Some("local");
         let key = if local {
             &keys::TASK_MODEL

@@ -15,6 +15,9 @@ use crate::catalogue::{Model, Models};
 use crate::compaction;
 use crate::emit::ChatEmitter;
 use crate::engine::Engine;
+use crate::filters::Filters;
+use crate::legacy_tools;
+use crate::sources;
 use crate::template;
 use crate::tooling::{self, Tooling};
 use crate::turn::{ChatKind, Object, Resume, Turn, truthy};
@@ -35,6 +38,8 @@ pub struct Payload {
     pub(crate) continued: Option<Value>,
     /// Whether it has tool calls that were approved and have to run first.
     pub(crate) has_open_calls: bool,
+    /// What the reply is based on, as the chat shows it.
+    pub(crate) sources: Vec<Value>,
 }
 
 /// Builds the request of one reply.
@@ -93,8 +98,29 @@ pub(crate) async fn build(
     if let Some(prompt) = folder_prompt(engine, turn).await? {
         prepend_system(&mut messages, &template::render(&prompt, &context));
     }
+    let filters = Filters::of(engine, &model, models);
+    let is_filtered = !filters.is_empty();
+    if is_filtered {
+        body.insert("messages".into(), Value::Array(messages));
+        apply_params(engine, &mut body, &model, &params);
+        body.insert("metadata".into(), turn.call_context(message_id).metadata);
+        let changed = filters.inlet(&turn.user.user, Value::Object(body)).await?;
+        body = changed.as_object().cloned().unwrap_or_default();
+        body.shift_remove("metadata");
+        messages = match body.shift_remove("messages") {
+            Some(Value::Array(messages)) => messages,
+            _ => Vec::new(),
+        };
+    }
     for prompt in &tooling.prompts {
         append_system(&mut messages, prompt);
+    }
+    let mut sources = Vec::new();
+    if !tooling.native && !tooling.tools.is_empty() {
+        sources = legacy_tools::run(engine, &turn.user, &model, models, &tooling, &messages, emitter).await;
+        let chat = &engine.settings.chat;
+        let keys = &chat.source_metadata;
+        sources::put_into(&mut messages, &sources, &engine.config, keys, chat.context_in_system_prompt);
     }
     let system = params
         .get("system")
@@ -105,10 +131,8 @@ pub(crate) async fn build(
         prepend_system(&mut messages, &template::render(&system, &context));
     }
     body.insert("messages".into(), Value::Array(replay::normalize(messages)));
-    apply_stream(engine, &mut body, &model);
-    match model.provider() {
-        ProviderKind::Ollama => params::into_options(params.clone(), &mut body),
-        ProviderKind::OpenAi => params::apply_openai(params.clone(), &mut body),
+    if !is_filtered {
+        apply_params(engine, &mut body, &model, &params);
     }
     if tooling.native && !tooling.tools.is_empty() {
         body.insert("tools".into(), Value::Array(tooling.to_request()));
@@ -121,7 +145,16 @@ pub(crate) async fn build(
         params,
         continued,
         has_open_calls,
+        sources: sources::shown(&sources),
     })
+}
+
+fn apply_params(engine: &Engine, body: &mut Object, model: &Model, params: &Object) {
+    apply_stream(engine, body, model);
+    match model.provider() {
+        ProviderKind::Ollama => params::into_options(params.clone(), body),
+        ProviderKind::OpenAi => params::apply_openai(params.clone(), body),
+    }
 }
 
 /// Adds what a round of tool calls brought to the conversation.

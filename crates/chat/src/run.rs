@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use oui_core::ApiResult;
-use oui_models::chat_edits;
+use oui_models::{chat_edits, stream_journal};
 use oui_providers::ChatReply;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -191,6 +191,7 @@ impl Run {
             }
             let body = payload.body.clone();
             let answer = dispatch(&self.engine, &payload.model, body, &context).await?;
+            self.show_sources(&payload).await;
             Ok(Some((answer, payload, context)))
         };
         let answer: ApiResult<_> = tokio::select! {
@@ -202,7 +203,13 @@ impl Run {
                 self.fail(&json!(error_text(&error))).await;
                 End::Failed
             }
-            Ok(None) => End::Paused,
+            Ok(None) => {
+                // Nothing writes it any more; what waits is in the chat.
+                if let Err(error) = stream_journal::remove(&self.engine.db, &self.message_id).await {
+                    tracing::error!(%error, message_id = self.message_id, "could not put a reply aside");
+                }
+                End::Paused
+            }
             Ok(Some((ChatReply::Json(answer), ..))) => self.whole(&answer).await,
             Ok(Some((ChatReply::Stream(stream), mut payload, context))) => {
                 self.stream(stream.body, &mut payload, &context, cancel).await
@@ -220,7 +227,19 @@ impl Run {
             &self.emitter,
         )
         .await?;
-        Ok((payload, self.turn.call_context(Some(&self.message_id))))
+        let mut context = self.turn.call_context(Some(&self.message_id));
+        context.pipeline = payload.model.json.get("pipeline").is_some();
+        Ok((payload, context))
+    }
+
+    /// Shows what the reply is based on, and keeps it with the message.
+    async fn show_sources(&self, payload: &payload::Payload) {
+        if payload.sources.is_empty() {
+            return;
+        }
+        let sources = json!({ "sources": payload.sources });
+        self.emitter.send("chat:completion", sources.clone()).await;
+        self.save(sources, true).await;
     }
 
     /// Output of a reply that is continued, as it is stored; what had run when it was stopped is kept.
@@ -306,6 +325,7 @@ impl Run {
     /// What comes after a complete reply.
     async fn finish(&self, end: End) {
         if let End::Done { output } = end {
+            self.outlet().await;
             self.after_reply(&output).await;
         }
     }

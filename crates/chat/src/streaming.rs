@@ -289,6 +289,10 @@ impl Writer<'_> {
     }
 
     async fn chunk(&mut self, chunk: Value) {
+        // Pipelines send events of their own between the pieces.
+        if let Some(event) = chunk.get("event").filter(|event| event.is_object()) {
+            self.emitter().relay(event).await;
+        }
         let now = self.run.engine.clock.seconds_f64();
         let events = self.stream.output.lock().apply(chunk, now);
         self.stream.dirty.store(true, Ordering::Release);

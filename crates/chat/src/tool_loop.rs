@@ -237,6 +237,7 @@ impl Run {
             round
         };
         payload::append_round(payload, &round);
+        self.compact_rounds(writer, payload).await;
         Next::Ask
     }
 

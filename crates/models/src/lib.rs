@@ -45,6 +45,7 @@ pub mod oauth_sessions;
 pub mod prompts;
 pub mod shared;
 pub mod shared_chats;
+pub mod skill_edits;
 pub mod skills;
 pub mod stream_journal;
 pub mod tags;

@@ -33,7 +33,7 @@ async fn complete(
     caller.app().chat.complete(user, body).await.map(completion)
 }
 
-/// Answers with what was sent: replies are finished by the server itself.
+/// Answers with what was sent after it went through the outlet filters: replies are finished by the server itself.
 async fn completed(
     caller: Caller<Verified>,
     headers: HeaderMap,
@@ -56,7 +56,8 @@ async fn completed(
     }
     required(&body, "chat_id")?;
     required(&body, "session_id")?;
-    Ok(Json(Value::Object(body)))
+    let model = model.to_owned();
+    caller.app().chat.outlet(&user, &model, Value::Object(body)).await.map(Json)
 }
 
 /// A field that the reference reads without a default; it names only the field when it is missing.

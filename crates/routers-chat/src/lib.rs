@@ -9,6 +9,7 @@ mod messages;
 mod models_list;
 mod ollama;
 mod openai;
+mod pipelines;
 mod request;
 mod running;
 mod task_jobs;
@@ -24,6 +25,7 @@ pub fn areas() -> Vec<Area> {
     areas.extend(messages::areas());
     areas.extend([
         approvals::area(),
+        pipelines::area(),
         compaction::area(),
         tool_servers::area(),
         running::area(),

@@ -5,6 +5,7 @@ mod chats;
 mod knowledge;
 mod notes;
 mod questions;
+mod skills;
 mod spec;
 mod tasks;
 mod time;
@@ -112,6 +113,9 @@ pub fn tools(context: &ToolContext, offer: &Offer<'_>) -> Vec<Tool> {
     {
         chosen.push(notes::TOOLS);
     }
+    if offer.category("skills") && context.may("workspace.skills") {
+        chosen.push(skills::TOOLS);
+    }
     if offer.category("tasks") && context.chat_id.is_some() {
         chosen.push(tasks::TOOLS);
     }
@@ -148,6 +152,7 @@ mod tests {
             knowledge::ATTACHED,
             chats::TOOLS,
             notes::TOOLS,
+            skills::TOOLS,
             tasks::TOOLS,
         ];
         for tool in tables.into_iter().flatten().map(Builtin::tool) {
