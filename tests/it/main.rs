@@ -9,6 +9,7 @@ mod durability;
 mod existing;
 mod files;
 mod gateway;
+mod pipelines;
 mod roles;
 mod sdk;
 mod several_servers;

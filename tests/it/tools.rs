@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Starts a run in a new chat, as a browser does, and answers its id.
-async fn ask(client: &Client, more: Value) -> String {
+pub(crate) async fn ask(client: &Client, more: Value) -> String {
     let mut body = json!({
         "stream": true, "model": "tools", "params": {}, "session_id": "tab", "id": "answer", "parent_id": null,
         "message_ids": [{"model_id": "tools", "message_id": "answer"}],
@@ -23,7 +23,7 @@ async fn ask(client: &Client, more: Value) -> String {
 }
 
 /// The reply, once no task of its chat runs any more.
-async fn reply(client: &Client, chat_id: &str, message_id: &str) -> Value {
+pub(crate) async fn reply(client: &Client, chat_id: &str, message_id: &str) -> Value {
     for _ in 0..600 {
         let tasks = client.get(&format!("/api/tasks/chat/{chat_id}")).await.ok();
         if tasks["task_ids"] == json!([]) {
