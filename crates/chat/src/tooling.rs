@@ -7,13 +7,31 @@ use std::time::Duration;
 use oui_core::ApiResult;
 use oui_models::{folders, groups, knowledge, shared::Reader};
 use oui_plugins::builtin::{self, Offer};
-use oui_plugins::{ToolContext, Toolbox, direct};
+use oui_plugins::{Schedules, ToolContext, Toolbox, direct};
 use serde_json::{Map, Value, json};
 
 use crate::catalogue::Model;
 use crate::emit::{ChatEmitter, ToolReporter};
 use crate::engine::Engine;
+use crate::recurrence;
 use crate::turn::{Object, Turn};
+
+/// Schedules as [`recurrence`] reads them.
+struct Rules;
+
+impl Schedules for Rules {
+    fn check(&self, rule: &str, zone: Option<&str>, now: i64) -> Result<(), String> {
+        recurrence::check_schedule(rule, zone, now)
+    }
+
+    fn next(&self, rule: &str, zone: Option<&str>, now: i64, count: u16) -> Result<Vec<i64>, String> {
+        recurrence::next_runs(rule, zone, now, count)
+    }
+
+    fn interval(&self, rule: &str, now: i64) -> Result<Option<i64>, String> {
+        recurrence::interval_seconds(rule, now)
+    }
+}
 
 /// The tools of one run.
 pub(crate) struct Tooling {
@@ -79,6 +97,7 @@ pub(crate) async fn resolve(
             emitter: emitter.clone(),
             limit,
         }),
+        schedules: Arc::new(Rules),
         permissions: engine.auth.permissions_of(&user.id).await?,
         membership: groups::membership(&engine.db, &user.id).await?,
         user,

@@ -22,6 +22,11 @@ impl Args {
         self.values.get(name).filter(|value| !value.is_null())
     }
 
+    /// Whether the value was given as null, which some tools tell from one that was left out.
+    pub fn is_null(&self, name: &str) -> bool {
+        self.values.get(name).is_some_and(Value::is_null)
+    }
+
     /// A text that must be there; numbers and switches are taken as their text.
     pub fn text(&self, name: &str) -> Result<String, ToolError> {
         self.optional_text(name)

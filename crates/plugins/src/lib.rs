@@ -14,6 +14,6 @@ pub mod tool;
 pub mod toolbox;
 
 pub use args::Args;
-pub use tool::{Answer, Callable, Kind, Reporter, Tool, ToolContext, ToolError};
+pub use tool::{Answer, Callable, Kind, Reporter, Schedules, Tool, ToolContext, ToolError};
 pub use servers::ToolServers;
 pub use toolbox::Toolbox;

@@ -104,6 +104,18 @@ pub trait Reporter: Send + Sync {
     async fn ask(&self, kind: &str, data: Value, timeout: Option<Duration>) -> Result<Value, CallError>;
 }
 
+/// What tools know of recurring schedules. Times are nanoseconds; errors are for people.
+pub trait Schedules: Send + Sync {
+    /// Refuses schedules that can not be read or never come due again.
+    fn check(&self, rule: &str, zone: Option<&str>, now: i64) -> Result<(), String>;
+
+    /// The next times at which a schedule comes due.
+    fn next(&self, rule: &str, zone: Option<&str>, now: i64, count: u16) -> Result<Vec<i64>, String>;
+
+    /// Seconds between the next two of them.
+    fn interval(&self, rule: &str, now: i64) -> Result<Option<i64>, String>;
+}
+
 /// What a call gets to see of its run.
 pub struct ToolContext {
     /// Database.
@@ -116,6 +128,8 @@ pub struct ToolContext {
     pub emitter: Arc<dyn Emitter>,
     /// Reaches those that do.
     pub reporter: Arc<dyn Reporter>,
+    /// Knows recurring schedules.
+    pub schedules: Arc<dyn Schedules>,
     /// For whom the model works; a tool may do what this account may do.
     pub user: UserRow,
     /// Permissions of the account.

@@ -1,6 +1,8 @@
 //! The tools that the server brings itself: one table per area in the files beside this one, and which of them a
 //! run offers. A table says everything about a tool in one place; names and parameters are those of the reference.
 
+mod automations;
+mod calendar;
 mod chats;
 mod knowledge;
 mod notes;
@@ -119,6 +121,18 @@ pub fn tools(context: &ToolContext, offer: &Offer<'_>) -> Vec<Tool> {
     if offer.category("tasks") && context.chat_id.is_some() {
         chosen.push(tasks::TOOLS);
     }
+    if offer.category("automations")
+        && config.get(&oui_config::features::ENABLE_AUTOMATIONS)
+        && context.may("features.automations")
+    {
+        chosen.push(automations::TOOLS);
+    }
+    if offer.category("calendar")
+        && config.get(&oui_config::features::ENABLE_CALENDAR)
+        && context.may("features.calendar")
+    {
+        chosen.push(calendar::TOOLS);
+    }
     let mut tools: Vec<Tool> = Vec::new();
     for tool in chosen.into_iter().flatten().map(Builtin::tool) {
         if !tools.iter().any(|known| known.name == tool.name) {
@@ -154,6 +168,8 @@ mod tests {
             notes::TOOLS,
             skills::TOOLS,
             tasks::TOOLS,
+            automations::TOOLS,
+            calendar::TOOLS,
         ];
         for tool in tables.into_iter().flatten().map(Builtin::tool) {
             let properties = tool.spec["parameters"]["properties"].as_object().unwrap();
