@@ -14,7 +14,8 @@ fn with_filter(app: &TestApp) {
             "pipeline": {"type": "filter", "pipelines": ["*"], "priority": 0}},
     ]});
     for _ in 0..20 {
-        app.provider.script(Script::json(200, &models).for_path("/v1/models"));
+        app.provider
+            .script(Script::json(200, &models).for_path("/v1/models"));
     }
 }
 

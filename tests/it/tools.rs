@@ -17,7 +17,9 @@ pub(crate) async fn ask(client: &Client, more: Value) -> String {
             "content": "Well?", "timestamp": 1, "models": ["tools"]},
         "background_tasks": {},
     });
-    body.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap());
+    body.as_object_mut()
+        .unwrap()
+        .extend(more.as_object().cloned().unwrap());
     let started = client.post("/api/chat/completions", body).await.ok();
     started["chat_id"].as_str().unwrap().to_owned()
 }
@@ -39,12 +41,20 @@ fn results(reply: &Value) -> Vec<(&str, &str)> {
     let items = reply["output"].as_array().unwrap().iter();
     let results = items.filter(|item| item["type"] == "function_call_output");
     results
-        .map(|item| (item["status"].as_str().unwrap(), item["output"][0]["text"].as_str().unwrap()))
+        .map(|item| {
+            (
+                item["status"].as_str().unwrap(),
+                item["output"][0]["text"].as_str().unwrap(),
+            )
+        })
         .collect()
 }
 
 fn call(name: &str, arguments: Value) -> Part {
-    Part::ToolCall { name: name.into(), arguments }
+    Part::ToolCall {
+        name: name.into(),
+        arguments,
+    }
 }
 
 /// How a tool server misbehaves.
@@ -85,7 +95,10 @@ async fn bad_server(manner: Manner) -> Value {
 async fn with_bad_server(app: &TestApp, manner: Manner) -> Value {
     let admin = app.admin().await;
     admin.get("/api/models").await.ok();
-    admin.post("/api/v1/configs/tool_servers", bad_server(manner).await).await.ok();
+    admin
+        .post("/api/v1/configs/tool_servers", bad_server(manner).await)
+        .await
+        .ok();
     app.provider.script(Script::tool_call("look", json!({})));
     app.provider.script(Script::text("Went on."));
     let chat_id = ask(&admin, json!({"tool_ids": ["server:bad"]})).await;
@@ -223,7 +236,10 @@ async fn consent_is_waited_for_across_a_restart() {
     ]));
     let chat_id = ask(&admin, json!({"params": {"tool_approval_mode": "ask"}})).await;
     let waiting = reply(&admin, &chat_id, "answer").await;
-    assert_eq!((&waiting["done"], &waiting["output"][0]["status"]), (&json!(false), &json!("pending")));
+    assert_eq!(
+        (&waiting["done"], &waiting["output"][0]["status"]),
+        (&json!(false), &json!("pending"))
+    );
     assert_eq!(waiting["output"][1]["status"], "queued");
     app.stop().await;
 
@@ -237,17 +253,37 @@ async fn consent_is_waited_for_across_a_restart() {
     let resolve = format!("/api/v1/chats/{chat_id}/messages/answer/resolve");
     let decide = async |index: usize, action: &str| {
         let id = waiting["output"][index]["call_id"].clone();
-        admin.post(&resolve, json!({"call_id": id, "action": action})).await
+        admin
+            .post(&resolve, json!({"call_id": id, "action": action}))
+            .await
     };
     app.provider.script(Script::text("All set."));
     // The first call runs at once; the reply then waits for the second.
-    assert_eq!(decide(0, "approve").await.ok()["task_ids"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        decide(0, "approve").await.ok()["task_ids"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
     let half = reply(&admin, &chat_id, "answer").await;
-    assert_eq!((&half["done"], half["output"][1]["status"].as_str()), (&json!(false), Some("pending")));
+    assert_eq!(
+        (&half["done"], half["output"][1]["status"].as_str()),
+        (&json!(false), Some("pending"))
+    );
     assert_eq!(decide(0, "approve").await.status, 409);
-    assert_eq!(decide(1, "reject").await.ok()["task_ids"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        decide(1, "reject").await.ok()["task_ids"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
     let done = reply(&admin, &chat_id, "answer").await;
-    assert_eq!((&done["done"], &done["content"]), (&json!(true), &json!("All set.")));
+    assert_eq!(
+        (&done["done"], &done["content"]),
+        (&json!(true), &json!("All set."))
+    );
     let status: Vec<&str> = results(&done).iter().map(|(status, _)| *status).collect();
     assert_eq!(status, ["completed", "rejected"]);
     app.stop().await;

@@ -82,7 +82,9 @@ fn pending(output: &[Value]) -> Vec<usize> {
 
 /// Whether a reply has calls without results.
 pub(crate) fn has_pending(output: &Value) -> bool {
-    output.as_array().is_some_and(|output| !pending(output).is_empty())
+    output
+        .as_array()
+        .is_some_and(|output| !pending(output).is_empty())
 }
 
 /// The empty message that what the model says next goes to.
@@ -98,7 +100,9 @@ async fn edit_output<T>(
     change: impl FnOnce(&mut Object, &mut Vec<Value>) -> ApiResult<T>,
 ) -> ApiResult<T> {
     let not_found = || ApiError::not_found(messages::NOT_FOUND);
-    let mut edit = chat_edits::edit(&engine.db, chat_id).await?.ok_or_else(not_found)?;
+    let mut edit = chat_edits::edit(&engine.db, chat_id)
+        .await?
+        .ok_or_else(not_found)?;
     history::repair(&mut edit.document);
     let message = edit.message(message_id).cloned().ok_or_else(not_found)?;
     let mut output = match message.get("output") {
@@ -127,7 +131,10 @@ fn decide(output: &mut Vec<Value>, id: &str, decision: &Decision) -> ApiResult<O
         .iter()
         .any(|item| item["type"] == "function_call_output" && item["call_id"] == id);
     let item = &output[position];
-    let waits = matches!(item["status"].as_str(), Some("pending" | "queued" | "requires_approval"));
+    let waits = matches!(
+        item["status"].as_str(),
+        Some("pending" | "queued" | "requires_approval")
+    );
     if answered || !waits || item["approved"] == true {
         return Err(ApiError::conflict("Tool call has already been resolved."));
     }
@@ -218,7 +225,8 @@ impl Engine {
         emitter
             .completion("chat:completion", json!({ "output": output }), move || copy)
             .await;
-        let mut answer = json!({ "status": true, "chat_id": chat_id, "message_id": message_id, "task_ids": [] });
+        let mut answer =
+            json!({ "status": true, "chat_id": chat_id, "message_id": message_id, "task_ids": [] });
         if let Some(resume) = resume {
             let body = self.resumed_body(&chat, &message_id).await?;
             if let Completion::Json(Value::Object(started)) =
@@ -249,19 +257,27 @@ impl Engine {
 
     /// The request that a reply goes on with: as the first one was, by what was kept on the message.
     async fn resumed_body(&self, chat: &ChatRow, message_id: &str) -> ApiResult<Object> {
-        let stored = chat_edits::messages_map(&self.db, &chat.id).await?.unwrap_or_default();
+        let stored = chat_edits::messages_map(&self.db, &chat.id)
+            .await?
+            .unwrap_or_default();
         let message = stored
             .get(message_id)
             .ok_or_else(|| ApiError::not_found(messages::NOT_FOUND))?;
         let parent = history::text(message, "parentId").and_then(|id| stored.get(id));
         let parent = parent.ok_or_else(|| ApiError::conflict("Tool call parent message is missing."))?;
-        let chat = chats::by_id(&self.db, &chat.id).await?.unwrap_or_else(|| chat.clone());
+        let chat = chats::by_id(&self.db, &chat.id)
+            .await?
+            .unwrap_or_else(|| chat.clone());
         let document = chat.document();
         let author = history::text(message, "user_id").or(chat.user_id.as_deref());
         let by_owner = author == chat.user_id.as_deref();
         let object = |value: Option<&Value>| value.and_then(Value::as_object).cloned().unwrap_or_default();
         let meta = object(message.get("meta"));
-        let of_chat = if by_owner { object(document.get("params")) } else { Object::new() };
+        let of_chat = if by_owner {
+            object(document.get("params"))
+        } else {
+            Object::new()
+        };
         let mut params = of_chat.clone();
         params.extend(object(meta.get("params")));
         if let Some(mode) = of_chat
@@ -280,7 +296,12 @@ impl Engine {
         if let Some(system) = self.system_prompt(&params, author).await? {
             messages.push(json!({ "role": "system", "content": system }));
         }
-        let kept = |name: &str| meta.get(name).filter(|value| truthy(value)).cloned().unwrap_or_default();
+        let kept = |name: &str| {
+            meta.get(name)
+                .filter(|value| truthy(value))
+                .cloned()
+                .unwrap_or_default()
+        };
         let files = match meta.get("files") {
             Some(files) => files.clone(),
             None => document.get("files").cloned().unwrap_or_default(),
@@ -454,7 +475,10 @@ mod tests {
     #[test]
     fn decisions_are_taken_once() {
         let mut output = waiting("f");
-        assert_eq!(decide(&mut output, "1", &Decision::Approve).unwrap(), Some(Resume::Tools));
+        assert_eq!(
+            decide(&mut output, "1", &Decision::Approve).unwrap(),
+            Some(Resume::Tools)
+        );
         assert_eq!(refusal(&mut output, "1", &Decision::Reject), 409);
         assert_eq!(refusal(&mut output, "3", &Decision::Reject), 404);
         // While one is about to run, the other is only noted.
@@ -467,7 +491,10 @@ mod tests {
         let mut output = waiting("f");
         assert_eq!(decide(&mut output, "1", &Decision::Reject).unwrap(), None);
         assert_eq!(output[1]["status"], "pending");
-        assert_eq!(decide(&mut output, "2", &Decision::Reject).unwrap(), Some(Resume::Model));
+        assert_eq!(
+            decide(&mut output, "2", &Decision::Reject).unwrap(),
+            Some(Resume::Model)
+        );
         assert_eq!(output.last().unwrap()["type"], "message");
     }
 
@@ -480,7 +507,10 @@ mod tests {
         assert_eq!(refusal(&mut output, "1", &answer(None, false)), 400);
         let resume = decide(&mut output, "1", &answer(Some(json!({"which": "A"})), false)).unwrap();
         assert_eq!(resume, Some(Resume::Model));
-        assert_eq!(output[1]["output"][0]["text"], "{\"status\":\"answered\",\"answers\":{\"which\":\"A\"}}");
+        assert_eq!(
+            output[1]["output"][0]["text"],
+            "{\"status\":\"answered\",\"answers\":{\"which\":\"A\"}}"
+        );
         assert_eq!(refusal(&mut waiting("f"), "1", &answer(None, true)), 400);
     }
 

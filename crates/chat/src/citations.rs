@@ -17,7 +17,10 @@ pub(crate) fn of(tool: &str, outcome: &Outcome) -> Vec<Value> {
 
 fn of_file(result: &Value) -> Option<Value> {
     let id = result.get("id")?.as_str()?;
-    let name = result.get("filename").and_then(Value::as_str).unwrap_or("Unknown File");
+    let name = result
+        .get("filename")
+        .and_then(Value::as_str)
+        .unwrap_or("Unknown File");
     let mut metadata = json!({ "file_id": id, "name": name, "source": name });
     for field in ["knowledge_id", "knowledge_name"] {
         if let Some(value) = result.get(field) {
@@ -37,14 +40,22 @@ fn of_passages(result: &Value) -> Vec<Value> {
     for passage in result.as_array().into_iter().flatten() {
         let text = |name: &str| passage.get(name).and_then(Value::as_str).unwrap_or_default();
         let (id, name) = (
-            if text("file_id").is_empty() { text("note_id") } else { text("file_id") },
+            if text("file_id").is_empty() {
+                text("note_id")
+            } else {
+                text("file_id")
+            },
             text("source"),
         );
         let key = if id.is_empty() { name } else { id };
-        let kind = if text("note_id").is_empty() { "file" } else { "note" };
-        let source = sources.entry(key.to_owned()).or_insert_with(|| {
-            json!({ "source": { "id": key, "name": name, "type": kind }, "document": [], "metadata": [] })
-        });
+        let kind = if text("note_id").is_empty() {
+            "file"
+        } else {
+            "note"
+        };
+        let source = sources.entry(key.to_owned()).or_insert_with(
+            || json!({ "source": { "id": key, "name": name, "type": kind }, "document": [], "metadata": [] }),
+        );
         let mut metadata = json!({ "name": name, "source": name });
         if !text("file_id").is_empty() {
             metadata["file_id"] = json!(id);
@@ -80,7 +91,10 @@ mod tests {
         let sources = of("query_knowledge_files", &outcome(passages));
         assert_eq!(sources.len(), 2);
         assert_eq!(sources[0]["document"], json!(["a", "c"]));
-        let file = of("view_file", &outcome(json!({"id": "1", "filename": "birds.md", "content": "a"})));
+        let file = of(
+            "view_file",
+            &outcome(json!({"id": "1", "filename": "birds.md", "content": "a"})),
+        );
         assert_eq!(file[0]["source"]["name"], "birds.md");
         assert!(of("search_notes", &outcome(json!([]))).is_empty());
     }

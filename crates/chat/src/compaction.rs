@@ -61,19 +61,30 @@ fn boundary(messages: &[Value], share: i64) -> usize {
     let keep = (messages.len() as i64 * share.clamp(10, 50) / 100).max(2) as usize;
     let mut target = messages.len().saturating_sub(keep).max(1);
     let starts = |matches: &dyn Fn(&Value) -> bool| -> Vec<usize> {
-        let all = messages.iter().enumerate().filter(|(_, message)| matches(message));
+        let all = messages
+            .iter()
+            .enumerate()
+            .filter(|(_, message)| matches(message));
         all.map(|(index, _)| index).skip(1).collect()
     };
     let in_tools = messages.iter().any(|message| message["role"] == "tool");
     let boundaries = if in_tools {
-        let has_calls = |message: &Value| message["tool_calls"].as_array().is_some_and(|calls| !calls.is_empty());
+        let has_calls = |message: &Value| {
+            message["tool_calls"]
+                .as_array()
+                .is_some_and(|calls| !calls.is_empty())
+        };
         starts(&|message| message["role"] == "assistant" && has_calls(message))
     } else {
         let users = starts(&|message| message["role"] == "user");
         target = target.max(users.first().copied().unwrap_or_default());
         users
     };
-    boundaries.into_iter().rev().find(|index| *index <= target).unwrap_or_default()
+    boundaries
+        .into_iter()
+        .rev()
+        .find(|index| *index <= target)
+        .unwrap_or_default()
 }
 
 /// Who summarises for whom.
@@ -90,16 +101,28 @@ impl Asker<'_> {
         let chosen = config.get(&keys::CONTEXT_COMPACTION_MODEL);
         let model = self.models.get(chosen.as_str()).unwrap_or(self.model);
         let configured = config.get(&keys::CONTEXT_COMPACTION_PROMPT_TEMPLATE);
-        let prompt = if configured.trim().is_empty() { PROMPT } else { configured.as_str() };
+        let prompt = if configured.trim().is_empty() {
+            PROMPT
+        } else {
+            configured.as_str()
+        };
         let all: Vec<Value> = old.iter().chain(recent).cloned().collect();
-        let last = all.iter().rev().find(|message| message["role"] == "user").map(text_of);
+        let last = all
+            .iter()
+            .rev()
+            .find(|message| message["role"] == "user")
+            .map(text_of);
         let prompt = template::with_prompt(prompt, &last.unwrap_or_default());
         let prompt = template::with_messages(&prompt, &all, transcript)
             .replace("{{COMPACTED_MESSAGES}}", &transcript(old))
             .replace("{{RECENT_MESSAGES}}", &transcript(recent))
             .replace("{{PREVIOUS_SUMMARY}}", previous.unwrap_or_default());
         let membership = groups::membership(&self.engine.db, &self.user.user.id).await?;
-        let names: Vec<String> = membership.groups.iter().filter_map(|group| group.name.clone()).collect();
+        let names: Vec<String> = membership
+            .groups
+            .iter()
+            .filter_map(|group| group.name.clone())
+            .collect();
         let context = template::Context {
             user: Some(&self.user.user),
             groups: &names,
@@ -127,7 +150,11 @@ impl Asker<'_> {
             ChatReply::Json(answer) => answer_text(&answer).trim().to_owned(),
             ChatReply::Stream(_) => String::new(),
         };
-        if text.is_empty() { Ok(stand_in(old, previous)) } else { Ok(text) }
+        if text.is_empty() {
+            Ok(stand_in(old, previous))
+        } else {
+            Ok(text)
+        }
     }
 }
 
@@ -137,7 +164,10 @@ fn stand_in(old: &[Value], previous: Option<&str>) -> String {
     for message in old {
         let text: String = text_of(message).chars().take(FALLBACK_MESSAGE).collect();
         if !text.is_empty() {
-            parts.push(format!("- {}: {text}", message["role"].as_str().unwrap_or("unknown")));
+            parts.push(format!(
+                "- {}: {text}",
+                message["role"].as_str().unwrap_or("unknown")
+            ));
         }
     }
     parts.join("\n").chars().take(FALLBACK).collect()
@@ -149,7 +179,10 @@ fn transcript(messages: &[Value]) -> String {
         if let Some(calls) = message.get("tool_calls").filter(|calls| calls.is_array()) {
             text.push_str(&format!("\n[TOOL CALLS] {calls}"));
         }
-        format!("{}: {text}", message["role"].as_str().unwrap_or("user").to_uppercase())
+        format!(
+            "{}: {text}",
+            message["role"].as_str().unwrap_or("user").to_uppercase()
+        )
     };
     messages.iter().map(line).collect::<Vec<_>>().join("\n")
 }
@@ -204,7 +237,10 @@ pub(crate) async fn for_request(
         data
     };
     emitter
-        .send("context_compaction", told(json!({ "description": "Compacting context", "done": false })))
+        .send(
+            "context_compaction",
+            told(json!({ "description": "Compacting context", "done": false })),
+        )
         .await;
     let summary = match asker.summary(old, recent, previous.as_deref()).await {
         Ok(summary) => summary,
@@ -245,8 +281,17 @@ impl Run {
         if !self.engine.config.get(&keys::ENABLE_CONTEXT_COMPACTION) {
             return;
         }
-        let messages = payload.body.get("messages").and_then(Value::as_array).cloned().unwrap_or_default();
-        let question = messages.iter().rev().find(|message| message["role"] == "user").cloned();
+        let messages = payload
+            .body
+            .get("messages")
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default();
+        let question = messages
+            .iter()
+            .rev()
+            .find(|message| message["role"] == "user")
+            .cloned();
         let asker = Asker {
             engine: &self.engine,
             user: &self.turn.user,
@@ -258,10 +303,16 @@ impl Run {
             return;
         };
         let mut messages = compacted.messages;
-        let first_call = messages.iter().find_map(|message| message.pointer("/tool_calls/0/id").cloned());
+        let first_call = messages
+            .iter()
+            .find_map(|message| message.pointer("/tool_calls/0/id").cloned());
         let Some(call_id) = first_call else { return };
         if let Some(question) = question.filter(|question| !messages.contains(question)) {
-            let at = usize::from(messages.first().is_some_and(|message| message["role"] == "system"));
+            let at = usize::from(
+                messages
+                    .first()
+                    .is_some_and(|message| message["role"] == "system"),
+            );
             messages.insert(at, question);
         }
         payload::append_system(&mut messages, &introduced(&summary));
@@ -287,9 +338,16 @@ impl Engine {
             .await?
             .ok_or_else(|| ApiError::not_found(messages::NOT_FOUND))?;
         let document = chat.document();
-        let leaf = chat.current_message_id.clone().or_else(|| history::current_id(&document));
-        let Some(leaf) = leaf else { return Ok(kept("empty")) };
-        let stored = chat_edits::messages_map(&self.db, chat_id).await?.unwrap_or_default();
+        let leaf = chat
+            .current_message_id
+            .clone()
+            .or_else(|| history::current_id(&document));
+        let Some(leaf) = leaf else {
+            return Ok(kept("empty"));
+        };
+        let stored = chat_edits::messages_map(&self.db, chat_id)
+            .await?
+            .unwrap_or_default();
         let path: Vec<Value> = history::path_to(&stored, &leaf).into_iter().cloned().collect();
         let (path, previous) = since_checkpoint(path);
         let Some((recent, old)) = path.split_last().filter(|(_, old)| !old.is_empty()) else {
@@ -297,7 +355,10 @@ impl Engine {
         };
         let models = self.catalogue.known(&user.call).await?;
         let named = model_id.map(str::to_owned).or_else(|| {
-            let last = path.iter().rev().find_map(|message| history::text(message, "model"));
+            let last = path
+                .iter()
+                .rev()
+                .find_map(|message| history::text(message, "model"));
             last.map(str::to_owned)
                 .or_else(|| Some(document.get("models")?.as_array()?.first()?.as_str()?.to_owned()))
         });
@@ -351,7 +412,10 @@ mod tests {
 
     #[test]
     fn something_stands_in_for_a_summary() {
-        let old = [json!({"role": "user", "content": "Birds?"}), json!({"role": "assistant", "content": ""})];
+        let old = [
+            json!({"role": "user", "content": "Birds?"}),
+            json!({"role": "assistant", "content": ""}),
+        ];
         assert_eq!(stand_in(&old, Some("Earlier.")), "Earlier.\n- user: Birds?");
     }
 }

@@ -39,7 +39,12 @@ const COMPLETION_FIELDS: &[&str] = &[
 ];
 
 /// Calls that the user answers in a dialog; each has an id by which the client can take it away again.
-const DIALOGS: &[&str] = &["confirmation", "input", "request:user_input", "request:elicitation"];
+const DIALOGS: &[&str] = &[
+    "confirmation",
+    "input",
+    "request:user_input",
+    "request:elicitation",
+];
 
 /// How long a dialog may stay open.
 const DIALOG_TIME: std::ops::RangeInclusive<u64> = 60_000..=240_000;
@@ -183,14 +188,18 @@ impl ChatEmitter {
         let interaction = ids::uuid();
         let mut timeout = limit;
         if is_dialog {
-            let wanted = data.get("timeout_ms").and_then(Value::as_u64).unwrap_or(DIALOG_DEFAULT);
+            let wanted = data
+                .get("timeout_ms")
+                .and_then(Value::as_u64)
+                .unwrap_or(DIALOG_DEFAULT);
             let wanted = Duration::from_millis(wanted.clamp(*DIALOG_TIME.start(), *DIALOG_TIME.end()));
             if kind != "input" && kind != "confirmation" || data.get("tool_call").is_some() {
                 timeout = Some(limit.map_or(wanted, |limit| limit.min(wanted)));
             }
             data["interaction_id"] = json!(interaction);
         }
-        let payload = |event: Value| json!({ "chat_id": self.chat_id, "message_id": self.message_id, "data": event });
+        let payload =
+            |event: Value| json!({ "chat_id": self.chat_id, "message_id": self.message_id, "data": event });
         let request = payload(json!({ "type": kind, "data": data }));
         let answer = self
             .emitter

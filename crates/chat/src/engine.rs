@@ -359,7 +359,10 @@ fn tool_servers(settings: &Settings, providers: &ProviderClient, clock: &Clock) 
         ..providers.http.options().clone()
     };
     let http = Http::new(options, clock.clone()).unwrap_or_else(|error| {
-        tracing::error!(error, "the certificates for tool servers cannot be used; those for providers are");
+        tracing::error!(
+            error,
+            "the certificates for tool servers cannot be used; those for providers are"
+        );
         providers.http.clone()
     });
     let patience = Patience {

@@ -42,7 +42,10 @@ impl Filters {
     /// The filters of a model: those that are there for all models and for this one by their priority, then the model
     /// itself when it is a pipeline.
     pub(crate) fn of(engine: &Engine, model: &Arc<Model>, models: &Models) -> Self {
-        let mut chosen: Vec<&Arc<Model>> = models.values().filter(|other| filters(other, &model.id)).collect();
+        let mut chosen: Vec<&Arc<Model>> = models
+            .values()
+            .filter(|other| filters(other, &model.id))
+            .collect();
         chosen.sort_by_key(|filter| filter.json.pointer("/pipeline/priority").and_then(Value::as_i64));
         if model.json.get("pipeline").is_some() {
             chosen.push(model);
@@ -65,7 +68,12 @@ impl Filters {
     }
 
     /// Passes a conversation back: the model itself comes first here.
-    pub(crate) async fn outlet(&self, user: &UserRow, mut body: Value, model_is_last: bool) -> ApiResult<Value> {
+    pub(crate) async fn outlet(
+        &self,
+        user: &UserRow,
+        mut body: Value,
+        model_is_last: bool,
+    ) -> ApiResult<Value> {
         let (last, before) = match self.0.split_last() {
             Some((last, before)) if model_is_last => (Some(last), before),
             _ => (None, &self.0[..]),
@@ -79,11 +87,16 @@ impl Filters {
 
 /// Whether a model of the list is a filter for a model.
 fn filters(filter: &Model, model_id: &str) -> bool {
-    let Some(pipeline) = filter.json.get("pipeline").filter(|pipeline| pipeline["type"] == "filter") else {
+    let Some(pipeline) = filter
+        .json
+        .get("pipeline")
+        .filter(|pipeline| pipeline["type"] == "filter")
+    else {
         return false;
     };
     let targets = pipeline.get("pipelines").and_then(Value::as_array);
-    targets.is_some_and(|targets| targets[..] == [json!("*")] || targets.iter().any(|target| target == model_id))
+    targets
+        .is_some_and(|targets| targets[..] == [json!("*")] || targets.iter().any(|target| target == model_id))
 }
 
 /// A filter on an external pipelines server.
@@ -157,7 +170,9 @@ async fn read(response: reqwest::Response) -> Result<Value, String> {
 
 /// What a filter refuses with: its own words, else those of the status.
 fn refusal(status: StatusCode, answer: Option<&Value>) -> ApiError {
-    let own = answer.and_then(|answer| answer.get("detail")).filter(|detail| !detail.is_null());
+    let own = answer
+        .and_then(|answer| answer.get("detail"))
+        .filter(|detail| !detail.is_null());
     match own {
         Some(Value::String(text)) => ApiError::new(status, text.clone()),
         Some(detail) => ApiError::with_body(status, json!({ "detail": detail })),
@@ -194,7 +209,10 @@ fn text(message: &Value) -> String {
     match content {
         Some(Value::String(text)) => text.clone(),
         Some(other) => other.to_string(),
-        None => message.get("output").map(history::output_text).unwrap_or_default(),
+        None => message
+            .get("output")
+            .map(history::output_text)
+            .unwrap_or_default(),
     }
 }
 
@@ -250,7 +268,9 @@ impl Run {
         for message in messages.as_array().into_iter().flatten() {
             self.store_filtered(chat_id, message, &stored).await;
         }
-        self.emitter.send("chat:outlet", json!({ "messages": messages })).await;
+        self.emitter
+            .send("chat:outlet", json!({ "messages": messages }))
+            .await;
     }
 
     async fn store_filtered(&self, chat_id: &str, message: &Value, stored: &Object) {
@@ -293,14 +313,23 @@ mod tests {
         let filter = |targets: Value| model(json!({"pipeline": {"type": "filter", "pipelines": targets}}));
         assert!(filters(&filter(json!(["*"])), "echo") && filters(&filter(json!(["a", "echo"])), "echo"));
         assert!(!filters(&filter(json!(["a"])), "echo") && !filters(&filter(json!(["*", "a"])), "echo"));
-        assert!(!filters(&model(json!({"pipeline": {"type": "pipe"}})), "echo") && !filters(&model(json!({})), "echo"));
+        assert!(
+            !filters(&model(json!({"pipeline": {"type": "pipe"}})), "echo")
+                && !filters(&model(json!({})), "echo")
+        );
     }
 
     #[test]
     fn refusals_keep_their_words() {
         let error = refusal(StatusCode::FORBIDDEN, Some(&json!({"detail": "Not today"})));
-        assert_eq!((error.status().as_u16(), &error.body()["detail"]), (403, &json!("Not today")));
-        assert_eq!(refusal(StatusCode::BAD_GATEWAY, None).body()["detail"], "Bad Gateway");
+        assert_eq!(
+            (error.status().as_u16(), &error.body()["detail"]),
+            (403, &json!("Not today"))
+        );
+        assert_eq!(
+            refusal(StatusCode::BAD_GATEWAY, None).body()["detail"],
+            "Bad Gateway"
+        );
     }
 
     #[test]

@@ -66,7 +66,10 @@ pub(crate) async fn recover(db: &Db) -> DbResult<usize> {
             continue;
         };
         // Tool calls that ran after the user's consent are in the chat, not in the journal.
-        let kept = row.state.as_ref().and_then(|state| state.get("output")?.as_array());
+        let kept = row
+            .state
+            .as_ref()
+            .and_then(|state| state.get("output")?.as_array());
         let mut items = kept
             .or_else(|| stored.get("output")?.as_array())
             .cloned()

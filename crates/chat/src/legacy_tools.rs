@@ -59,7 +59,11 @@ fn calls(answer: &Value) -> Vec<(String, Value)> {
         let parameters = call.get("parameters").filter(|parameters| parameters.is_object());
         Some((name, parameters.cloned().unwrap_or_else(|| json!({}))))
     };
-    match answer.get("tool_calls").and_then(Value::as_array).filter(|calls| !calls.is_empty()) {
+    match answer
+        .get("tool_calls")
+        .and_then(Value::as_array)
+        .filter(|calls| !calls.is_empty())
+    {
         Some(calls) => calls.iter().filter_map(read).collect(),
         None => read(answer).into_iter().collect(),
     }
@@ -125,7 +129,11 @@ async fn choose(
     messages: &[Value],
 ) -> ApiResult<Vec<(String, Value)>> {
     let configured = engine.config.get(&keys::TOOLS_FUNCTION_CALLING_PROMPT_TEMPLATE);
-    let template = if configured.is_empty() { PROMPT } else { configured.as_str() };
+    let template = if configured.is_empty() {
+        PROMPT
+    } else {
+        configured.as_str()
+    };
     let specs: Vec<&Value> = tooling.tools.iter().map(|tool| &tool.spec).collect();
     let system = template.replace("{{TOOLS}}", &json!(specs).to_string());
     let asked = engine.task_model(model, models);
@@ -140,7 +148,9 @@ async fn choose(
     let mut context = user.call.clone();
     context.metadata = json!({ "task": "function_calling" });
     Ok(match dispatch(engine, &asked, body, &context).await? {
-        ChatReply::Json(answer) => object_in(&answer_text(&answer)).map(|answer| calls(&answer)).unwrap_or_default(),
+        ChatReply::Json(answer) => object_in(&answer_text(&answer))
+            .map(|answer| calls(&answer))
+            .unwrap_or_default(),
         ChatReply::Stream(_) => Vec::new(),
     })
 }
@@ -157,14 +167,20 @@ mod tests {
             json!({"role": "user", "content": "Which?"}),
         ];
         let asked = question(&messages);
-        assert_eq!(asked, "History:\nUSER: \"\"\"Birds?\"\"\"\nASSISTANT: \"\"\"Yes.\"\"\"\nQuery: Which?");
+        assert_eq!(
+            asked,
+            "History:\nUSER: \"\"\"Birds?\"\"\"\nASSISTANT: \"\"\"Yes.\"\"\"\nQuery: Which?"
+        );
         assert_eq!(question(&messages[2..]), "Query: Which?");
     }
 
     #[test]
     fn answers_name_one_call_or_several() {
         let many = json!({"tool_calls": [{"name": "a", "parameters": {"x": 1}}, {"name": "b"}, {}]});
-        assert_eq!(calls(&many), [("a".into(), json!({"x": 1})), ("b".into(), json!({}))]);
+        assert_eq!(
+            calls(&many),
+            [("a".into(), json!({"x": 1})), ("b".into(), json!({}))]
+        );
         assert_eq!(calls(&json!({"name": "a"})).len(), 1);
         assert!(calls(&json!({"tool_calls": []})).is_empty());
     }

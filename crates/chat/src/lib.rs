@@ -6,13 +6,13 @@
 //! (`output`), tells browsers about it (`emit`), and saves the end state. [`catalogue`] knows which models there
 //! are and who may use them. No HTTP types beyond statuses live here, and no SQL.
 
-pub mod automations;
 mod approval;
+pub mod automations;
 pub mod catalogue;
-mod direct;
 mod citations;
 mod compaction;
 pub mod context_size;
+mod direct;
 pub mod dispatch;
 mod emit;
 mod engine;

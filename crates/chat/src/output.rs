@@ -120,7 +120,9 @@ impl Output {
     pub fn to_value(&self) -> Value {
         let is_text = |index: usize| {
             let item = self.items.get(index);
-            item.is_some_and(|item| item["type"] == "message" && item.get("role").is_none_or(|role| role == "assistant"))
+            item.is_some_and(|item| {
+                item["type"] == "message" && item.get("role").is_none_or(|role| role == "assistant")
+            })
         };
         let first = self.joint;
         if !self.continuing || first == 0 || !is_text(first - 1) || !is_text(first) {
@@ -130,8 +132,18 @@ impl Output {
         let mut added = items.remove(first);
         let earlier = &mut items[first - 1];
         if let (Some(earlier), Some(added)) = (earlier.as_object_mut(), added.as_object_mut()) {
-            let mut parts = earlier.get("content").and_then(Value::as_array).cloned().unwrap_or_default();
-            parts.extend(added.get("content").and_then(Value::as_array).cloned().unwrap_or_default());
+            let mut parts = earlier
+                .get("content")
+                .and_then(Value::as_array)
+                .cloned()
+                .unwrap_or_default();
+            parts.extend(
+                added
+                    .get("content")
+                    .and_then(Value::as_array)
+                    .cloned()
+                    .unwrap_or_default(),
+            );
             let id = earlier.get("id").cloned();
             earlier.extend(std::mem::take(added));
             earlier.insert("content".into(), Value::Array(parts));

@@ -62,7 +62,9 @@ pub(crate) async fn build(
     });
     if has_open_calls {
         // Its calls have no results yet; what the model gets of it is added when they have.
-        messages.retain(|message| message.get("id").is_none() || message["id"] != json!(turn.assistant_message_id));
+        messages.retain(|message| {
+            message.get("id").is_none() || message["id"] != json!(turn.assistant_message_id)
+        });
     }
     if let Some((_, Some(prompt))) = &turn.regeneration {
         messages.push(json!({ "role": "user", "content": prompt }));
@@ -120,7 +122,13 @@ pub(crate) async fn build(
         sources = legacy_tools::run(engine, &turn.user, &model, models, &tooling, &messages, emitter).await;
         let chat = &engine.settings.chat;
         let keys = &chat.source_metadata;
-        sources::put_into(&mut messages, &sources, &engine.config, keys, chat.context_in_system_prompt);
+        sources::put_into(
+            &mut messages,
+            &sources,
+            &engine.config,
+            keys,
+            chat.context_in_system_prompt,
+        );
     }
     let system = params
         .get("system")
@@ -279,7 +287,11 @@ async fn history_messages(
         .filter(|message| !is_empty_reply(message))
         .cloned()
         .collect();
-    let continued = turn.assistant_message_id.as_ref().and_then(|id| stored.get(id)).cloned();
+    let continued = turn
+        .assistant_message_id
+        .as_ref()
+        .and_then(|id| stored.get(id))
+        .cloned();
     if path.is_empty() {
         return Ok((sent, continued));
     }

@@ -244,10 +244,17 @@ impl Run {
 
     /// Output of a reply that is continued, as it is stored; what had run when it was stopped is kept.
     async fn stored_output(&self) -> Value {
-        let chat_id = self.turn.chat.saved().filter(|_| self.turn.assistant_message_id.is_some());
+        let chat_id = self
+            .turn
+            .chat
+            .saved()
+            .filter(|_| self.turn.assistant_message_id.is_some());
         let Some(chat_id) = chat_id else { return json!([]) };
         let stored = chat_edits::messages_map(&self.engine.db, chat_id).await;
-        let output = stored.ok().flatten().and_then(|all| all.get(&self.message_id)?.get("output").cloned());
+        let output = stored
+            .ok()
+            .flatten()
+            .and_then(|all| all.get(&self.message_id)?.get("output").cloned());
         let mut output = output.unwrap_or_else(|| json!([]));
         if let Some(items) = output.as_array_mut() {
             crate::output::mark_incomplete(items);

@@ -24,9 +24,18 @@ pub(crate) fn tags(sources: &[Value], keys: &[String]) -> String {
     let mut text = String::new();
     for source in sources {
         let about = source.get("source").cloned().unwrap_or_default();
-        let list = |name: &str| source.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
+        let list = |name: &str| {
+            source
+                .get(name)
+                .and_then(Value::as_array)
+                .cloned()
+                .unwrap_or_default()
+        };
         for (document, metadata) in list("document").iter().zip(list("metadata")) {
-            let id = metadata.get("source").or_else(|| about.get("id")).map_or_else(|| "N/A".into(), plain);
+            let id = metadata
+                .get("source")
+                .or_else(|| about.get("id"))
+                .map_or_else(|| "N/A".into(), plain);
             let number = numbers.iter().position(|known| *known == id).unwrap_or_else(|| {
                 numbers.push(id);
                 numbers.len() - 1
@@ -34,7 +43,10 @@ pub(crate) fn tags(sources: &[Value], keys: &[String]) -> String {
             text.push_str(&format!("<source id=\"{}\"", number + 1));
             let is_text = about["type"] == "text";
             for (attribute, field) in [("name", "name"), ("resource-type", "type"), ("resource-id", "id")] {
-                let value = about.get(field).and_then(Value::as_str).filter(|value| !value.is_empty());
+                let value = about
+                    .get(field)
+                    .and_then(Value::as_str)
+                    .filter(|value| !value.is_empty());
                 if let Some(value) = value.filter(|_| field != "id" || !is_text) {
                     text.push_str(&format!(" {attribute}=\"{value}\""));
                 }
@@ -59,7 +71,12 @@ fn allowed<'m>(metadata: &'m Value, keys: &[String]) -> Vec<(&'m String, &'m Val
 /// Fills the template for retrieved context. Placeholders inside the context stay what they are.
 fn filled(template: &str, context: &str, query: &str) -> String {
     let (mut text, mut rest) = (String::with_capacity(template.len() + context.len()), template);
-    let marks = [("[context]", context), ("{{CONTEXT}}", context), ("[query]", query), ("{{QUERY}}", query)];
+    let marks = [
+        ("[context]", context),
+        ("{{CONTEXT}}", context),
+        ("[query]", query),
+        ("{{QUERY}}", query),
+    ];
     while let Some((at, mark, value)) = marks
         .iter()
         .filter_map(|(mark, value)| Some((rest.find(mark)?, *mark, *value)))
@@ -81,7 +98,11 @@ pub(crate) fn put_into(
     keys: &[String],
     into_system: bool,
 ) {
-    let question = messages.iter().rev().find(|message| message["role"] == "user").map(text_of);
+    let question = messages
+        .iter()
+        .rev()
+        .find(|message| message["role"] == "user")
+        .map(text_of);
     let Some(question) = question.filter(|question| !question.is_empty()) else {
         return;
     };
@@ -107,7 +128,9 @@ fn before_text(message: &mut Value, text: &str) {
     if let Some(parts) = message["content"].as_array_mut() {
         let first = parts.iter_mut().find(|part| part["type"] == "text");
         match first {
-            Some(part) => part["text"] = json!(format!("{text}\n{}", part["text"].as_str().unwrap_or_default())),
+            Some(part) => {
+                part["text"] = json!(format!("{text}\n{}", part["text"].as_str().unwrap_or_default()))
+            }
             None => parts.insert(0, json!({ "type": "text", "text": text })),
         }
     }
@@ -116,9 +139,16 @@ fn before_text(message: &mut Value, text: &str) {
 /// The sources that the chat shows: those that have a name.
 pub(crate) fn shown(sources: &[Value]) -> Vec<Value> {
     let has_name = |source: &&Value| {
-        let about = source.get("source").and_then(Value::as_object).cloned().unwrap_or_default();
+        let about = source
+            .get("source")
+            .and_then(Value::as_object)
+            .cloned()
+            .unwrap_or_default();
         let filled = |fields: &Map<String, Value>, name: &str| {
-            fields.get(name).and_then(Value::as_str).is_some_and(|value| !value.is_empty())
+            fields
+                .get(name)
+                .and_then(Value::as_str)
+                .is_some_and(|value| !value.is_empty())
         };
         filled(&about, "name") || filled(&about, "id")
     };
@@ -147,7 +177,10 @@ mod tests {
 
     #[test]
     fn placeholders_in_the_context_stay() {
-        assert_eq!(filled("C: {{CONTEXT}} Q: [query]", "see [query]", "why?"), "C: see [query] Q: why?");
+        assert_eq!(
+            filled("C: {{CONTEXT}} Q: [query]", "see [query]", "why?"),
+            "C: see [query] Q: why?"
+        );
     }
 
     #[test]

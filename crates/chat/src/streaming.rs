@@ -159,7 +159,10 @@ impl Run {
         };
         let items = continued.get("output").and_then(Value::as_array).cloned();
         let items = items.filter(|items| !items.is_empty()).unwrap_or_else(|| {
-            let text = continued.get("content").and_then(Value::as_str).unwrap_or_default();
+            let text = continued
+                .get("content")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
             let mut item = crate::output::message_item(text);
             item["status"] = json!("completed");
             if text.is_empty() { Vec::new() } else { vec![item] }

@@ -207,7 +207,10 @@ impl Run {
         }
         if matches!(question, Question::Staged) {
             let mut output = writer.stream.output.lock();
-            if let Some(item) = calls.first().and_then(|call| item_of(output.items_mut(), &call.id)) {
+            if let Some(item) = calls
+                .first()
+                .and_then(|call| item_of(output.items_mut(), &call.id))
+            {
                 item["status"] = json!("in_progress");
             }
         }
@@ -246,7 +249,8 @@ impl Run {
         let tooling = &payload.tooling;
         if tooling.asks && self.turn.chat.saved().is_none() && call.name != ask_user::NAME {
             let arguments = call::parse_arguments(&call.arguments).unwrap_or_default();
-            let question = json!({ "tool_call": { "id": call.id, "name": call.name, "arguments": arguments } });
+            let question =
+                json!({ "tool_call": { "id": call.id, "name": call.name, "arguments": arguments } });
             let limit = self.engine.settings.websocket.call_timeout;
             let answer = self.emitter.ask("confirmation", question, limit).await;
             if answer != Ok(Value::Bool(true)) {
@@ -310,9 +314,16 @@ mod tests {
 
     #[test]
     fn several_objects_are_several_calls() {
-        let calls = split(vec![call("1", "f", "{\"a\":1} {\"a\":2}"), call("2", "g", "{\"a\": "), call("3", "h", "")]);
+        let calls = split(vec![
+            call("1", "f", "{\"a\":1} {\"a\":2}"),
+            call("2", "g", "{\"a\": "),
+            call("3", "h", ""),
+        ]);
         assert_eq!(calls.len(), 4);
-        assert_eq!((calls[0].id.as_str(), calls[0].arguments.as_str()), ("1", "{\"a\":1}"));
+        assert_eq!(
+            (calls[0].id.as_str(), calls[0].arguments.as_str()),
+            ("1", "{\"a\":1}")
+        );
         assert!(calls[1].id.starts_with("call_") && calls[1].arguments == "{\"a\":2}");
         assert_eq!(calls[2].arguments, "{\"a\": ");
     }

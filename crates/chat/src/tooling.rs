@@ -137,15 +137,20 @@ impl Tooling {
     /// Servers that only the browser reaches, where users may bring their own.
     fn add_servers(&mut self, engine: &Engine, turn: &Turn) {
         let allowed = engine.settings.plugins.tool_servers()
-            && engine.config.get(&oui_config::connections::ENABLE_DIRECT_INTEGRATIONS)
+            && engine
+                .config
+                .get(&oui_config::connections::ENABLE_DIRECT_INTEGRATIONS)
             && self.context.may("features.direct_tool_servers");
         if !allowed {
             return;
         }
         for server in &turn.choices.tool_servers {
             let prompt = server.get("system_prompt").and_then(Value::as_str);
-            self.prompts.extend(prompt.filter(|prompt| !prompt.is_empty()).map(str::to_owned));
-            direct::tools(server).into_iter().for_each(|tool| self.tools.put(tool));
+            self.prompts
+                .extend(prompt.filter(|prompt| !prompt.is_empty()).map(str::to_owned));
+            direct::tools(server)
+                .into_iter()
+                .for_each(|tool| self.tools.put(tool));
         }
     }
 
@@ -176,7 +181,11 @@ impl Tooling {
 
 /// What the model was given to answer from: by its settings, and for models that call tools by the folder.
 async fn attached(engine: &Engine, turn: &Turn, meta: &Value, native: bool) -> ApiResult<Vec<Value>> {
-    let of_model = meta.get("knowledge").and_then(Value::as_array).cloned().unwrap_or_default();
+    let of_model = meta
+        .get("knowledge")
+        .and_then(Value::as_array)
+        .cloned()
+        .unwrap_or_default();
     let of_folder = if native {
         folder_files(engine, turn).await?
     } else {
@@ -186,7 +195,9 @@ async fn attached(engine: &Engine, turn: &Turn, meta: &Value, native: bool) -> A
     let mut items: Vec<Value> = Vec::new();
     for (source, given) in sources {
         for mut item in given {
-            let named = ["type", "id"].iter().all(|name| item.get(*name).is_some_and(Value::is_string));
+            let named = ["type", "id"]
+                .iter()
+                .all(|name| item.get(*name).is_some_and(Value::is_string));
             let known = |other: &Value| other["type"] == item["type"] && other["id"] == item["id"];
             if named && !items.iter().any(known) {
                 item["source"] = json!(source);
@@ -209,7 +220,10 @@ async fn folder_files(engine: &Engine, turn: &Turn) -> ApiResult<Vec<Value>> {
     if user.role != oui_access::ADMIN && !folders::may_read(&engine.db, &folder, &user.id).await? {
         return Ok(Vec::new());
     }
-    let files = folder.data.as_ref().and_then(|data| data.get("files")?.as_array());
+    let files = folder
+        .data
+        .as_ref()
+        .and_then(|data| data.get("files")?.as_array());
     let owner_id = folder.user_id.clone();
     let membership = groups::membership(&engine.db, &owner_id).await?;
     let owner = Reader {
@@ -221,7 +235,9 @@ async fn folder_files(engine: &Engine, turn: &Turn) -> ApiResult<Vec<Value>> {
     for file in files.into_iter().flatten() {
         let id = file["id"].as_str().unwrap_or_default();
         let hidden = file["type"] == "file"
-            && knowledge::readable_file(&engine.db, id, false, owner).await?.is_none();
+            && knowledge::readable_file(&engine.db, id, false, owner)
+                .await?
+                .is_none();
         if !hidden {
             readable.push(file.clone());
         }
@@ -235,7 +251,11 @@ fn knowledge_tags(items: &[Value]) -> String {
     for item in items {
         tags.push_str("<knowledge");
         for name in ["type", "id", "name", "source"] {
-            if let Some(value) = item.get(name).and_then(Value::as_str).filter(|value| !value.is_empty()) {
+            if let Some(value) = item
+                .get(name)
+                .and_then(Value::as_str)
+                .filter(|value| !value.is_empty())
+            {
                 tags.push_str(&format!(" {name}=\"{}\"", escaped(value)));
             }
         }
@@ -257,7 +277,10 @@ pub(crate) fn waiting_meta(tooling: &Tooling, turn: &Turn, params: &Object) -> M
     let mut meta = Map::new();
     meta.insert("session_id".into(), json!(turn.session_id));
     meta.extend(turn.choices.to_meta());
-    meta.insert("variables".into(), json!(turn.variables.clone().unwrap_or_default()));
+    meta.insert(
+        "variables".into(),
+        json!(turn.variables.clone().unwrap_or_default()),
+    );
     meta.insert("files".into(), turn.files.clone().unwrap_or_else(|| json!([])));
     meta.insert("params".into(), kept_params(tooling, turn, params));
     meta
@@ -270,13 +293,20 @@ mod tests {
     #[test]
     fn only_one_word_means_the_older_way() {
         let params = |value: Value| json!({ "function_calling": value }).as_object().cloned().unwrap();
-        assert!(is_native(&Object::new()) && is_native(&params(json!("native"))) && is_native(&params(json!("x"))));
+        assert!(
+            is_native(&Object::new())
+                && is_native(&params(json!("native")))
+                && is_native(&params(json!("x")))
+        );
         assert!(!is_native(&params(json!("legacy"))));
     }
 
     #[test]
     fn knowledge_is_told_in_tags() {
-        let tags = knowledge_tags(&[json!({"type": "file", "id": "f", "name": "A \"b\"", "source": "model"})]);
-        assert!(tags.contains("<knowledge type=\"file\" id=\"f\" name=\"A &quot;b&quot;\" source=\"model\"/>"));
+        let tags =
+            knowledge_tags(&[json!({"type": "file", "id": "f", "name": "A \"b\"", "source": "model"})]);
+        assert!(
+            tags.contains("<knowledge type=\"file\" id=\"f\" name=\"A &quot;b&quot;\" source=\"model\"/>")
+        );
     }
 }

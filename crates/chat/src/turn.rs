@@ -221,7 +221,10 @@ impl Turn {
             .and_then(Value::as_str)
             .unwrap_or_default()
             .to_owned();
-        if body.get("messages").is_some_and(|messages| !messages.is_array() && !messages.is_null()) {
+        if body
+            .get("messages")
+            .is_some_and(|messages| !messages.is_array() && !messages.is_null())
+        {
             return Err(ApiError::bad_request("messages must be a list"));
         }
         let chat_id = take_text(&mut body, "chat_id").unwrap_or_default();

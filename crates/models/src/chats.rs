@@ -391,6 +391,12 @@ pub async fn tasks(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Vec<Value>> 
 
 /// Sets that list.
 pub async fn set_tasks(conn: impl Into<Conn<'_>>, id: &str, tasks: &Value) -> DbResult<()> {
-    ChatRow::update(conn, Changes::new().set("tasks", tasks), "WHERE id = ?", args![id]).await?;
+    ChatRow::update(
+        conn,
+        Changes::new().set("tasks", tasks),
+        "WHERE id = ?",
+        args![id],
+    )
+    .await?;
     Ok(())
 }

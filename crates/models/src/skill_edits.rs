@@ -36,10 +36,16 @@ pub enum Taken {
 pub async fn create(db: &Db, user_id: &str, new: NewSkill) -> DbResult<Result<SkillRow, Taken>> {
     let now = db.now();
     let mut tx = db.begin().await?;
-    if SkillRow::find(&mut tx, "WHERE id = ?", args![&new.id]).await?.is_some() {
+    if SkillRow::find(&mut tx, "WHERE id = ?", args![&new.id])
+        .await?
+        .is_some()
+    {
         return Ok(Err(Taken::Id));
     }
-    if SkillRow::find(&mut tx, "WHERE name = ?", args![&new.name]).await?.is_some() {
+    if SkillRow::find(&mut tx, "WHERE name = ?", args![&new.name])
+        .await?
+        .is_some()
+    {
         return Ok(Err(Taken::Name));
     }
     let meta = json!({ "i18n": null, "tags": [] });
@@ -84,11 +90,20 @@ mod tests {
                 files: vec![json!({"path": "SKILL.md", "content": "Sing."})],
                 ..NewSkill::default()
             };
-            let made = create(&db, &ada.id, skill("sing", "Sing")).await.unwrap().unwrap();
+            let made = create(&db, &ada.id, skill("sing", "Sing"))
+                .await
+                .unwrap()
+                .unwrap();
             let versions = versions::SKILLS.list(&db, "sing", 0, 10).await.unwrap();
             assert_eq!(made.version_id.as_deref(), Some(versions[0].id.as_str()));
-            assert_eq!(create(&db, &ada.id, skill("sing", "Other")).await.unwrap(), Err(Taken::Id));
-            assert_eq!(create(&db, &ada.id, skill("other", "Sing")).await.unwrap(), Err(Taken::Name));
+            assert_eq!(
+                create(&db, &ada.id, skill("sing", "Other")).await.unwrap(),
+                Err(Taken::Id)
+            );
+            assert_eq!(
+                create(&db, &ada.id, skill("other", "Sing")).await.unwrap(),
+                Err(Taken::Name)
+            );
         }
     }
 }

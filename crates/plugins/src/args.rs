@@ -45,7 +45,9 @@ impl Args {
     /// A whole number that may be left out; also one written as a text.
     pub fn optional_int(&self, name: &str) -> Option<i64> {
         match self.get(name)? {
-            Value::Number(number) => number.as_i64().or_else(|| number.as_f64().map(|float| float as i64)),
+            Value::Number(number) => number
+                .as_i64()
+                .or_else(|| number.as_f64().map(|float| float as i64)),
             Value::String(text) => text.trim().parse().ok(),
             _ => None,
         }
@@ -105,7 +107,8 @@ mod tests {
 
     #[test]
     fn values_are_read_leniently() {
-        let values = json!({"query": 7, "count": "3", "none": null, "on": "True", "ids": "[\"a\", \"b\"]", "id": "a"});
+        let values =
+            json!({"query": 7, "count": "3", "none": null, "on": "True", "ids": "[\"a\", \"b\"]", "id": "a"});
         let args = Args::new("t", values.as_object().cloned().unwrap());
         assert_eq!(args.text("query").unwrap(), "7");
         assert_eq!((args.int("count", 5), args.int("none", 5)), (3, 5));
@@ -113,6 +116,11 @@ mod tests {
         assert_eq!(args.texts("ids").unwrap(), ["a", "b"]);
         assert_eq!(args.texts("id").unwrap(), ["a"]);
         assert!(args.texts("none").is_none());
-        assert!(args.text("missing").unwrap_err().0["error"].as_str().unwrap().contains("'missing'"));
+        assert!(
+            args.text("missing").unwrap_err().0["error"]
+                .as_str()
+                .unwrap()
+                .contains("'missing'")
+        );
     }
 }

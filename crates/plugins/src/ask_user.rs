@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 pub const NAME: &str = "ask_user";
 
 /// Why a question cannot run beside other calls.
-pub const NOT_ALONE: &str = "Error: ask_user did not run because other tools were called with it. Call it alone.";
+pub const NOT_ALONE: &str =
+    "Error: ask_user did not run because other tools were called with it. Call it alone.";
 
 fn cut(value: Option<&Value>, length: usize) -> String {
     let text = match value {
@@ -118,7 +119,10 @@ mod tests {
             (json!({}), "list"),
             (json!({"questions": []}), "one to three"),
             (json!({"questions": [question("a"), question("a")]}), "id a"),
-            (json!({"questions": [{"id": "a", "question": "?", "options": []}]}), "options"),
+            (
+                json!({"questions": [{"id": "a", "question": "?", "options": []}]}),
+                "options",
+            ),
             (json!({"questions": [1]}), "object"),
         ] {
             assert!(normalize(&bad).unwrap_err().contains(word), "{bad}");

@@ -43,7 +43,11 @@ impl Outcome {
 
     /// `failed` when the text tells of an error, else `completed`.
     pub fn status(&self) -> &'static str {
-        if is_error(&self.text) { "failed" } else { "completed" }
+        if is_error(&self.text) {
+            "failed"
+        } else {
+            "completed"
+        }
     }
 }
 
@@ -186,7 +190,8 @@ fn header<'h>(headers: &'h Value, wanted: &str) -> &'h str {
 }
 
 fn is_inline_page(headers: &Value) -> bool {
-    header(headers, "content-type").contains("text/html") && header(headers, "content-disposition").contains("inline")
+    header(headers, "content-type").contains("text/html")
+        && header(headers, "content-disposition").contains("inline")
 }
 
 /// Takes inline pictures out of an answer: models get them as pictures, not as text.
@@ -218,14 +223,23 @@ fn take_pictures(answer: Value, files: &mut Vec<Value>) -> Value {
 
 fn shortened(text: String) -> String {
     match text.char_indices().nth(RESULT_LIMIT) {
-        Some((at, _)) => format!("{}\n[The result was cut: it has {} bytes.]", &text[..at], text.len()),
+        Some((at, _)) => format!(
+            "{}\n[The result was cut: it has {} bytes.]",
+            &text[..at],
+            text.len()
+        ),
         None => text,
     }
 }
 
 /// Whether a result tells of an error: by its first words, or by the fields of its JSON.
 fn is_error(text: &str) -> bool {
-    let start: String = text.trim_start().chars().take(16).collect::<String>().to_lowercase();
+    let start: String = text
+        .trim_start()
+        .chars()
+        .take(16)
+        .collect::<String>()
+        .to_lowercase();
     if ["error:", "exception:", "traceback", "http error!"]
         .iter()
         .any(|word| start.starts_with(word))
@@ -243,7 +257,9 @@ fn is_error(text: &str) -> bool {
             Err(_) => return false,
         }
     }
-    let Value::Object(fields) = parsed else { return false };
+    let Value::Object(fields) = parsed else {
+        return false;
+    };
     let filled = |value: Option<&Value>| match value {
         Some(Value::String(text)) => !text.trim().is_empty(),
         Some(Value::Array(items)) => !items.is_empty(),
@@ -291,7 +307,13 @@ mod tests {
         ] {
             assert!(is_error(text), "{text}");
         }
-        for text in ["fine", "{\"error\": \"\"}", "{\"ok\": false}", "[]", "{\"status\": \"success\"}"] {
+        for text in [
+            "fine",
+            "{\"error\": \"\"}",
+            "{\"ok\": false}",
+            "[]",
+            "{\"status\": \"success\"}",
+        ] {
             assert!(!is_error(text), "{text}");
         }
     }

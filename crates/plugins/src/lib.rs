@@ -14,6 +14,6 @@ pub mod tool;
 pub mod toolbox;
 
 pub use args::Args;
-pub use tool::{Answer, Callable, Kind, Reporter, Schedules, Tool, ToolContext, ToolError};
 pub use servers::ToolServers;
+pub use tool::{Answer, Callable, Kind, Reporter, Schedules, Tool, ToolContext, ToolError};
 pub use toolbox::Toolbox;

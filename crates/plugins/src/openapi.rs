@@ -6,13 +6,19 @@ use serde_json::{Map, Value, json};
 
 use crate::tool::Object;
 
-const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
+const METHODS: [&str; 8] = [
+    "get", "put", "post", "delete", "options", "head", "patch", "trace",
+];
 
 /// Levels of schemas inside schemas that are followed; deeper ones are left open.
 const DEPTH: usize = 32;
 
 /// What a path or a query cannot hold as it is.
-const UNSAFE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const UNSAFE: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// Replaces references by what they name. A schema that holds itself is left open where it does.
 fn resolved(schema: &Value, document: &Value, seen: &[&str], depth: usize) -> Value {
@@ -23,9 +29,14 @@ fn resolved(schema: &Value, document: &Value, seen: &[&str], depth: usize) -> Va
         if seen.contains(&reference) {
             return json!({});
         }
-        let target = reference.strip_prefix('#').and_then(|pointer| document.pointer(pointer));
+        let target = reference
+            .strip_prefix('#')
+            .and_then(|pointer| document.pointer(pointer));
         let seen = [seen, &[reference]].concat();
-        return target.map_or_else(|| json!({}), |target| resolved(target, document, &seen, depth - 1));
+        return target.map_or_else(
+            || json!({}),
+            |target| resolved(target, document, &seen, depth - 1),
+        );
     }
     let mut schema = schema.clone();
     if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
@@ -37,7 +48,12 @@ fn resolved(schema: &Value, document: &Value, seen: &[&str], depth: usize) -> Va
         *items = resolved(items, document, seen, depth - 1);
     }
     for keyword in ["oneOf", "anyOf", "allOf"] {
-        for inner in schema.get_mut(keyword).and_then(Value::as_array_mut).into_iter().flatten() {
+        for inner in schema
+            .get_mut(keyword)
+            .and_then(Value::as_array_mut)
+            .into_iter()
+            .flatten()
+        {
             *inner = resolved(inner, document, seen, depth - 1);
         }
     }
@@ -50,7 +66,11 @@ fn parameters(path: &Map<String, Value>, operation: &Value) -> Vec<Value> {
     let of_path = path.get("parameters");
     for list in [of_path, operation.get("parameters")] {
         for parameter in list.and_then(Value::as_array).into_iter().flatten() {
-            if parameter.get("name").and_then(Value::as_str).is_none_or(str::is_empty) {
+            if parameter
+                .get("name")
+                .and_then(Value::as_str)
+                .is_none_or(str::is_empty)
+            {
                 continue;
             }
             let same = |other: &&mut Value| {
@@ -66,7 +86,11 @@ fn parameters(path: &Map<String, Value>, operation: &Value) -> Vec<Value> {
 }
 
 fn operations(document: &Value) -> impl Iterator<Item = (&String, &Map<String, Value>, &String, &Value)> {
-    let paths = document.get("paths").and_then(Value::as_object).into_iter().flatten();
+    let paths = document
+        .get("paths")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten();
     let paths = paths.filter_map(|(route, path)| Some((route, path.as_object()?)));
     paths.flat_map(|(route, path)| {
         path.iter()
@@ -105,11 +129,18 @@ fn arguments(document: &Value, path: &Map<String, Value>, operation: &Value) -> 
         }
     }
     let body = operation.pointer("/requestBody/content/application~1json/schema");
-    let body = body.map(|schema| resolved(schema, document, &[], DEPTH)).unwrap_or_default();
+    let body = body
+        .map(|schema| resolved(schema, document, &[], DEPTH))
+        .unwrap_or_default();
     match body.get("properties").and_then(Value::as_object) {
         Some(of_body) if !of_body.is_empty() => {
             properties.extend(of_body.clone());
-            for name in body.get("required").and_then(Value::as_array).into_iter().flatten() {
+            for name in body
+                .get("required")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+            {
                 if !required.contains(name) {
                     required.push(name.clone());
                 }
@@ -123,11 +154,20 @@ fn arguments(document: &Value, path: &Map<String, Value>, operation: &Value) -> 
 
 fn property(parameter: &Value) -> Value {
     let schema = parameter.get("schema").cloned().unwrap_or_default();
-    let text = |value: Option<&Value>| value.and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
+    let text = |value: Option<&Value>| {
+        value
+            .and_then(Value::as_str)
+            .filter(|text| !text.is_empty())
+            .map(str::to_owned)
+    };
     let mut about = text(schema.get("description"))
         .or_else(|| text(parameter.get("description")))
         .unwrap_or_default();
-    if let Some(values) = schema.get("enum").and_then(Value::as_array).filter(|values| !values.is_empty()) {
+    if let Some(values) = schema
+        .get("enum")
+        .and_then(Value::as_array)
+        .filter(|values| !values.is_empty())
+    {
         let values = values.iter().map(plain).collect::<Vec<_>>().join(", ");
         about.push_str(&format!(". Possible values: {values}"));
     }
@@ -145,7 +185,11 @@ pub fn cleaned(mut schema: Value) -> Value {
         return schema;
     };
     if let Some(Value::Array(options)) = fields.get("anyOf") {
-        let real: Vec<Value> = options.iter().filter(|option| option["type"] != "null").cloned().collect();
+        let real: Vec<Value> = options
+            .iter()
+            .filter(|option| option["type"] != "null")
+            .cloned()
+            .collect();
         match &real[..] {
             [Value::Object(only)] => {
                 let only = only.clone();
@@ -160,7 +204,10 @@ pub fn cleaned(mut schema: Value) -> Value {
     if fields.get("default") == Some(&Value::Null) {
         fields.shift_remove("default");
     }
-    if !["type", "anyOf", "properties"].iter().any(|name| fields.contains_key(*name)) {
+    if !["type", "anyOf", "properties"]
+        .iter()
+        .any(|name| fields.contains_key(*name))
+    {
         fields.insert("type".into(), json!("string"));
     }
     if let Some(properties) = fields.get_mut("properties").and_then(Value::as_object_mut) {
@@ -203,7 +250,9 @@ pub fn request(document: &Value, name: &str, arguments: &Object) -> Option<Reque
     let mut query: Vec<String> = Vec::new();
     for parameter in &declared {
         let name = parameter["name"].as_str().unwrap_or_default();
-        let Some(value) = arguments.get(name) else { continue };
+        let Some(value) = arguments.get(name) else {
+            continue;
+        };
         let is_required = parameter.get("required") == Some(&Value::Bool(true));
         match parameter.get("in").and_then(Value::as_str) {
             Some("path") => {
@@ -216,7 +265,11 @@ pub fn request(document: &Value, name: &str, arguments: &Object) -> Option<Reque
                 let values = value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
                 query.extend(values.iter().map(|value| {
                     let value = plain(value);
-                    format!("{}={}", utf8_percent_encode(name, UNSAFE), utf8_percent_encode(&value, UNSAFE))
+                    format!(
+                        "{}={}",
+                        utf8_percent_encode(name, UNSAFE),
+                        utf8_percent_encode(&value, UNSAFE)
+                    )
                 }));
             }
             _ => {}
@@ -234,22 +287,40 @@ pub fn request(document: &Value, name: &str, arguments: &Object) -> Option<Reque
 }
 
 fn body(document: &Value, operation: &Value, declared: &[Value], arguments: &Object) -> Value {
-    let Some(content) = operation.pointer("/requestBody/content").filter(|_| !arguments.is_empty()) else {
+    let Some(content) = operation
+        .pointer("/requestBody/content")
+        .filter(|_| !arguments.is_empty())
+    else {
         return json!({});
     };
     let schema = content.pointer("/application~1json/schema");
-    let schema = schema.map(|schema| resolved(schema, document, &[], DEPTH)).unwrap_or_default();
-    let is_composed = ["allOf", "anyOf", "oneOf"].iter().any(|word| schema.get(*word).is_some());
-    let properties = schema.get("properties").and_then(Value::as_object).filter(|_| !is_composed);
+    let schema = schema
+        .map(|schema| resolved(schema, document, &[], DEPTH))
+        .unwrap_or_default();
+    let is_composed = ["allOf", "anyOf", "oneOf"]
+        .iter()
+        .any(|word| schema.get(*word).is_some());
+    let properties = schema
+        .get("properties")
+        .and_then(Value::as_object)
+        .filter(|_| !is_composed);
     let Some(properties) = properties.filter(|properties| !properties.is_empty()) else {
         return Value::Object(arguments.clone());
     };
     // What belongs into path and query stays out of the body, unless the body names it too.
-    let elsewhere = |name: &String| declared.iter().any(|parameter| parameter["name"] == name.as_str());
+    let elsewhere = |name: &String| {
+        declared
+            .iter()
+            .any(|parameter| parameter["name"] == name.as_str())
+    };
     let fields = arguments
         .iter()
         .filter(|(name, _)| properties.contains_key(*name) || !elsewhere(name));
-    Value::Object(fields.map(|(name, value)| (name.clone(), value.clone())).collect())
+    Value::Object(
+        fields
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
+    )
 }
 
 #[cfg(test)]
@@ -289,7 +360,10 @@ mod tests {
         let parameters = &specs[0]["parameters"];
         assert_eq!(specs[0]["description"], "One bird.");
         assert_eq!(parameters["required"], json!(["id"]));
-        assert_eq!(parameters["properties"]["lang"]["description"], "Language. Possible values: en, de");
+        assert_eq!(
+            parameters["properties"]["lang"]["description"],
+            "Language. Possible values: en, de"
+        );
         assert_eq!(parameters["properties"]["tags"]["items"]["type"], "string");
         let body = &specs[1]["parameters"];
         assert_eq!(body["properties"]["name"], json!({"type": "string"}));
@@ -301,7 +375,10 @@ mod tests {
     fn calls_become_requests() {
         let arguments = object(json!({"id": "a/b", "lang": "", "tags": ["x y", "z"]}));
         let sent = request(&document(), "bird", &arguments).unwrap();
-        assert_eq!((sent.method.as_str(), sent.path.as_str()), ("GET", "/birds/a%2Fb?tags=x%20y&tags=z"));
+        assert_eq!(
+            (sent.method.as_str(), sent.path.as_str()),
+            ("GET", "/birds/a%2Fb?tags=x%20y&tags=z")
+        );
         assert_eq!(sent.body, None);
         let arguments = object(json!({"id": 7, "name": "Wren"}));
         let sent = request(&document(), "rename", &arguments).unwrap();

@@ -70,7 +70,10 @@ fn truthy(value: Option<&Value>) -> bool {
 
 /// The address of a server's description: a whole address, or a path below the server's.
 pub fn description_url(connection: &Value) -> String {
-    let path = connection.get("path").and_then(Value::as_str).unwrap_or("openapi.json");
+    let path = connection
+        .get("path")
+        .and_then(Value::as_str)
+        .unwrap_or("openapi.json");
     if path.contains("://") {
         return path.to_owned();
     }
@@ -89,11 +92,19 @@ pub fn opens(connection: &Value, context: &ToolContext) -> bool {
     )
 }
 
-fn opens_to(connection: &Value, user_id: &str, is_admin: bool, bypass: bool, membership: &Membership) -> bool {
+fn opens_to(
+    connection: &Value,
+    user_id: &str,
+    is_admin: bool,
+    bypass: bool,
+    membership: &Membership,
+) -> bool {
     if is_admin && bypass {
         return true;
     }
-    let grants = connection.pointer("/config/access_grants").and_then(Value::as_array);
+    let grants = connection
+        .pointer("/config/access_grants")
+        .and_then(Value::as_array);
     match grants.filter(|grants| !grants.is_empty()) {
         None => is_admin,
         Some(grants) => normalize(grants)
@@ -106,7 +117,10 @@ fn opens_to(connection: &Value, user_id: &str, is_admin: bool, bypass: bool, mem
 fn is_allowed(name: &str, filter: Option<&Value>) -> bool {
     let entries: Vec<String> = match filter {
         Some(Value::String(list)) => list.split(',').map(|entry| entry.trim().to_owned()).collect(),
-        Some(Value::Array(list)) => list.iter().filter_map(|entry| entry.as_str().map(str::to_owned)).collect(),
+        Some(Value::Array(list)) => list
+            .iter()
+            .filter_map(|entry| entry.as_str().map(str::to_owned))
+            .collect(),
         _ => Vec::new(),
     };
     let entries = entries.iter().filter(|entry| !entry.is_empty());
@@ -129,7 +143,10 @@ impl ToolServers {
     pub async fn listed(self: &Arc<Self>, connections: &Value) -> Vec<Server> {
         let connections = connections.as_array().into_iter().flatten().enumerate();
         let wanted = connections.filter(|(_, connection)| {
-            let kind = connection.get("type").and_then(Value::as_str).unwrap_or("openapi");
+            let kind = connection
+                .get("type")
+                .and_then(Value::as_str)
+                .unwrap_or("openapi");
             truthy(connection.pointer("/config/enable")) && kind == "openapi"
         });
         let servers = wanted.map(|(index, connection)| async move {
@@ -137,13 +154,21 @@ impl ToolServers {
             let id = text(connection, "/info/id");
             let specs = openapi::specs(&document);
             Some(Server {
-                id: if id.is_empty() { index.to_string() } else { id.to_owned() },
+                id: if id.is_empty() {
+                    index.to_string()
+                } else {
+                    id.to_owned()
+                },
                 connection: Arc::new(connection.clone()),
                 document,
                 specs: Arc::new(specs),
             })
         });
-        futures::future::join_all(servers).await.into_iter().flatten().collect()
+        futures::future::join_all(servers)
+            .await
+            .into_iter()
+            .flatten()
+            .collect()
     }
 
     /// The description of a server, from memory while it is fresh.
@@ -158,7 +183,11 @@ impl ToolServers {
         let described = if text(connection, "/spec_type") == "json" {
             serde_json::from_str(text(connection, "/spec")).map_err(|error| error.to_string())
         } else {
-            let token = match connection.get("auth_type").and_then(Value::as_str).unwrap_or("bearer") {
+            let token = match connection
+                .get("auth_type")
+                .and_then(Value::as_str)
+                .unwrap_or("bearer")
+            {
                 "bearer" => text(connection, "/key"),
                 _ => "",
             };
@@ -167,11 +196,18 @@ impl ToolServers {
         let document = match described {
             Ok(document) if document.get("paths").is_some() => Some(Arc::new(named(document, connection))),
             Ok(_) => {
-                tracing::warn!(id = text(connection, "/info/id"), "a tool server's description has no paths");
+                tracing::warn!(
+                    id = text(connection, "/info/id"),
+                    "a tool server's description has no paths"
+                );
                 None
             }
             Err(error) => {
-                tracing::warn!(id = text(connection, "/info/id"), error, "a tool server did not describe itself");
+                tracing::warn!(
+                    id = text(connection, "/info/id"),
+                    error,
+                    "a tool server did not describe itself"
+                );
                 None
             }
         };
@@ -198,7 +234,9 @@ impl ToolServers {
         if status != 200 {
             return Err(text.into_owned());
         }
-        let is_yaml = [".yaml", ".yml"].iter().any(|ending| url.to_lowercase().ends_with(ending));
+        let is_yaml = [".yaml", ".yml"]
+            .iter()
+            .any(|ending| url.to_lowercase().ends_with(ending));
         match serde_json::from_str(&text) {
             Ok(document) if !is_yaml => Ok(document),
             _ => serde_saphyr::from_str(&text).map_err(|error| error.to_string()),
@@ -212,18 +250,27 @@ impl ToolServers {
         };
         let id = rest.strip_prefix("openapi:").unwrap_or(rest);
         let id = id.split('|').next().unwrap_or_default();
-        let stored = context.config.get(&oui_config::connections::TOOL_SERVER_CONNECTIONS);
+        let stored = context
+            .config
+            .get(&oui_config::connections::TOOL_SERVER_CONNECTIONS);
         let listed = self.listed(&stored).await;
         let Some(server) = listed.into_iter().find(|server| server.id == id) else {
             tracing::warn!(tool_id, "a tool server that was chosen is not there");
             return Vec::new();
         };
         if !opens(&server.connection, context) {
-            tracing::warn!(tool_id, user_id = context.user.id, "a tool server that was chosen is not open to the user");
+            tracing::warn!(
+                tool_id,
+                user_id = context.user.id,
+                "a tool server that was chosen is not open to the user"
+            );
             return Vec::new();
         }
         let filter = server.connection.pointer("/config/function_name_filter_list");
-        let specs = server.specs.iter().filter(|spec| is_allowed(text(spec, "/name"), filter));
+        let specs = server
+            .specs
+            .iter()
+            .filter(|spec| is_allowed(text(spec, "/name"), filter));
         specs
             .map(|spec| Tool {
                 name: text(spec, "/name").to_owned(),
@@ -239,7 +286,13 @@ impl ToolServers {
             .collect()
     }
 
-    async fn call(&self, server: &Server, name: &str, arguments: &Object, context: &CallContext) -> Result<Value, String> {
+    async fn call(
+        &self,
+        server: &Server,
+        name: &str,
+        arguments: &Object,
+        context: &CallContext,
+    ) -> Result<Value, String> {
         let request = openapi::request(&server.document, name, arguments)
             .ok_or_else(|| format!("No matching route found for operationId: {name}"))?;
         let base = text(&server.connection, "/url");
@@ -249,7 +302,10 @@ impl ToolServers {
             text(&server.connection, "/key"),
             Some(&server.connection),
         );
-        let method = request.method.parse().map_err(|_| format!("Unknown method {}", request.method))?;
+        let method = request
+            .method
+            .parse()
+            .map_err(|_| format!("Unknown method {}", request.method))?;
         let url = format!("{}{}", base.trim_end_matches('/'), request.path);
         let mut sent = self
             .http
@@ -261,7 +317,10 @@ impl ToolServers {
         }
         let (status, kind, bytes) = within(self.patience.call, fetch(sent)).await?;
         if status >= 400 {
-            return Err(format!("HTTP error {status}: {}", String::from_utf8_lossy(&bytes)));
+            return Err(format!(
+                "HTTP error {status}: {}",
+                String::from_utf8_lossy(&bytes)
+            ));
         }
         Ok(body_of(&kind, &bytes))
     }
@@ -269,7 +328,11 @@ impl ToolServers {
 
 /// Gives a description the name and the sentence of its connection.
 fn named(mut document: Value, connection: &Value) -> Value {
-    let Some(info) = connection.get("info").and_then(Value::as_object).filter(|info| !info.is_empty()) else {
+    let Some(info) = connection
+        .get("info")
+        .and_then(Value::as_object)
+        .filter(|info| !info.is_empty())
+    else {
         return document;
     };
     if !document.get("info").is_some_and(Value::is_object) {
@@ -297,7 +360,10 @@ async fn within<T>(
 
 /// Status, content headers and body of an answer.
 async fn fetch(request: reqwest::RequestBuilder) -> Result<(u16, Headers, Vec<u8>), String> {
-    let response = request.send().await.map_err(|error| error.without_url().to_string())?;
+    let response = request
+        .send()
+        .await
+        .map_err(|error| error.without_url().to_string())?;
     let header = |name: &str| {
         let value = response.headers().get(name).and_then(|value| value.to_str().ok());
         value.unwrap_or_default().to_owned()
@@ -327,7 +393,11 @@ struct Headers {
 /// Body and headers of a result, as the treatment of results expects them.
 fn body_of(headers: &Headers, bytes: &[u8]) -> Value {
     let kind = headers.kind.split(';').next().unwrap_or_default().trim();
-    let parsed = if kind.ends_with("json") { serde_json::from_slice(bytes).ok() } else { None };
+    let parsed = if kind.ends_with("json") {
+        serde_json::from_slice(bytes).ok()
+    } else {
+        None
+    };
     let data = parsed.unwrap_or_else(|| {
         if kind.is_empty() || kind.starts_with("text/") {
             json!(String::from_utf8_lossy(bytes))
@@ -363,8 +433,14 @@ mod tests {
     fn descriptions_are_found_below_the_server() {
         let url = |connection: Value| description_url(&connection);
         assert_eq!(url(json!({"url": "http://a/b/"})), "http://a/b/openapi.json");
-        assert_eq!(url(json!({"url": "http://a", "path": "/v1/spec.yaml"})), "http://a/v1/spec.yaml");
-        assert_eq!(url(json!({"url": "http://a", "path": "https://c/d"})), "https://c/d");
+        assert_eq!(
+            url(json!({"url": "http://a", "path": "/v1/spec.yaml"})),
+            "http://a/v1/spec.yaml"
+        );
+        assert_eq!(
+            url(json!({"url": "http://a", "path": "https://c/d"})),
+            "https://c/d"
+        );
     }
 
     #[test]
@@ -378,9 +454,13 @@ mod tests {
     fn connections_without_grants_are_the_administrators() {
         let nobody = Membership::default();
         let private = json!({"config": {}});
-        assert!(opens_to(&private, "u", true, false, &nobody) && !opens_to(&private, "u", false, true, &nobody));
+        assert!(
+            opens_to(&private, "u", true, false, &nobody) && !opens_to(&private, "u", false, true, &nobody)
+        );
         let shared = json!({"config": {"access_grants": [{"principal_type": "user", "principal_id": "u", "permission": "read"}]}});
-        assert!(opens_to(&shared, "u", false, false, &nobody) && !opens_to(&shared, "v", true, false, &nobody));
+        assert!(
+            opens_to(&shared, "u", false, false, &nobody) && !opens_to(&shared, "v", true, false, &nobody)
+        );
     }
 
     #[test]
@@ -389,8 +469,14 @@ mod tests {
             kind: kind.into(),
             disposition: String::new(),
         };
-        assert_eq!(body_of(&headers("application/json; charset=utf-8"), b"{\"a\":1}")[0], json!({"a": 1}));
+        assert_eq!(
+            body_of(&headers("application/json; charset=utf-8"), b"{\"a\":1}")[0],
+            json!({"a": 1})
+        );
         assert_eq!(body_of(&headers("text/plain"), b"hi")[0], "hi");
-        assert_eq!(body_of(&headers("image/png"), b"\x01")[0], "data:image/png;base64,AQ==");
+        assert_eq!(
+            body_of(&headers("image/png"), b"\x01")[0],
+            "data:image/png;base64,AQ=="
+        );
     }
 }

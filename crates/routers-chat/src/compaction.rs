@@ -34,7 +34,9 @@ async fn compact(
     MaybeBody(body): MaybeBody<CompactForm>,
 ) -> ApiResult<Json<Value>> {
     let not_found = || ApiError::unauthorized(messages::NOT_FOUND);
-    let chat = chats::owned(caller.db(), &chat_id, caller.id()).await?.ok_or_else(not_found)?;
+    let chat = chats::owned(caller.db(), &chat_id, caller.id())
+        .await?
+        .ok_or_else(not_found)?;
     let engine = &caller.app().chat;
     if !engine.tasks.of(&chat_id, None).is_empty() {
         return Err(ApiError::conflict(
@@ -58,8 +60,13 @@ async fn usage(caller: &Caller<Verified>, chat_id: &str) -> ApiResult<Value> {
         return Ok(Value::Null);
     };
     let document = chat.document();
-    let leaf = chat.current_message_id.clone().or_else(|| history::current_id(&document));
-    let stored = chat_edits::messages_map(caller.db(), chat_id).await?.unwrap_or_default();
+    let leaf = chat
+        .current_message_id
+        .clone()
+        .or_else(|| history::current_id(&document));
+    let stored = chat_edits::messages_map(caller.db(), chat_id)
+        .await?
+        .unwrap_or_default();
     let path: Vec<Value> = history::path_to(&stored, &leaf.unwrap_or_default())
         .into_iter()
         .cloned()

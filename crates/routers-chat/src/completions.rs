@@ -57,7 +57,12 @@ async fn completed(
     required(&body, "chat_id")?;
     required(&body, "session_id")?;
     let model = model.to_owned();
-    caller.app().chat.outlet(&user, &model, Value::Object(body)).await.map(Json)
+    caller
+        .app()
+        .chat
+        .outlet(&user, &model, Value::Object(body))
+        .await
+        .map(Json)
 }
 
 /// A field that the reference reads without a default; it names only the field when it is missing.

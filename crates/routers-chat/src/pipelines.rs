@@ -66,7 +66,9 @@ fn not_found() -> ApiError {
 
 /// Address and key of a server.
 fn server(caller: &Caller<Admin>, index: Option<i64>) -> ApiResult<(String, String)> {
-    let index = index.and_then(|index| usize::try_from(index).ok()).ok_or_else(not_found)?;
+    let index = index
+        .and_then(|index| usize::try_from(index).ok())
+        .ok_or_else(not_found)?;
     let settings = caller.app().chat.catalogue.connections();
     let connection = settings.get(ProviderKind::OpenAi, index).ok_or_else(not_found)?;
     Ok((connection.url.clone(), connection.key.expose().to_owned()))
@@ -121,13 +123,17 @@ async fn list(caller: Caller<Admin>) -> ApiResult<Json<Value>> {
             let url = connection.url.clone();
             asked.push(async move {
                 let answer: Value = request.send().await.ok()?.json().await.ok()?;
-                answer.get("pipelines").map(|_| json!({ "url": url, "idx": index }))
+                answer
+                    .get("pipelines")
+                    .map(|_| json!({ "url": url, "idx": index }))
             });
         }
         index += 1;
     }
     let found = futures::future::join_all(asked).await;
-    Ok(Json(json!({ "data": found.into_iter().flatten().collect::<Vec<_>>() })))
+    Ok(Json(
+        json!({ "data": found.into_iter().flatten().collect::<Vec<_>>() }),
+    ))
 }
 
 async fn upload(caller: Caller<Admin>, mut form: Multipart) -> ApiResult<Json<Value>> {
@@ -193,7 +199,14 @@ async fn valves(
     Path(id): Path<String>,
     Query(query): Query<NamedServerQuery>,
 ) -> ApiResult<Json<Value>> {
-    pass(&caller, query.index.0, Method::GET, &format!("/{id}/valves"), |request| request).await
+    pass(
+        &caller,
+        query.index.0,
+        Method::GET,
+        &format!("/{id}/valves"),
+        |request| request,
+    )
+    .await
 }
 
 async fn spec(
@@ -201,7 +214,14 @@ async fn spec(
     Path(id): Path<String>,
     Query(query): Query<NamedServerQuery>,
 ) -> ApiResult<Json<Value>> {
-    pass(&caller, query.index.0, Method::GET, &format!("/{id}/valves/spec"), |request| request).await
+    pass(
+        &caller,
+        query.index.0,
+        Method::GET,
+        &format!("/{id}/valves/spec"),
+        |request| request,
+    )
+    .await
 }
 
 async fn update(
@@ -211,5 +231,8 @@ async fn update(
     ObjectBody(body): ObjectBody,
 ) -> ApiResult<Json<Value>> {
     let path = format!("/{id}/valves/update");
-    pass(&caller, query.index.0, Method::POST, &path, |request| request.json(&body)).await
+    pass(&caller, query.index.0, Method::POST, &path, |request| {
+        request.json(&body)
+    })
+    .await
 }

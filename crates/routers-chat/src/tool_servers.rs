@@ -32,11 +32,7 @@ pub(crate) fn area() -> Area {
     }
 }
 
-async fn verify(
-    caller: Caller<Admin>,
-    headers: HeaderMap,
-    body: Body<ServerForm>,
-) -> ApiResult<Json<Value>> {
+async fn verify(caller: Caller<Admin>, headers: HeaderMap, body: Body<ServerForm>) -> ApiResult<Json<Value>> {
     if !caller.app().settings.plugins.tool_servers() {
         return Err(ApiError::forbidden("Tool servers are disabled"));
     }

@@ -119,7 +119,12 @@ async fn openapi_servers(caller: &Caller<Verified>) -> ApiResult<Vec<Value>> {
         if !opens_connection(caller, &server.connection).await? {
             continue;
         }
-        let info = |name: &str| server.document.pointer(&format!("/info/{name}")).and_then(Value::as_str);
+        let info = |name: &str| {
+            server
+                .document
+                .pointer(&format!("/info/{name}"))
+                .and_then(Value::as_str)
+        };
         let entry = server_entry(
             &format!("server:{}", server.id),
             info("title").unwrap_or("Tool Server"),

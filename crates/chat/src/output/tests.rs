@@ -87,11 +87,14 @@ fn tool_calls_are_collected_over_chunks() {
 fn rounds_do_not_touch_each_other() {
     let mut output = Output::new(None);
     output.apply(chunk(json!({"content": "Let me see."})), 1.0);
-    let call = json!({"tool_calls": [{"index": 0, "id": "c1", "function": {"name": "f", "arguments": "{}"}}]});
+    let call =
+        json!({"tool_calls": [{"index": 0, "id": "c1", "function": {"name": "f", "arguments": "{}"}}]});
     output.apply(chunk(call.clone()), 1.0);
     output.end_of_stream(1.0);
     assert_eq!(output.take_calls()[0].name, "f");
-    output.items_mut().push(json!({"type": "function_call_output", "call_id": "c1"}));
+    output
+        .items_mut()
+        .push(json!({"type": "function_call_output", "call_id": "c1"}));
     output.next_round();
     // Providers that number their calls anew in every round get fresh ids.
     let events = output.apply(chunk(call), 2.0);
@@ -104,14 +107,19 @@ fn rounds_do_not_touch_each_other() {
 
 #[test]
 fn continued_text_is_part_of_the_message() {
-    let prior = vec![json!({"type": "message", "id": "m", "role": "assistant", "status": "completed",
-        "content": [{"type": "output_text", "text": "One"}]})];
+    let prior = vec![
+        json!({"type": "message", "id": "m", "role": "assistant", "status": "completed",
+        "content": [{"type": "output_text", "text": "One"}]}),
+    ];
     let mut output = Output::continued(prior, None);
     output.apply(chunk(json!({"content": " two "})), 1.0);
     output.end_of_stream(1.0);
     let shown = output.to_value();
     assert_eq!(shown.as_array().map(Vec::len), Some(1));
-    assert_eq!((&shown[0]["id"], &shown[0]["content"][1]["text"]), (&json!("m"), &json!(" two ")));
+    assert_eq!(
+        (&shown[0]["id"], &shown[0]["content"][1]["text"]),
+        (&json!("m"), &json!(" two "))
+    );
 }
 
 #[test]

@@ -46,10 +46,18 @@ impl Choices {
     /// Reads the choices of a request.
     pub(super) fn read(body: &Object, controls: Option<Value>) -> Self {
         let object = |value: Option<&Value>| value.and_then(Value::as_object).cloned().unwrap_or_default();
-        let text = |name: &str| body.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+        let text = |name: &str| {
+            body.get(name)
+                .and_then(Value::as_str)
+                .filter(|text| !text.is_empty())
+        };
         Self {
             tool_ids: texts(body, "tool_ids"),
-            tool_servers: body.get("tool_servers").and_then(Value::as_array).cloned().unwrap_or_default(),
+            tool_servers: body
+                .get("tool_servers")
+                .and_then(Value::as_array)
+                .cloned()
+                .unwrap_or_default(),
             skill_ids: texts(body, "skill_ids"),
             filter_ids: texts(body, "filter_ids"),
             terminal_id: text("terminal_id").map(str::to_owned),
@@ -89,12 +97,16 @@ mod tests {
 
     #[test]
     fn null_means_nothing_chosen() {
-        let body = json!({"tool_ids": null, "skill_ids": ["a", 1], "tools": null, "features": {"memory": true}});
+        let body =
+            json!({"tool_ids": null, "skill_ids": ["a", 1], "tools": null, "features": {"memory": true}});
         let choices = Choices::read(body.as_object().unwrap(), None);
         assert!(choices.tool_ids.is_empty() && !choices.own_tools && choices.feature("memory"));
         assert_eq!(choices.skill_ids, ["a"]);
         let meta = choices.to_meta();
-        assert_eq!((&meta["tool_servers"], &meta["terminal_id"]), (&Value::Null, &Value::Null));
+        assert_eq!(
+            (&meta["tool_servers"], &meta["terminal_id"]),
+            (&Value::Null, &Value::Null)
+        );
         let own = Choices::read(json!({"tools": []}).as_object().unwrap(), None);
         assert!(own.own_tools);
     }

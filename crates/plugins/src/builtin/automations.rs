@@ -150,7 +150,11 @@ async fn update(context: &ToolContext, args: Args) -> Answer {
     if let Some(prompt) = args.optional_text("prompt") {
         data.insert("prompt".into(), json!(prompt));
     }
-    if let Some(model) = args.optional_text("model_id").map(|id| id.trim().to_owned()).filter(|id| !id.is_empty()) {
+    if let Some(model) = args
+        .optional_text("model_id")
+        .map(|id| id.trim().to_owned())
+        .filter(|id| !id.is_empty())
+    {
         data.insert("model_id".into(), json!(model));
     }
     let folder_id = match (args.is_null("folder_id"), args.optional_text("folder_id")) {

@@ -66,7 +66,8 @@ builtins! {
 
 fn zone(context: &ToolContext) -> TimeZone {
     let name = context.user.timezone.as_deref().filter(|name| !name.is_empty());
-    name.and_then(|name| TimeZone::get(name).ok()).unwrap_or(TimeZone::UTC)
+    name.and_then(|name| TimeZone::get(name).ok())
+        .unwrap_or(TimeZone::UTC)
 }
 
 /// The instant of a written time: in the user's time zone unless it names another. Whole milliseconds.
@@ -74,11 +75,17 @@ fn instant(text: &str, zone: &TimeZone, name: &str) -> Result<i64, ToolError> {
     let text = text.trim();
     let parsed: Result<Zoned, jiff::Error> = match text.parse::<Timestamp>() {
         Ok(time) => Ok(time.to_zoned(zone.clone())),
-        Err(_) => text.parse::<DateTime>().and_then(|time| time.to_zoned(zone.clone())),
+        Err(_) => text
+            .parse::<DateTime>()
+            .and_then(|time| time.to_zoned(zone.clone())),
     };
     parsed
         .map(|time| time.timestamp().as_millisecond() * 1_000_000)
-        .map_err(|error| ToolError::new(format!("Invalid {name} datetime: {error}. Write it like 2026-04-20 09:00.")))
+        .map_err(|error| {
+            ToolError::new(format!(
+                "Invalid {name} datetime: {error}. Write it like 2026-04-20 09:00."
+            ))
+        })
 }
 
 fn written(nanos: i64, zone: &TimeZone) -> String {
@@ -96,9 +103,15 @@ fn event_json(event: &Event, zone: &TimeZone) -> Map<String, Value> {
         ("id", json!(row.id)),
         ("calendar_id", json!(row.calendar_id)),
         ("title", json!(row.title)),
-        ("description", json!(row.description.as_deref().unwrap_or_default())),
+        (
+            "description",
+            json!(row.description.as_deref().unwrap_or_default()),
+        ),
         ("start", json!(written(row.start_at, zone))),
-        ("end", json!(row.end_at.filter(|end| *end != 0).map(|end| written(end, zone)))),
+        (
+            "end",
+            json!(row.end_at.filter(|end| *end != 0).map(|end| written(end, zone))),
+        ),
         ("all_day", json!(row.all_day)),
         ("location", json!(row.location.as_deref().unwrap_or_default())),
         ("reminder_minutes", reminder.unwrap_or_else(|| json!(REMINDER))),
@@ -125,7 +138,9 @@ async fn search(context: &ToolContext, args: Args) -> Answer {
         if let Some(query) = query.map(|query| query.to_lowercase()) {
             let has = |text: Option<&str>| text.is_some_and(|text| text.to_lowercase().contains(&query));
             events.retain(|event| {
-                has(Some(&event.row.title[..])) || has(event.row.description.as_deref()) || has(event.row.location.as_deref())
+                has(Some(&event.row.title[..]))
+                    || has(event.row.description.as_deref())
+                    || has(event.row.location.as_deref())
             });
         }
         let total = events.len() as i64;
@@ -161,7 +176,10 @@ async fn create(context: &ToolContext, args: Args) -> Answer {
         Some(id) => id,
         None => {
             let all = calendars::of_user(&context.db, context.reader()).await?;
-            let chosen = all.iter().find(|entry| entry.row.is_default).or_else(|| all.first());
+            let chosen = all
+                .iter()
+                .find(|entry| entry.row.is_default)
+                .or_else(|| all.first());
             let chosen = chosen.ok_or_else(|| ToolError::new("No calendars found. Cannot create event."))?;
             chosen.row.id.clone()
         }
@@ -187,7 +205,11 @@ async fn create(context: &ToolContext, args: Args) -> Answer {
         ..EventInput::default()
     };
     let id = calendar_edits::create_event(&context.db, &context.user.id, input).await?;
-    succeeded(calendars::event(&context.db, &id).await?, &zone, "Failed to create event")
+    succeeded(
+        calendars::event(&context.db, &id).await?,
+        &zone,
+        "Failed to create event",
+    )
 }
 
 async fn found(context: &ToolContext, args: &Args) -> Result<Event, ToolError> {
@@ -240,7 +262,15 @@ mod tests {
         assert_eq!(nine, instant("2026-04-20T07:00:00Z", &rome, "start").unwrap());
         assert_eq!(written(nine, &rome), "2026-04-20 09:00");
         assert_eq!(written(nine, &TimeZone::UTC), "2026-04-20 07:00");
-        assert!(instant("soon", &rome, "start").unwrap_err().0["error"].as_str().unwrap().contains("start"));
-        assert_eq!(written(instant("2026-04-20", &rome, "start").unwrap(), &rome), "2026-04-20 00:00");
+        assert!(
+            instant("soon", &rome, "start").unwrap_err().0["error"]
+                .as_str()
+                .unwrap()
+                .contains("start")
+        );
+        assert_eq!(
+            written(instant("2026-04-20", &rome, "start").unwrap(), &rome),
+            "2026-04-20 00:00"
+        );
     }
 }

@@ -165,7 +165,9 @@ pub(super) fn offered(context: &ToolContext) -> Vec<&'static [Builtin]> {
 /// Ids of the attached items of a kind.
 fn attached(context: &ToolContext, kind: &str) -> Vec<String> {
     let items = context.knowledge.iter().filter(|item| item["type"] == kind);
-    items.filter_map(|item| item["id"].as_str().map(str::to_owned)).collect()
+    items
+        .filter_map(|item| item["id"].as_str().map(str::to_owned))
+        .collect()
 }
 
 async fn bases_json(context: &ToolContext, bases: Vec<KnowledgeRow>) -> Answer {
@@ -199,7 +201,13 @@ async fn query_bases(context: &ToolContext, args: Args) -> Answer {
     let bases = texts::collections(&context.db, context.reader(), "", ALL).await?;
     let described: Vec<String> = bases
         .iter()
-        .map(|base| format!("{} {}", base.name, base.description.as_deref().unwrap_or_default()))
+        .map(|base| {
+            format!(
+                "{} {}",
+                base.name,
+                base.description.as_deref().unwrap_or_default()
+            )
+        })
         .collect();
     let ranked = passages::rank(&query, &described, count);
     let shown = ranked.into_iter().map(|(index, score)| {
@@ -293,7 +301,8 @@ async fn search_files(context: &ToolContext, args: Args) -> Answer {
         let query = query.to_lowercase();
         for file in texts::of_files(&context.db, &attached(context, "file")).await? {
             if file.filename.to_lowercase().contains(&query) {
-                found.push(json!({ "id": file.id, "filename": file.filename, "updated_at": file.updated_at }));
+                found
+                    .push(json!({ "id": file.id, "filename": file.filename, "updated_at": file.updated_at }));
             }
         }
     }
@@ -315,7 +324,8 @@ async fn grep(context: &ToolContext, args: Args) -> Answer {
     if pattern.trim().is_empty() {
         return Err(ToolError::new("Pattern is required"));
     }
-    let matcher = passages::Matcher::new(&pattern, args.flag("case_insensitive", false)).map_err(ToolError::new)?;
+    let matcher =
+        passages::Matcher::new(&pattern, args.flag("case_insensitive", false)).map_err(ToolError::new)?;
     let ids = match args.optional_text("file_id").filter(|id| !id.is_empty()) {
         Some(id) if may_read(context, &id).await? => vec![id],
         Some(_) => return Err(ToolError::new("File not found")),
@@ -471,7 +481,10 @@ fn by_lines(text: &str, lines: (Option<i64>, Option<i64>)) -> (Value, Map<String
 
 async fn list_attached(context: &ToolContext, args: Args) -> Answer {
     let wanted = args.optional_text("knowledge_id");
-    let (skip, count) = (args.int("skip", 0).max(0) as usize, args.count("count", 50).min(200) as usize);
+    let (skip, count) = (
+        args.int("skip", 0).max(0) as usize,
+        args.count("count", 50).min(200) as usize,
+    );
     let found = bases(context, None).await?;
     let ids: Vec<String> = found.iter().map(|base| base.id.clone()).collect();
     let counts = rows::file_counts(&context.db, &ids).await?;
@@ -525,7 +538,10 @@ mod tests {
     fn long_texts_come_in_parts() {
         let (piece, more) = by_characters("äbc\ndef", &args(json!({"offset": 1, "line_numbers": true})), 4);
         assert_eq!(piece, "1: bc\n2: d");
-        assert_eq!((&more["next_offset"], &more["total_chars"]), (&json!(5), &json!(7)));
+        assert_eq!(
+            (&more["next_offset"], &more["total_chars"]),
+            (&json!(5), &json!(7))
+        );
         let (piece, more) = by_characters("abc", &args(json!({})), 10);
         assert!(piece == "abc" && more.is_empty());
     }
@@ -534,7 +550,10 @@ mod tests {
     fn lines_are_numbered() {
         let (piece, more) = by_lines("a\nb\nc", (Some(2), Some(2)));
         assert_eq!(piece, "2: b");
-        assert_eq!((&more["next_start_line"], &more["showing_lines"]), (&json!(3), &json!("2-2")));
+        assert_eq!(
+            (&more["next_start_line"], &more["showing_lines"]),
+            (&json!(3), &json!("2-2"))
+        );
         assert_eq!(by_lines("a", (Some(9), None)).0, "");
     }
 }

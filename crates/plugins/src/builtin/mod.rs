@@ -47,7 +47,10 @@ fn switch(value: Option<&Value>) -> bool {
 
 /// Whether a capability of the model is on, which is so unless its settings say otherwise.
 pub fn capability(meta: &Value, name: &str) -> bool {
-    switch(meta.get("capabilities").and_then(|capabilities| capabilities.get(name)))
+    switch(
+        meta.get("capabilities")
+            .and_then(|capabilities| capabilities.get(name)),
+    )
 }
 
 type Run = for<'c> fn(&'c ToolContext, Args) -> BoxFuture<'c, Answer>;
@@ -151,7 +154,10 @@ mod tests {
     #[test]
     fn categories_are_on_unless_switched_off() {
         let meta = json!({"builtinTools": {"time": false, "notes": true}, "capabilities": {"vision": false}});
-        let offer = Offer { meta: &meta, features: &Value::Null };
+        let offer = Offer {
+            meta: &meta,
+            features: &Value::Null,
+        };
         assert!(!offer.category("time") && offer.category("notes") && offer.category("chats"));
         assert!(!capability(&meta, "vision") && capability(&meta, "citations"));
         assert!(offer.features.is_null());
@@ -173,7 +179,11 @@ mod tests {
         ];
         for tool in tables.into_iter().flatten().map(Builtin::tool) {
             let properties = tool.spec["parameters"]["properties"].as_object().unwrap();
-            assert!(tool.spec["description"].as_str().unwrap().ends_with('.'), "{}", tool.name);
+            assert!(
+                tool.spec["description"].as_str().unwrap().ends_with('.'),
+                "{}",
+                tool.name
+            );
             for (name, property) in properties {
                 assert!(property["description"].is_string(), "{}.{name}", tool.name);
                 assert!(property["type"].is_string(), "{}.{name}", tool.name);

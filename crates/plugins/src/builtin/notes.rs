@@ -67,10 +67,15 @@ fn text_of(note: &NoteRow) -> String {
 /// The text around the first of the words, with 50 characters before and 100 after it; else the start of the text.
 fn snippet(text: &str, query: &str) -> String {
     let characters: Vec<char> = text.chars().collect();
-    let lower: Vec<char> = text.chars().map(|c| c.to_lowercase().next().unwrap_or(c)).collect();
+    let lower: Vec<char> = text
+        .chars()
+        .map(|c| c.to_lowercase().next().unwrap_or(c))
+        .collect();
     let find = |word: &str| {
         let word: Vec<char> = word.to_lowercase().chars().collect();
-        let at = lower.windows(word.len().max(1)).position(|window| window == word)?;
+        let at = lower
+            .windows(word.len().max(1))
+            .position(|window| window == word)?;
         Some((at, word.len()))
     };
     let piece = |start: usize, end: usize| {
@@ -177,7 +182,12 @@ async fn replace(context: &ToolContext, args: Args) -> Answer {
     shown.shift_remove("is_pinned");
     context
         .emitter
-        .emit(&Room::Note(changed.row.id.clone()), "events:note", &Value::Object(shown), None)
+        .emit(
+            &Room::Note(changed.row.id.clone()),
+            "events:note",
+            &Value::Object(shown),
+            None,
+        )
         .await;
     Ok(json!({
         "status": "success", "id": changed.row.id, "title": changed.row.title,

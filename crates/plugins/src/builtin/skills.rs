@@ -36,7 +36,9 @@ fn is_inside(path: &str) -> bool {
     let bad_sign = |sign: char| sign == '\\' || sign == ':' || sign.is_control();
     !path.is_empty()
         && !path.contains(bad_sign)
-        && path.split('/').all(|step| !step.is_empty() && step != "." && step != "..")
+        && path
+            .split('/')
+            .all(|step| !step.is_empty() && step != "." && step != "..")
 }
 
 fn files(content: &str, given: Option<&Vec<Value>>) -> Result<Vec<Value>, ToolError> {
@@ -48,7 +50,9 @@ fn files(content: &str, given: Option<&Vec<Value>>) -> Result<Vec<Value>, ToolEr
             return Err(ToolError::new("Each file needs path and content"));
         };
         if path == "SKILL.md" || file.get("encoding").is_some_and(|encoding| !encoding.is_null()) {
-            return Err(ToolError::new("Supporting files must be UTF-8 text; pass SKILL.md in content"));
+            return Err(ToolError::new(
+                "Supporting files must be UTF-8 text; pass SKILL.md in content",
+            ));
         }
         if !is_inside(path) || all.iter().any(|known| known["path"] == path) {
             return Err(ToolError::new(format!("Invalid or repeated path: {path}")));
@@ -71,7 +75,9 @@ fn header_field(content: &str, name: &str) -> Option<String> {
     let header = lines.take_while(|line| line.trim_end() != "---");
     let mut values = header.filter_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     let value = values.next()?.trim();
-    let quoted = ['"', '\''].iter().find_map(|quote| value.strip_prefix(*quote)?.strip_suffix(*quote));
+    let quoted = ['"', '\'']
+        .iter()
+        .find_map(|quote| value.strip_prefix(*quote)?.strip_suffix(*quote));
     Some(quoted.unwrap_or(value).to_owned())
 }
 
@@ -81,7 +87,8 @@ async fn create(context: &ToolContext, args: Args) -> Answer {
     }
     let (id, name, content) = (args.text("id")?, args.text("name")?, args.text("content")?);
     let id = id.to_lowercase().replace(' ', "-");
-    let is_slug = |sign: char| sign.is_ascii_lowercase() || sign.is_ascii_digit() || sign == '_' || sign == '-';
+    let is_slug =
+        |sign: char| sign.is_ascii_lowercase() || sign.is_ascii_digit() || sign == '_' || sign == '-';
     if id.is_empty() || !id.chars().all(is_slug) {
         return Err(ToolError::new("Invalid skill ID"));
     }
@@ -110,7 +117,16 @@ mod tests {
         for path in ["", "/a", "a//b", "../a", "a/..", "c:\\a", "a\0"] {
             assert!(!is_inside(path), "{path}");
         }
-        assert!(files("x", Some(&vec![json!({"path": "a", "content": "y"}), json!({"path": "a", "content": "z"})])).is_err());
+        assert!(
+            files(
+                "x",
+                Some(&vec![
+                    json!({"path": "a", "content": "y"}),
+                    json!({"path": "a", "content": "z"})
+                ])
+            )
+            .is_err()
+        );
     }
 
     #[test]

@@ -68,7 +68,9 @@ impl Parameter {
             Shape::Int => json!({ "type": "integer" }),
             Shape::Flag => json!({ "type": "boolean" }),
             Shape::Texts => json!({ "type": "array", "items": { "type": "string" } }),
-            Shape::Objects => json!({ "type": "array", "items": { "type": "object", "additionalProperties": true } }),
+            Shape::Objects => {
+                json!({ "type": "array", "items": { "type": "object", "additionalProperties": true } })
+            }
             Shape::Schema(text) => serde_json::from_str(text).unwrap_or_else(|_| json!({ "type": "object" })),
         };
         if let Some(default) = self.default {

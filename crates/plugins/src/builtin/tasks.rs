@@ -58,7 +58,9 @@ fn steps(given: &[Value]) -> Vec<Value> {
         } else {
             "pending".to_owned()
         };
-        Some(json!({ "id": id.unwrap_or_else(|| (index + 1).to_string()), "content": content, "status": status }))
+        Some(
+            json!({ "id": id.unwrap_or_else(|| (index + 1).to_string()), "content": content, "status": status }),
+        )
     };
     given.iter().enumerate().filter_map(step).collect()
 }
@@ -79,7 +81,10 @@ async fn update(context: &ToolContext, args: Args) -> Answer {
     let status = args.optional_text("status").unwrap_or_else(|| "completed".into());
     let status = status.trim().to_lowercase();
     if !STATES.contains(&status.as_str()) {
-        return Err(ToolError::new(format!("'{status}' is none of {}", STATES.join(", "))));
+        return Err(ToolError::new(format!(
+            "'{status}' is none of {}",
+            STATES.join(", ")
+        )));
     }
     let mut steps = chats::tasks(&context.db, chat_id).await?;
     let step = steps.iter_mut().find(|step| step["id"] == id.as_str());

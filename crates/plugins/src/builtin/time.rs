@@ -69,8 +69,14 @@ async fn back(context: &ToolContext, args: Args) -> Answer {
     told.insert("calculated_timestamp".into(), json!(then.timestamp().as_second()));
     told.insert("calculated_iso".into(), json!(iso(&then)));
     if let Some((name, zone)) = zone(context) {
-        told.insert("user_local_iso".into(), json!(iso(&now.with_time_zone(zone.clone()))));
-        told.insert("calculated_local_iso".into(), json!(iso(&then.with_time_zone(zone))));
+        told.insert(
+            "user_local_iso".into(),
+            json!(iso(&now.with_time_zone(zone.clone()))),
+        );
+        told.insert(
+            "calculated_local_iso".into(),
+            json!(iso(&then.with_time_zone(zone))),
+        );
         told.insert("user_timezone".into(), json!(name));
     }
     Ok(Value::Object(told))

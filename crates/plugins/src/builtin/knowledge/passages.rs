@@ -19,7 +19,9 @@ impl Matcher {
     /// A matcher for a text, or for a regular expression when it has signs of one. The error is for the model.
     pub(super) fn new(pattern: &str, ignore_case: bool) -> Result<Self, String> {
         if pattern.chars().count() > PATTERN_LIMIT {
-            return Err(format!("Search patterns over {PATTERN_LIMIT} characters are not supported"));
+            return Err(format!(
+                "Search patterns over {PATTERN_LIMIT} characters are not supported"
+            ));
         }
         let text = if is_expression(pattern) {
             pattern.to_owned()
@@ -72,12 +74,14 @@ impl Grep {
                 self.total += 1;
                 if !self.count_only && self.lines.len() < self.limit {
                     let number = index + 1;
-                    self.lines.push(format!("{}  {}:{number}: {line}", file.id, file.filename));
+                    self.lines
+                        .push(format!("{}  {}:{number}: {line}", file.id, file.filename));
                 }
             }
             if self.total > before {
                 let found = self.total - before;
-                self.counts.push(format!("{}  {}: {found}", file.id, file.filename));
+                self.counts
+                    .push(format!("{}  {}: {found}", file.id, file.filename));
             }
         }
         self
@@ -178,7 +182,10 @@ pub(super) fn rank(query: &str, texts: &[impl AsRef<str>], count: usize) -> Vec<
     let total = counted.len() as f64;
     let mean = (counted.iter().map(|(_, length)| length).sum::<f64>() / total.max(1.0)).max(1.0);
     let weight = |word: &String| {
-        let with = counted.iter().filter(|(counts, _)| counts.contains_key(word)).count() as f64;
+        let with = counted
+            .iter()
+            .filter(|(counts, _)| counts.contains_key(word))
+            .count() as f64;
         (1.0 + (total - with + 0.5) / (with + 0.5)).ln()
     };
     let weights: HashMap<&String, f64> = wanted.iter().map(|word| (word, weight(word))).collect();
@@ -195,7 +202,10 @@ pub(super) fn rank(query: &str, texts: &[impl AsRef<str>], count: usize) -> Vec<
                         / (count + K * (1.0 - B + B * length / mean))
                 })
                 .sum();
-            (index, ((score / most.max(f64::MIN_POSITIVE)) * 10_000.0).round() / 10_000.0)
+            (
+                index,
+                ((score / most.max(f64::MIN_POSITIVE)) * 10_000.0).round() / 10_000.0,
+            )
         })
         .collect();
     ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
@@ -223,7 +233,10 @@ mod tests {
             let grep = Grep::new(Matcher::new(pattern, false).unwrap(), limit, count_only);
             grep.through(&[file("a.b\nxx\na.b 12")]).report(pattern)
         };
-        assert_eq!(report("a.b", false, 9), "f  birds.md:1: a.b\nf  birds.md:3: a.b 12");
+        assert_eq!(
+            report("a.b", false, 9),
+            "f  birds.md:1: a.b\nf  birds.md:3: a.b 12"
+        );
         assert_eq!(report(r"\d\d", false, 9), "f  birds.md:3: a.b 12");
         assert_eq!(report("a.b", true, 9), "f  birds.md: 2\n[2 total matches]");
         assert!(report("a.b", false, 1).ends_with("[1 of 2 matches shown — use file_id to narrow]"));

@@ -38,23 +38,39 @@ fn refuse(text: &str, code: &str, index: usize) -> Value {
 /// Applies a list of operations. The error is for the model.
 pub(super) fn apply(old: &str, operations: &Value) -> Result<Edited, Value> {
     let operations = operations.as_array().filter(|operations| !operations.is_empty());
-    let operations = operations
-        .ok_or_else(|| json!({ "error": "operations must be a non-empty list", "code": "invalid_operations" }))?;
+    let operations = operations.ok_or_else(
+        || json!({ "error": "operations must be a non-empty list", "code": "invalid_operations" }),
+    )?;
     let characters: Vec<char> = old.chars().collect();
     let mut replacements: Vec<Replacement> = Vec::new();
     for (index, operation) in operations.iter().enumerate() {
         if !operation.is_object() {
-            return Err(refuse("each operation must be an object", "invalid_operation", index));
+            return Err(refuse(
+                "each operation must be an object",
+                "invalid_operation",
+                index,
+            ));
         }
-        let action = operation.get("action").and_then(Value::as_str).unwrap_or_default();
+        let action = operation
+            .get("action")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         let content = operation.get("content").and_then(Value::as_str);
         match action {
             "replace" if operations.len() != 1 => {
-                return Err(refuse("replace operation must be the only operation", "invalid_operations", index));
+                return Err(refuse(
+                    "replace operation must be the only operation",
+                    "invalid_operations",
+                    index,
+                ));
             }
             "replace" => {
                 let text = content.ok_or_else(|| {
-                    refuse("replace operation content must be a string", "invalid_content", index)
+                    refuse(
+                        "replace operation content must be a string",
+                        "invalid_content",
+                        index,
+                    )
                 })?;
                 return Ok(Edited {
                     operations: 1,
@@ -86,7 +102,11 @@ pub(super) fn apply(old: &str, operations: &Value) -> Result<Edited, Value> {
     let mut end = 0;
     for (index, replacement) in replacements.iter().enumerate() {
         if replacement.start < end {
-            return Err(refuse("operation ranges must not overlap", "overlapping_operations", index));
+            return Err(refuse(
+                "operation ranges must not overlap",
+                "overlapping_operations",
+                index,
+            ));
         }
         text.extend(&characters[end..replacement.start]);
         text.push_str(&replacement.text);
@@ -106,7 +126,11 @@ pub(super) fn apply(old: &str, operations: &Value) -> Result<Edited, Value> {
 /// Ranges of a text that is looked for.
 fn found(text: &[char], operation: &Value, index: usize) -> Result<Vec<(usize, usize)>, Value> {
     if operation.get("start").is_some() || operation.get("end").is_some() {
-        return Err(refuse("use either find or start/end, not both", "invalid_operation", index));
+        return Err(refuse(
+            "use either find or start/end, not both",
+            "invalid_operation",
+            index,
+        ));
     }
     let find: Vec<char> = operation["find"].as_str().unwrap_or_default().chars().collect();
     if find.is_empty() {
@@ -168,7 +192,11 @@ fn found(text: &[char], operation: &Value, index: usize) -> Result<Vec<(usize, u
 fn range(text: &[char], operation: &Value, index: usize) -> Result<(usize, usize), Value> {
     let offset = |name: &str| operation.get(name).and_then(Value::as_i64);
     let (Some(start), Some(end)) = (offset("start"), offset("end")) else {
-        return Err(refuse("operation start and end must be integers", "invalid_range", index));
+        return Err(refuse(
+            "operation start and end must be integers",
+            "invalid_range",
+            index,
+        ));
     };
     let inside = match (usize::try_from(start), usize::try_from(end)) {
         (Ok(start), Ok(end)) if start <= end && end <= text.len() => Some((start, end)),
@@ -218,17 +246,26 @@ mod tests {
     fn unclear_operations_change_nothing() {
         let find = |more: Value| {
             let mut operation = json!({"action": "replace_text", "find": "a", "content": "o"});
-            operation.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap());
+            operation
+                .as_object_mut()
+                .unwrap()
+                .extend(more.as_object().cloned().unwrap());
             json!([operation])
         };
         assert_eq!(code("banana", find(json!({}))), "ambiguous_match");
-        assert_eq!(code("banana", find(json!({"occurrence": 9}))), "invalid_occurrence");
+        assert_eq!(
+            code("banana", find(json!({"occurrence": 9}))),
+            "invalid_occurrence"
+        );
         assert_eq!(code("banana", find(json!({"start": 1}))), "invalid_operation");
         assert_eq!(code("none", find(json!({}))), "text_not_found");
         assert_eq!(code("x", json!([])), "invalid_operations");
         assert_eq!(code("x", json!([{"action": "drop"}])), "invalid_action");
         let range = |start: i64, end: i64| json!({"action": "replace_text", "start": start, "end": end, "content": ""});
         assert_eq!(code("abc", json!([range(0, 9)])), "range_out_of_bounds");
-        assert_eq!(code("abc", json!([range(0, 2), range(1, 3)])), "overlapping_operations");
+        assert_eq!(
+            code("abc", json!([range(0, 2), range(1, 3)])),
+            "overlapping_operations"
+        );
     }
 }
