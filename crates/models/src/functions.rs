@@ -1,11 +1,17 @@
 //! Table `function`: pipes, filters and actions, which are Python source. Running them is the plugin host's
 //! business.
 
+mod write;
+
 use serde_json::{Map, Value, json};
 
 use crate::db::{Conn, DbResult};
 use crate::tools::json_object;
 use crate::{args, table};
+
+pub use write::{
+    FunctionData, Switch, Synced, create, delete, remove_version, save, set_valves, sync, toggle, valves,
+};
 
 table! {
     /// One function.

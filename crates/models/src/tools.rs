@@ -1,11 +1,16 @@
 //! Table `tool`: workspace tools, which are Python source with its specs. Running them is the plugin host's
 //! business.
 
+mod write;
+
 use serde_json::{Map, Value, json};
 
 use crate::db::{Conn, Db, DbResult, sql};
 use crate::grants::{self, GrantRow};
 use crate::{args, shared, shared_row, table, versions};
+
+pub(crate) use write::snapshot;
+pub use write::{ToolData, create, save, set_valves, valves};
 
 /// `resource_type` of tools in the grants.
 pub const KIND: &str = "tool";

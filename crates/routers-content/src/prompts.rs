@@ -15,6 +15,8 @@ use crate::common::{
     GrantForm, GrantsForm, ListQuery, ORDERS, PAGE, Reading, allowed_grants, demand_any, demanded_grants,
     given,
 };
+use crate::diff::unified;
+use crate::plugins::DiffQuery;
 
 /// The table of this area.
 pub(crate) fn area() -> Area {
@@ -31,6 +33,7 @@ pub(crate) fn area() -> Area {
         POST   "/id/{prompt_id}/toggle"               Verified => toggle,
         DELETE "/id/{prompt_id}/delete"               Verified => delete,
         GET    "/id/{prompt_id}/history"              Verified => history,
+        GET    "/id/{prompt_id}/history/diff"         Verified => difference,
         GET    "/id/{prompt_id}/history/{history_id}" Verified => version,
         DELETE "/id/{prompt_id}/history/{history_id}" Verified => remove_version,
     }
@@ -316,6 +319,33 @@ async fn history(
         Value::Object(item)
     };
     Ok(Json(list.iter().map(item).collect()))
+}
+
+async fn difference(
+    caller: Caller<Verified>,
+    Path(id): Path<String>,
+    Query(query): Query<DiffQuery>,
+) -> ApiResult<Json<Value>> {
+    authorized(&caller, &id, "read").await?;
+    let mut snapshots = Vec::new();
+    for version in [&query.from_id, &query.to_id] {
+        let version = versions::PROMPTS.get(caller.db(), &id, version).await?;
+        snapshots.push(version.ok_or_else(|| ApiError::not_found(messages::NOT_FOUND))?.snapshot);
+    }
+    let (before, after) = (&snapshots[0], &snapshots[1]);
+    let text = |snapshot: &Value| snapshot.get("content").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let (old, new) = (text(before), text(after));
+    let label = |version: &str| format!("v{}", version.chars().take(8).collect::<String>());
+    let lines = unified(&old, &new, &label(&query.from_id), &label(&query.to_id));
+    Ok(Json(json!({
+        "from_id": query.from_id,
+        "to_id": query.to_id,
+        "from_snapshot": before,
+        "to_snapshot": after,
+        "line_endings_only": lines.is_empty() && old != new,
+        "content_diff": lines,
+        "name_changed": before.get("name") != after.get("name"),
+    })))
 }
 
 async fn version(

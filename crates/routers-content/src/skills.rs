@@ -1,21 +1,27 @@
 //! Skills, instructions with files that a model can be given: `/api/v1/skills`. Here they are listed, shown,
-//! shared, switched and removed; writing them is not.
+//! shared, switched and removed, and their versions looked at. Writing them and moving them in and out as files have
+//! files of their own.
+
+mod files;
+mod package;
+mod transfer;
+mod versions_of;
+mod write;
 
 use axum::Json;
 use axum::body::Body as Bytes;
 use axum::extract::Path;
 use axum::response::Response;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use http::header;
 use oui_core::{ApiError, ApiResult, form, messages};
 use oui_models::grants;
 use oui_models::shared::{self, Entry, Filter};
-use oui_models::skills::{self, SkillRow};
+use oui_models::skills::{self, SkillRow, Snapshot};
 use oui_models::versions::{self, Version};
 use oui_web::{Area, Body, Caller, Query, Verified, endpoints};
 use serde_json::{Map, Value, json};
 
+use self::files::{File, summaries};
 use crate::common::{GrantsForm, ListQuery, ORDERS, PAGE, Reading, demanded_grants, given};
 
 /// The table of this area.
@@ -23,19 +29,26 @@ pub(crate) fn area() -> Area {
     endpoints! { "skills" at "/api/v1/skills";
         GET    "/"                             Verified => all,
         GET    "/list"                         Verified => list,
+        GET    "/export"                       Verified => transfer::export,
+        POST   "/create"                       Verified => write::create,
+        POST   "/import/preview"               Verified => transfer::preview,
+        POST   "/import"                       Verified => transfer::import,
         GET    "/id/{id}"                      Verified => get,
+        POST   "/id/{id}/update"               Verified => write::update,
+        POST   "/id/{id}/update/version"       Verified => write::restore,
+        POST   "/id/{id}/clone"                Verified => write::copy,
         POST   "/id/{id}/access/update"        Verified => set_access,
         POST   "/id/{id}/toggle"               Verified => toggle,
         DELETE "/id/{id}/delete"               Verified => delete,
-        GET    "/id/{id}/files"                Verified => files,
+        GET    "/id/{id}/files"                Verified => list_files,
         GET    "/id/{id}/files/content"        Verified => file,
-        GET    "/id/{id}/history"              Verified => history,
-        GET    "/id/{id}/history/{history_id}" Verified => version,
+        GET    "/id/{id}/history"              Verified => versions_of::history,
+        GET    "/id/{id}/history/diff"         Verified => versions_of::difference,
+        GET    "/id/{id}/history/diff/file"    Verified => versions_of::file_difference,
+        GET    "/id/{id}/history/{history_id}" Verified => versions_of::version,
+        DELETE "/id/{id}/history/{history_id}" Verified => versions_of::remove,
     }
 }
-
-/// Versions of a page.
-const VERSIONS: i64 = 20;
 
 form! {
     /// Which skills.
@@ -60,14 +73,6 @@ form! {
         path: String,
         /// Version.
         version_id: String,
-    }
-}
-
-form! {
-    /// Which versions.
-    struct HistoryQuery {
-        /// From 1.
-        page: i64 = 1,
     }
 }
 
@@ -153,6 +158,23 @@ async fn writable(caller: &Caller<Verified>, id: &str) -> ApiResult<Skill> {
     }
 }
 
+/// The skill, when the caller may write it; for the routes about versions.
+async fn writable_version(caller: &Caller<Verified>, id: &str) -> ApiResult<Skill> {
+    let entry = find(caller, id)
+        .await?
+        .ok_or_else(|| ApiError::not_found("Skill not found"))?;
+    if Reading::of(caller).await?.may(&entry, "write") {
+        Ok(entry)
+    } else {
+        Err(ApiError::forbidden("Access denied"))
+    }
+}
+
+/// The skill without its text, as its creation answers it.
+fn item_of(entry: &Skill) -> Map<String, Value> {
+    entry.row.to_json(&entry.grants)
+}
+
 /// The whole skill, as writing routes answer it.
 async fn written(caller: &Caller<Verified>, id: &str) -> ApiResult<Json<Value>> {
     let Some(entry) = find(caller, id).await? else {
@@ -199,46 +221,27 @@ async fn readable(caller: &Caller<Verified>, id: &str) -> ApiResult<Skill> {
     }
 }
 
-/// Files of a version; of the live one when none is named.
-async fn files_of(
-    caller: &Caller<Verified>,
-    skill: &Skill,
-    version_id: Option<&str>,
-) -> ApiResult<Vec<Value>> {
-    let data = match version_id.filter(|id| skill.row.version_id.as_deref() != Some(*id)) {
-        None => skill.row.data.clone(),
-        Some(id) => {
-            let version = versions::SKILLS.get(caller.db(), &skill.row.id, id).await?;
-            let version = version.ok_or_else(|| ApiError::not_found("Skill version not found"))?;
-            version.snapshot.get("data").cloned()
-        }
-    };
-    let files = data
-        .as_ref()
-        .and_then(|data| data.get("files"))
-        .and_then(Value::as_array);
-    Ok(files.cloned().unwrap_or_default())
-}
-
-fn is_base64(file: &Value) -> bool {
-    file.get("encoding").and_then(Value::as_str) == Some("base64")
-}
-
-fn bytes(file: &Value) -> Vec<u8> {
-    let content = file.get("content").and_then(Value::as_str).unwrap_or_default();
-    if is_base64(file) {
-        STANDARD.decode(content).unwrap_or_default()
-    } else {
-        content.as_bytes().to_vec()
+/// What a version holds; the live one when none is named.
+async fn snapshot_of(caller: &Caller<Verified>, skill: &Skill, version_id: Option<&str>) -> ApiResult<Snapshot> {
+    match version_id.filter(|id| !id.is_empty() && skill.row.version_id.as_deref() != Some(*id)) {
+        None => Ok(skill.row.snapshot()),
+        Some(id) => Ok(Snapshot::from_json(&one_version(caller, skill, id).await?.snapshot)),
     }
 }
 
-fn summaries(files: &[Value]) -> Value {
-    let summary = |file: &Value| json!({ "path": file.get("path"), "size": bytes(file).len(), "encoding": file.get("encoding") });
-    files.iter().map(summary).collect()
+async fn one_version(caller: &Caller<Verified>, skill: &Skill, id: &str) -> ApiResult<Version> {
+    let version = versions::SKILLS.get(caller.db(), &skill.row.id, id).await?;
+    version.ok_or_else(|| ApiError::not_found("Skill version not found"))
 }
 
-async fn files(
+/// Files of a version; of the live one when none is named.
+async fn files_of(caller: &Caller<Verified>, skill: &Skill, version_id: Option<&str>) -> ApiResult<Vec<File>> {
+    let snapshot = snapshot_of(caller, skill, version_id).await?;
+    let files = snapshot.files.as_array().into_iter().flatten();
+    Ok(files.map(File::from_json).collect())
+}
+
+async fn list_files(
     caller: Caller<Verified>,
     Path(id): Path<String>,
     Query(query): Query<FilesQuery>,
@@ -299,9 +302,7 @@ async fn file(
 ) -> ApiResult<Response> {
     let skill = readable(&caller, &id).await?;
     let files = files_of(&caller, &skill, Some(&query.version_id)).await?;
-    let file = files
-        .iter()
-        .find(|file| file.get("path").and_then(Value::as_str) == Some(query.path.as_str()));
+    let file = files.iter().find(|file| file.path == query.path);
     let file = file.ok_or_else(|| ApiError::not_found("File not found"))?;
     let name = query.path.rsplit('/').next().unwrap_or_default();
     Response::builder()
@@ -313,41 +314,8 @@ async fn file(
         .header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")
         .header(header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox")
         .header(header::CACHE_CONTROL, "private, no-store")
-        .body(Bytes::from(bytes(file)))
+        .body(Bytes::from(file.bytes().map_err(ApiError::internal)?))
         .map_err(ApiError::internal)
-}
-
-async fn history(
-    caller: Caller<Verified>,
-    Path(id): Path<String>,
-    Query(query): Query<HistoryQuery>,
-) -> ApiResult<Json<Value>> {
-    readable(&caller, &id).await?;
-    let skip = (query.page.max(1) - 1).saturating_mul(VERSIONS);
-    let list = versions::SKILLS.list(caller.db(), &id, skip, VERSIONS).await?;
-    let item = |version: &Version| {
-        let mut item = version.to_json();
-        item.insert("user".into(), version.author_name());
-        Value::Object(item)
-    };
-    Ok(Json(list.iter().map(item).collect()))
-}
-
-/// A version with the files named but not sent.
-async fn version(
-    caller: Caller<Verified>,
-    Path((id, version_id)): Path<(String, String)>,
-) -> ApiResult<Json<Value>> {
-    readable(&caller, &id).await?;
-    let version = versions::SKILLS.get(caller.db(), &id, &version_id).await?;
-    let version = version.ok_or_else(|| ApiError::not_found("Skill version not found"))?;
-    let mut snapshot = version.snapshot.clone();
-    if let Some(files) = snapshot.pointer_mut("/data/files") {
-        *files = summaries(files.as_array().map(Vec::as_slice).unwrap_or_default());
-    }
-    let mut json = version.to_json();
-    json.insert("snapshot".into(), snapshot);
-    Ok(Json(Value::Object(json)))
 }
 
 #[cfg(test)]
@@ -355,15 +323,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_are_named_typed_and_measured() {
-        let files = [
-            json!({"path": "SKILL.md", "content": "Grüße"}),
-            json!({"path": "a.png", "content": "AAEC", "encoding": "base64"}),
-        ];
-        assert_eq!(
-            summaries(&files),
-            json!([{"path": "SKILL.md", "size": 7, "encoding": null}, {"path": "a.png", "size": 3, "encoding": "base64"}])
-        );
+    fn files_are_named_and_typed() {
         assert_eq!(media_type("x/SKILL.MD"), "text/markdown; charset=utf-8");
         assert_eq!(quoted("a b/ü.md"), "a%20b%2F%C3%BC.md");
     }

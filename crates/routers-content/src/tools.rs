@@ -1,5 +1,8 @@
-//! Workspace tools: `/api/v1/tools`. Here they are listed, shown, shared and removed; writing and running their
-//! Python source needs the plugin host.
+//! Workspace tools: `/api/v1/tools`. Here they are listed, shown, shared and removed, and their versions looked at;
+//! writing them and their settings have files of their own.
+
+mod valves;
+mod write;
 
 use axum::Json;
 use axum::extract::Path;
@@ -9,10 +12,11 @@ use oui_models::grants::{self, normalize};
 use oui_models::shared::{self, Entry, Filter};
 use oui_models::tools::{self, ToolItem, ToolRow};
 use oui_models::versions::{self, Version};
-use oui_web::{Area, Body, Caller, Query, Verified, endpoints};
+use oui_web::{Admin, Area, Body, Caller, Query, Verified, endpoints};
 use serde_json::{Map, Value, json};
 
 use crate::common::{GrantsForm, Reading, demand_any, demanded_grants, given};
+use crate::plugins::{self, DiffQuery};
 
 /// The table of this area.
 pub(crate) fn area() -> Area {
@@ -20,10 +24,21 @@ pub(crate) fn area() -> Area {
         GET    "/"                             Verified => all,
         GET    "/list"                         Verified => list,
         GET    "/export"                       Verified => export,
+        POST   "/load/url"                     Admin    => write::load,
+        POST   "/create"                       Verified => write::create,
         GET    "/id/{id}"                      Verified => get,
+        POST   "/id/{id}/update"               Verified => write::update,
+        POST   "/id/{id}/update/version"       Verified => write::restore,
         POST   "/id/{id}/access/update"        Verified => set_access,
         DELETE "/id/{id}/delete"               Verified => delete,
+        GET    "/id/{id}/valves"               Verified => valves::get,
+        GET    "/id/{id}/valves/spec"          Verified => valves::spec,
+        POST   "/id/{id}/valves/update"        Verified => valves::update,
+        GET    "/id/{id}/valves/user"          Verified => valves::get_own,
+        GET    "/id/{id}/valves/user/spec"     Verified => valves::own_spec,
+        POST   "/id/{id}/valves/user/update"   Verified => valves::update_own,
         GET    "/id/{id}/history"              Verified => history,
+        GET    "/id/{id}/history/diff"         Verified => difference,
         GET    "/id/{id}/history/{history_id}" Verified => version,
         DELETE "/id/{id}/history/{history_id}" Verified => remove_version,
     }
@@ -237,6 +252,16 @@ async fn export(caller: Caller<Verified>) -> ApiResult<Json<Value>> {
 
 type Tool = Entry<ToolRow>;
 
+/// The tool as its creation answers it: without its source.
+fn item_of(entry: &Tool) -> Value {
+    let mut json = entry.row.to_json(&entry.grants);
+    if let Some(object) = json.as_object_mut() {
+        object.shift_remove("content");
+        object.shift_remove("specs");
+    }
+    json
+}
+
 async fn find(caller: &Caller<Verified>, id: &str) -> ApiResult<Option<Tool>> {
     Ok(shared::get(caller.db(), id).await?)
 }
@@ -324,6 +349,20 @@ async fn history(
             .map(|version| Value::Object(version_json(version)))
             .collect(),
     ))
+}
+
+async fn difference(
+    caller: Caller<Verified>,
+    Path(id): Path<String>,
+    Query(query): Query<DiffQuery>,
+) -> ApiResult<Json<Value>> {
+    with_history(&caller, &id).await?;
+    let mut found = Vec::new();
+    for version in [&query.from_id, &query.to_id] {
+        let version = versions::TOOLS.get(caller.db(), &id, version).await?;
+        found.push(version.ok_or_else(|| ApiError::not_found("Version not found"))?);
+    }
+    Ok(Json(plugins::difference(&found[0], &found[1])))
 }
 
 async fn version(

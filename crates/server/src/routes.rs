@@ -86,6 +86,8 @@ fn half(app: App, frontend: FrontendService, wanted: fn(&Method) -> bool) -> Rou
     router
         .fallback(fallback.clone())
         .method_not_allowed_fallback(fallback)
+        // Each form has a limit of its own.
+        .layer(axum::extract::DefaultBodyLimit::disable())
         .with_state(app)
 }
 

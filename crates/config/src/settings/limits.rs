@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::spec::{Spec, count, flag, int, list, object, optional_int, settings, words};
+use super::spec::{Spec, count, flag, int, list, object, optional_int, settings, text, words};
 use crate::python;
 
 settings! {
@@ -111,6 +111,8 @@ settings! {
         PIP_OPTIONS => pub pip_options: Vec<String> = words("");
         /// Options about the package index, separated by blanks.
         PIP_PACKAGE_INDEX_OPTIONS => pub pip_index_options: Vec<String> = words("");
+        /// Python that runs tools and functions: a name that is looked up, or a path.
+        OUI_PYTHON => pub python: String = text("python3");
         /// Headers added to calls to terminal servers, as a JSON object.
         TERMINAL_PROXY_HEADERS => pub terminal_headers: Value = object().secret();
     }

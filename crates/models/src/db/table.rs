@@ -42,6 +42,13 @@ impl Changes {
         }
     }
 
+    /// Both sets of columns.
+    #[must_use]
+    pub fn extend(mut self, other: Self) -> Self {
+        self.columns.extend(other.columns);
+        self
+    }
+
     /// Whether nothing would change.
     pub fn is_empty(&self) -> bool {
         self.columns.is_empty()

@@ -41,6 +41,25 @@ pub async fn patch_settings(db: &Db, id: &str, patch: Map<String, Value>) -> DbR
     rewrite(db, id, "settings", |row| patched(row.settings_object(), patch)).await
 }
 
+/// Stores a user's settings of a plugin; `area` is `tools` or `functions`.
+pub async fn set_plugin_valves(db: &Db, user_id: &str, area: &str, id: &str, valves: Value) -> DbResult<()> {
+    rewrite(db, user_id, "settings", |row| {
+        let mut settings = row.settings_object();
+        let mut part = object_of(settings.get(area));
+        let mut all = object_of(part.get("valves"));
+        all.insert(id.to_owned(), valves);
+        part.insert("valves".into(), Value::Object(all));
+        settings.insert(area.to_owned(), Value::Object(part));
+        settings
+    })
+    .await?;
+    Ok(())
+}
+
+fn object_of(value: Option<&Value>) -> Map<String, Value> {
+    value.and_then(Value::as_object).cloned().unwrap_or_default()
+}
+
 fn patched(mut settings: Map<String, Value>, mut patch: Map<String, Value>) -> Map<String, Value> {
     let ui = patch.shift_remove("ui");
     settings.extend(patch);
