@@ -171,7 +171,14 @@ pub async fn create(
 ) -> DbResult<()> {
     let mut tx = db.begin().await?;
     let version = versions::SKILLS
-        .add(&mut tx, id, &snapshot.to_json(), commit.user_id, None, commit.message)
+        .add(
+            &mut tx,
+            id,
+            &snapshot.to_json(),
+            commit.user_id,
+            None,
+            commit.message,
+        )
         .await?;
     let now = db.now();
     let row = SkillRow {
@@ -196,10 +203,23 @@ pub async fn create(
 async fn write(tx: &mut Tx, seen: &SkillRow, changes: Changes) -> DbResult<bool> {
     let touched = match &seen.version_id {
         Some(version) => {
-            SkillRow::update(tx, changes, "WHERE id = ? AND version_id = ?", args![seen.id.as_str(), version.as_str()])
-                .await?
+            SkillRow::update(
+                tx,
+                changes,
+                "WHERE id = ? AND version_id = ?",
+                args![seen.id.as_str(), version.as_str()],
+            )
+            .await?
         }
-        None => SkillRow::update(tx, changes, "WHERE id = ? AND version_id IS NULL", args![seen.id.as_str()]).await?,
+        None => {
+            SkillRow::update(
+                tx,
+                changes,
+                "WHERE id = ? AND version_id IS NULL",
+                args![seen.id.as_str()],
+            )
+            .await?
+        }
     };
     Ok(touched == 1)
 }
@@ -219,7 +239,14 @@ pub async fn save(
     if let Some(snapshot) = snapshot {
         let parent = seen.version_id.as_deref();
         let version = versions::SKILLS
-            .add(&mut tx, &seen.id, &snapshot.to_json(), commit.user_id, parent, commit.message)
+            .add(
+                &mut tx,
+                &seen.id,
+                &snapshot.to_json(),
+                commit.user_id,
+                parent,
+                commit.message,
+            )
             .await?;
         changes = changes.extend(snapshot.changes()).set("version_id", version);
     }

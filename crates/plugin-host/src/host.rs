@@ -15,7 +15,13 @@ use tokio::sync::Mutex;
 const SCRIPT: &str = include_str!("host.py");
 
 /// Variables that plugins do not get to see: with them they could sign tokens and read the database.
-const SECRETS: &[&str] = &["WEBUI_SECRET_KEY", "WEBUI_JWT_SECRET_KEY", "DATABASE_URL", "DATABASE_PASSWORD", "REDIS_URL"];
+const SECRETS: &[&str] = &[
+    "WEBUI_SECRET_KEY",
+    "WEBUI_JWT_SECRET_KEY",
+    "DATABASE_URL",
+    "DATABASE_PASSWORD",
+    "REDIS_URL",
+];
 
 /// How the child is run.
 #[derive(Debug, Clone)]
@@ -68,7 +74,9 @@ impl fmt::Display for HostProblem {
                 "Tools and functions need Python 3, but '{python}' could not be started ({cause}). Install it with \
                  the package pydantic, or name another interpreter in OUI_PYTHON."
             ),
-            Self::TimedOut(limit) => write!(out, "The plugin did not load within {} seconds", limit.as_secs()),
+            Self::TimedOut(limit) => {
+                write!(out, "The plugin did not load within {} seconds", limit.as_secs())
+            }
             Self::Died => out.write_str("The Python process ended while it loaded the plugin"),
             Self::Plugin(text) => out.write_str(text),
         }
@@ -131,7 +139,10 @@ struct Running {
 
 impl Running {
     fn start(options: &HostOptions) -> Result<Self, HostProblem> {
-        let problem = |cause: String| HostProblem::NoPython { python: options.python.clone(), cause };
+        let problem = |cause: String| HostProblem::NoPython {
+            python: options.python.clone(),
+            cause,
+        };
         let mut command = Command::new(&options.python);
         command
             .args(["-u", "-c", SCRIPT, &options.memory_limit.to_string()])
@@ -172,13 +183,17 @@ impl Running {
         self.questions.flush().await.ok()?;
         loop {
             let line = self.answers.next_line().await.ok()??;
-            let Ok(mut reply) = serde_json::from_str::<Value>(&line) else { continue };
+            let Ok(mut reply) = serde_json::from_str::<Value>(&line) else {
+                continue;
+            };
             if reply["id"] != json!(self.last) {
                 continue;
             }
             return Some(match reply.get_mut("answer") {
                 Some(answer) => Ok(answer.take()),
-                None => Err(HostProblem::Plugin(reply["problem"].as_str().unwrap_or_default().to_owned())),
+                None => Err(HostProblem::Plugin(
+                    reply["problem"].as_str().unwrap_or_default().to_owned(),
+                )),
             });
         }
     }
@@ -234,9 +249,17 @@ impl Host {
     }
 
     /// Installs Python packages that this host has not installed yet.
-    pub async fn install(&self, packages: &[String], options: &[String], index: &[String]) -> Result<(), HostProblem> {
+    pub async fn install(
+        &self,
+        packages: &[String],
+        options: &[String],
+        index: &[String],
+    ) -> Result<(), HostProblem> {
         let mut installed = self.installed.lock().await;
-        let missing: Vec<&String> = packages.iter().filter(|name| !installed.contains(*name)).collect();
+        let missing: Vec<&String> = packages
+            .iter()
+            .filter(|name| !installed.contains(*name))
+            .collect();
         if missing.is_empty() {
             return Ok(());
         }
@@ -256,7 +279,9 @@ impl Host {
         if !done.status.success() {
             let said = String::from_utf8_lossy(&done.stderr).into_owned();
             tracing::warn!("pip: {said}");
-            return Err(HostProblem::Plugin(format!("Packages could not be installed: {said}")));
+            return Err(HostProblem::Plugin(format!(
+                "Packages could not be installed: {said}"
+            )));
         }
         installed.extend(missing.into_iter().cloned());
         Ok(())
@@ -265,7 +290,10 @@ impl Host {
     fn question(ask: &str, plugin: Plugin<'_>) -> Map<String, Value> {
         Map::from_iter([
             ("ask".to_owned(), json!(ask)),
-            ("kind".to_owned(), json!(if plugin.is_tool { "tool" } else { "function" })),
+            (
+                "kind".to_owned(),
+                json!(if plugin.is_tool { "tool" } else { "function" }),
+            ),
             ("name".to_owned(), json!(plugin.id)),
             ("source".to_owned(), json!(plugin.source)),
         ])
@@ -296,7 +324,12 @@ impl Host {
     }
 
     /// The settings as the plugin reads these values, or `None` when it has no settings.
-    pub async fn check(&self, plugin: Plugin<'_>, which: Which, values: &Value) -> Result<Option<Value>, HostProblem> {
+    pub async fn check(
+        &self,
+        plugin: Plugin<'_>,
+        which: Which,
+        values: &Value,
+    ) -> Result<Option<Value>, HostProblem> {
         let mut question = Self::question("check", plugin);
         question.insert("which".into(), json!(which.name()));
         question.insert("values".into(), values.clone());

@@ -38,13 +38,19 @@ class Tools:
 "#;
 
 fn plugin(source: &str) -> Plugin<'_> {
-    Plugin { is_tool: true, id: "weather", source }
+    Plugin {
+        is_tool: true,
+        id: "weather",
+        source,
+    }
 }
 
 /// A host, if there is a Python with pydantic.
 async fn host(options: HostOptions) -> Option<Host> {
     let host = Host::new(options);
-    let probe = host.inspect(plugin("import pydantic\nclass Tools: pass"), &Value::Null).await;
+    let probe = host
+        .inspect(plugin("import pydantic\nclass Tools: pass"), &Value::Null)
+        .await;
     if let Err(problem) = &probe {
         eprintln!("skipped: {problem}");
     }
@@ -53,7 +59,9 @@ async fn host(options: HostOptions) -> Option<Host> {
 
 #[tokio::test]
 async fn a_tool_is_described() {
-    let Some(host) = host(HostOptions::default()).await else { return };
+    let Some(host) = host(HostOptions::default()).await else {
+        return;
+    };
     let found = host.inspect(plugin(TOOL), &json!({"size": "x"})).await.unwrap();
     assert_eq!(
         found.specs,
@@ -73,13 +81,24 @@ async fn a_tool_is_described() {
     assert!(found.has_user_valves);
     assert_eq!(found.class, "tools");
     let problem = found.valves_problem.unwrap();
-    assert!(problem.starts_with("size: Input should be a valid integer"), "{problem}");
-    let schema = host.schema(plugin(TOOL), Which::Valves, &json!({"name": "Ann"})).await.unwrap();
-    assert_eq!(schema["properties"]["place"]["input"], json!({"type": "select", "options": ["a", "Ann"]}));
+    assert!(
+        problem.starts_with("size: Input should be a valid integer"),
+        "{problem}"
+    );
+    let schema = host
+        .schema(plugin(TOOL), Which::Valves, &json!({"name": "Ann"}))
+        .await
+        .unwrap();
+    assert_eq!(
+        schema["properties"]["place"]["input"],
+        json!({"type": "select", "options": ["a", "Ann"]})
+    );
     let values = json!({"size": "4", "key": null});
     let kept = host.check(plugin(TOOL), Which::Valves, &values).await.unwrap();
     assert_eq!(kept, Some(json!({"size": 4})));
-    let wrong = host.check(plugin(TOOL), Which::UserValves, &json!({"unit": "K"})).await;
+    let wrong = host
+        .check(plugin(TOOL), Which::UserValves, &json!({"unit": "K"}))
+        .await;
     assert!(matches!(wrong, Err(HostProblem::Plugin(_))));
     let none = plugin("class Tools: pass");
     assert_eq!(host.check(none, Which::Valves, &json!({})).await.unwrap(), None);
@@ -87,20 +106,41 @@ async fn a_tool_is_described() {
 
 #[tokio::test]
 async fn functions_are_told_apart() {
-    let Some(host) = host(HostOptions::default()).await else { return };
+    let Some(host) = host(HostOptions::default()).await else {
+        return;
+    };
     let source = "class Filter:\n    toggle = True\n    def inlet(self, body): return body\n";
-    let filter = Plugin { is_tool: false, id: "f", source };
+    let filter = Plugin {
+        is_tool: false,
+        id: "f",
+        source,
+    };
     let found = host.inspect(filter, &Value::Null).await.unwrap();
     assert_eq!((found.class.as_str(), found.toggle), ("filter", true));
-    let error = host.inspect(Plugin { source: "x = 1", ..filter }, &Value::Null).await.unwrap_err();
+    let error = host
+        .inspect(
+            Plugin {
+                source: "x = 1",
+                ..filter
+            },
+            &Value::Null,
+        )
+        .await
+        .unwrap_err();
     assert_eq!(error.to_string(), "No Function class found in the module");
-    let error = host.inspect(plugin("def broken(:"), &Value::Null).await.unwrap_err();
+    let error = host
+        .inspect(plugin("def broken(:"), &Value::Null)
+        .await
+        .unwrap_err();
     assert!(error.to_string().contains("invalid syntax"), "{error}");
 }
 
 #[tokio::test]
 async fn a_dead_or_hanging_child_is_replaced() {
-    let options = HostOptions { time_limit: Duration::from_secs(5), ..HostOptions::default() };
+    let options = HostOptions {
+        time_limit: Duration::from_secs(5),
+        ..HostOptions::default()
+    };
     let Some(host) = host(options).await else { return };
     let dies = host.inspect(plugin("import os\nos._exit(3)"), &Value::Null).await;
     assert_eq!(dies, Err(HostProblem::Died));
@@ -108,13 +148,23 @@ async fn a_dead_or_hanging_child_is_replaced() {
     let hangs = host.inspect(plugin("while True: pass"), &Value::Null).await;
     assert_eq!(hangs, Err(HostProblem::TimedOut(Duration::from_secs(5))));
     assert!(host.inspect(plugin(TOOL), &Value::Null).await.is_ok());
-    let memory = host.inspect(plugin("x = bytearray(64 * 1024 ** 3)"), &Value::Null).await;
+    let memory = host
+        .inspect(plugin("x = bytearray(64 * 1024 ** 3)"), &Value::Null)
+        .await;
     assert!(matches!(memory, Err(HostProblem::Plugin(_))), "{memory:?}");
 }
 
 #[tokio::test]
 async fn a_missing_interpreter_is_named() {
-    let host = Host::new(HostOptions { python: "/nowhere/python3".into(), ..HostOptions::default() });
+    let host = Host::new(HostOptions {
+        python: "/nowhere/python3".into(),
+        ..HostOptions::default()
+    });
     let error = host.inspect(plugin(TOOL), &Value::Null).await.unwrap_err();
-    assert!(error.to_string().contains("'/nowhere/python3' could not be started"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("'/nowhere/python3' could not be started"),
+        "{error}"
+    );
 }

@@ -18,7 +18,11 @@ fn lines(text: &str) -> Vec<&str> {
     while let Some(at) = rest.find(ends) {
         found.push(&rest[..at]);
         rest = &rest[at..];
-        let end = if rest.starts_with("\r\n") { 2 } else { rest.chars().next().map_or(0, char::len_utf8) };
+        let end = if rest.starts_with("\r\n") {
+            2
+        } else {
+            rest.chars().next().map_or(0, char::len_utf8)
+        };
         rest = &rest[end..];
     }
     if !rest.is_empty() {
@@ -42,7 +46,9 @@ pub(crate) fn unified(before: &str, after: &str, from: &str, to: &str) -> Vec<St
     let operations = capture_diff_slices(Algorithm::Myers, &before, &after);
     let mut out = Vec::new();
     for group in group_diff_ops(operations, CONTEXT) {
-        let (Some(first), Some(last)) = (group.first(), group.last()) else { continue };
+        let (Some(first), Some(last)) = (group.first(), group.last()) else {
+            continue;
+        };
         if group.iter().all(|operation| operation.tag() == DiffTag::Equal) {
             continue;
         }
@@ -79,10 +85,24 @@ mod tests {
         assert_eq!(
             unified(before, after, "v1", "v2"),
             [
-                "--- v1", "+++ v2", "@@ -2,7 +2,8 @@", " b", " c", " d", "-e", "+E", " f", " g", " h", "+i"
+                "--- v1",
+                "+++ v2",
+                "@@ -2,7 +2,8 @@",
+                " b",
+                " c",
+                " d",
+                "-e",
+                "+E",
+                " f",
+                " g",
+                " h",
+                "+i"
             ]
         );
-        assert_eq!(unified("", "x", "v1", "v2"), ["--- v1", "+++ v2", "@@ -0,0 +1 @@", "+x"]);
+        assert_eq!(
+            unified("", "x", "v1", "v2"),
+            ["--- v1", "+++ v2", "@@ -0,0 +1 @@", "+x"]
+        );
         assert!(unified("a\r\nb", "a\nb\n", "v1", "v2").is_empty());
     }
 }

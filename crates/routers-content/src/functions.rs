@@ -127,7 +127,9 @@ async fn history(
     let skip = (query.page.max(1) - 1).saturating_mul(VERSIONS);
     let list = versions::FUNCTIONS.list(caller.db(), &id, skip, VERSIONS).await?;
     Ok(Json(
-        list.iter().map(|version| Value::Object(version_json(version))).collect(),
+        list.iter()
+            .map(|version| Value::Object(version_json(version)))
+            .collect(),
     ))
 }
 

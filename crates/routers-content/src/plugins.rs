@@ -26,28 +26,38 @@ pub(crate) const BAD_ID: &str = "Only alphanumeric characters and underscores ar
 fn host(app: &App) -> Host {
     let kept = app.memo::<OnceLock<Host>>();
     let plugins = &app.settings.plugins;
-    let make = || Host::new(HostOptions { python: plugins.python.clone(), ..HostOptions::default() });
+    let make = || {
+        Host::new(HostOptions {
+            python: plugins.python.clone(),
+            ..HostOptions::default()
+        })
+    };
     kept.get_or_init(make).clone()
 }
 
 /// Python's rule for names, for all but rare characters.
 pub(crate) fn is_identifier(text: &str) -> bool {
     let mut characters = text.chars();
-    let first = characters.next().is_some_and(|first| first == '_' || first.is_alphabetic());
+    let first = characters
+        .next()
+        .is_some_and(|first| first == '_' || first.is_alphabetic());
     first && characters.all(|character| character == '_' || character.is_alphanumeric())
 }
 
 /// Sources of old versions of the reference name its modules by short names.
 pub(crate) fn with_present_imports(source: &str) -> String {
-    ["utils", "apps", "main", "config"].iter().fold(source.to_owned(), |source, name| {
-        source.replace(&format!("from {name}"), &format!("from open_webui.{name}"))
-    })
+    ["utils", "apps", "main", "config"]
+        .iter()
+        .fold(source.to_owned(), |source, name| {
+            source.replace(&format!("from {name}"), &format!("from open_webui.{name}"))
+        })
 }
 
 /// What a source says about itself: `name: value` lines of the text it begins with.
 pub(crate) fn frontmatter(source: &str) -> Map<String, Value> {
     #[expect(clippy::expect_used, reason = "the pattern is a constant; a test compiles it")]
-    static LINE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"(?i)^\s*([a-z_]+):\s*(.*)$").expect("a pattern"));
+    static LINE: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"(?i)^\s*([a-z_]+):\s*(.*)$").expect("a pattern"));
     let mut lines = source.lines();
     if lines.next().is_none_or(|first| first.trim() != "\"\"\"") {
         return Map::new();
@@ -88,16 +98,28 @@ pub(crate) async fn inspect(
 ) -> ApiResult<Inspection> {
     let host = host(app);
     let wanted = frontmatter(plugin.source);
-    let wanted = wanted.get("requirements").and_then(Value::as_str).unwrap_or_default();
+    let wanted = wanted
+        .get("requirements")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     let settings = &app.settings;
     if settings.plugins.install_packages && !settings.server.offline {
-        let packages: Vec<String> =
-            wanted.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
+        let packages: Vec<String> = wanted
+            .split(',')
+            .map(str::trim)
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .collect();
         let (options, index) = (&settings.plugins.pip_options, &settings.plugins.pip_index_options);
-        host.install(&packages, options, index).await.map_err(|problem| refusal(&problem, &told))?;
+        host.install(&packages, options, index)
+            .await
+            .map_err(|problem| refusal(&problem, &told))?;
     }
     let stored = Value::Object(read_valves(app, valves));
-    let found = host.inspect(plugin, &stored).await.map_err(|problem| refusal(&problem, &told))?;
+    let found = host
+        .inspect(plugin, &stored)
+        .await
+        .map_err(|problem| refusal(&problem, &told))?;
     match &found.valves_problem {
         None => Ok(found),
         Some(problem) => Err(ApiError::bad_request(format!(
@@ -130,9 +152,9 @@ pub(crate) async fn check(
     match checked {
         Ok(Some(Value::Object(values))) => Ok(values),
         Ok(_) => Err(ApiError::unauthorized(messages::NOT_FOUND)),
-        Err(problem) => {
-            Err(refusal(&problem, |_| ApiError::bad_request(messages::default_with(told))))
-        }
+        Err(problem) => Err(refusal(&problem, |_| {
+            ApiError::bad_request(messages::default_with(told))
+        })),
     }
 }
 
@@ -178,7 +200,10 @@ pub(crate) fn stored_valves(app: &App, values: &Map<String, Value>) -> ApiResult
 /// Settings of a user for a plugin; `area` is `tools` or `functions`.
 pub(crate) fn user_valves(app: &App, user: &UserRow, area: &str, id: &str) -> Map<String, Value> {
     let settings = user.settings_object();
-    let stored = settings.get(area).and_then(|area| area.get("valves")).and_then(|all| all.get(id));
+    let stored = settings
+        .get(area)
+        .and_then(|area| area.get("valves"))
+        .and_then(|all| all.get(id));
     stored.map_or_else(Map::new, |stored| valves_of(app, stored))
 }
 
@@ -188,10 +213,19 @@ pub(crate) fn difference(before: &Version, after: &Version) -> Value {
     let mut metadata = Map::new();
     for name in ["name", "meta"] {
         if left.get(name) != right.get(name) {
-            metadata.insert(name.into(), json!({ "before": left.get(name), "after": right.get(name) }));
+            metadata.insert(
+                name.into(),
+                json!({ "before": left.get(name), "after": right.get(name) }),
+            );
         }
     }
-    let text = |snapshot: &Value| snapshot.get("content").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let text = |snapshot: &Value| {
+        snapshot
+            .get("content")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
     let (old, new) = (text(left), text(right));
     let patch = unified(&old, &new, "selected.py", "production.py").join("\n");
     json!({
@@ -234,7 +268,12 @@ impl Field for Address {
         match reqwest::Url::parse(text) {
             Ok(url) if !["http", "https"].contains(&url.scheme()) => {
                 let expected = json!({ "expected_schemes": "'http' or 'https'" });
-                issues.push_ctx("url_scheme", "URL scheme should be 'http' or 'https'", input, expected);
+                issues.push_ctx(
+                    "url_scheme",
+                    "URL scheme should be 'http' or 'https'",
+                    input,
+                    expected,
+                );
                 None
             }
             Ok(url) => Some(Self(url.to_string())),
@@ -254,9 +293,13 @@ impl Field for Address {
 
 /// The address of the file itself for pages of GitHub that show one.
 fn raw_url(url: &str) -> String {
-    let Some(rest) = url.strip_prefix("https://github.com/") else { return url.to_owned() };
+    let Some(rest) = url.strip_prefix("https://github.com/") else {
+        return url.to_owned();
+    };
     let parts: Vec<&str> = rest.splitn(5, '/').collect();
-    let [owner, repository, kind, branch, path] = parts.as_slice() else { return url.to_owned() };
+    let [owner, repository, kind, branch, path] = parts.as_slice() else {
+        return url.to_owned();
+    };
     let base = format!("https://raw.githubusercontent.com/{owner}/{repository}/refs/heads/{branch}");
     match *kind {
         "tree" => format!("{base}/{}/main.py", path.trim_end_matches('/')),
@@ -269,10 +312,18 @@ fn raw_url(url: &str) -> String {
 fn name_of(url: &str) -> String {
     let parts: Vec<&str> = url.trim_end_matches('/').split('/').collect();
     let file = parts.last().copied().unwrap_or_default();
-    let telling = |stem: &&str| !["main.py", "index.py", "__init__.py"].iter().any(|name| format!("{stem}.py").starts_with(name));
+    let telling = |stem: &&str| {
+        !["main.py", "index.py", "__init__.py"]
+            .iter()
+            .any(|name| format!("{stem}.py").starts_with(name))
+    };
     match file.strip_suffix(".py").filter(telling) {
         Some(stem) => stem.to_owned(),
-        None => parts.len().checked_sub(2).map_or("function", |at| parts[at]).to_owned(),
+        None => parts
+            .len()
+            .checked_sub(2)
+            .map_or("function", |at| parts[at])
+            .to_owned(),
     }
 }
 
@@ -286,9 +337,17 @@ pub(crate) async fn fetch(app: &App, form: UrlForm, what: &str) -> ApiResult<Val
         )
     };
     let http = app.chat.providers.http.client();
-    let reply = http.get(&url).header("content-type", "application/json").send().await.map_err(|_| failed())?;
+    let reply = http
+        .get(&url)
+        .header("content-type", "application/json")
+        .send()
+        .await
+        .map_err(|_| failed())?;
     if reply.status() != StatusCode::OK {
-        return Err(ApiError::new(reply.status(), format!("Failed to fetch the {what}")));
+        return Err(ApiError::new(
+            reply.status(),
+            format!("Failed to fetch the {what}"),
+        ));
     }
     let content = reply.text().await.map_err(|_| failed())?;
     if content.is_empty() {
@@ -366,9 +425,15 @@ mod tests {
     #[test]
     fn sources_say_what_they_are() {
         let source = "\"\"\"\ntitle: Weather\nVersion:  1.0 \nno pair here\n\"\"\"\nname: x\n";
-        assert_eq!(Value::Object(frontmatter(source)), json!({"title": "Weather", "Version": "1.0"}));
+        assert_eq!(
+            Value::Object(frontmatter(source)),
+            json!({"title": "Weather", "Version": "1.0"})
+        );
         assert!(frontmatter("import os\n\"\"\"\ntitle: x\n\"\"\"").is_empty());
-        assert_eq!(with_present_imports("from utils.misc import a"), "from open_webui.utils.misc import a");
+        assert_eq!(
+            with_present_imports("from utils.misc import a"),
+            "from open_webui.utils.misc import a"
+        );
     }
 
     #[test]

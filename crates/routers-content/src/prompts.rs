@@ -330,10 +330,20 @@ async fn difference(
     let mut snapshots = Vec::new();
     for version in [&query.from_id, &query.to_id] {
         let version = versions::PROMPTS.get(caller.db(), &id, version).await?;
-        snapshots.push(version.ok_or_else(|| ApiError::not_found(messages::NOT_FOUND))?.snapshot);
+        snapshots.push(
+            version
+                .ok_or_else(|| ApiError::not_found(messages::NOT_FOUND))?
+                .snapshot,
+        );
     }
     let (before, after) = (&snapshots[0], &snapshots[1]);
-    let text = |snapshot: &Value| snapshot.get("content").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let text = |snapshot: &Value| {
+        snapshot
+            .get("content")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
     let (old, new) = (text(before), text(after));
     let label = |version: &str| format!("v{}", version.chars().take(8).collect::<String>());
     let lines = unified(&old, &new, &label(&query.from_id), &label(&query.to_id));

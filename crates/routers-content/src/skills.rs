@@ -222,10 +222,16 @@ async fn readable(caller: &Caller<Verified>, id: &str) -> ApiResult<Skill> {
 }
 
 /// What a version holds; the live one when none is named.
-async fn snapshot_of(caller: &Caller<Verified>, skill: &Skill, version_id: Option<&str>) -> ApiResult<Snapshot> {
+async fn snapshot_of(
+    caller: &Caller<Verified>,
+    skill: &Skill,
+    version_id: Option<&str>,
+) -> ApiResult<Snapshot> {
     match version_id.filter(|id| !id.is_empty() && skill.row.version_id.as_deref() != Some(*id)) {
         None => Ok(skill.row.snapshot()),
-        Some(id) => Ok(Snapshot::from_json(&one_version(caller, skill, id).await?.snapshot)),
+        Some(id) => Ok(Snapshot::from_json(
+            &one_version(caller, skill, id).await?.snapshot,
+        )),
     }
 }
 
@@ -235,7 +241,11 @@ async fn one_version(caller: &Caller<Verified>, skill: &Skill, id: &str) -> ApiR
 }
 
 /// Files of a version; of the live one when none is named.
-async fn files_of(caller: &Caller<Verified>, skill: &Skill, version_id: Option<&str>) -> ApiResult<Vec<File>> {
+async fn files_of(
+    caller: &Caller<Verified>,
+    skill: &Skill,
+    version_id: Option<&str>,
+) -> ApiResult<Vec<File>> {
     let snapshot = snapshot_of(caller, skill, version_id).await?;
     let files = snapshot.files.as_array().into_iter().flatten();
     Ok(files.map(File::from_json).collect())

@@ -68,9 +68,12 @@ async fn insert(tx: &mut Tx, id: &str, data: &FunctionData, commit: Commit<'_>) 
 }
 
 async fn locked(tx: &mut Tx, id: &str) -> DbResult<Option<FunctionRow>> {
-    sql("UPDATE function SET version_id = version_id WHERE id = ?", args![id])
-        .execute(&mut *tx)
-        .await?;
+    sql(
+        "UPDATE function SET version_id = version_id WHERE id = ?",
+        args![id],
+    )
+    .execute(&mut *tx)
+    .await?;
     FunctionRow::find(&mut *tx, "WHERE id = ?", args![id]).await
 }
 
@@ -94,14 +97,27 @@ async fn change(
         return Ok(changes);
     }
     let version = versions::FUNCTIONS
-        .add(tx, &row.id, &after, commit.user_id, row.version_id.as_deref(), commit.message)
+        .add(
+            tx,
+            &row.id,
+            &after,
+            commit.user_id,
+            row.version_id.as_deref(),
+            commit.message,
+        )
         .await?;
     Ok(changes.set("version_id", version))
 }
 
 /// Changes a function. With `version` that one becomes the live version, otherwise a change of name, source or meta
 /// makes one. `false` when the function is gone.
-pub async fn save(db: &Db, id: &str, data: &FunctionData, version: Option<&str>, commit: Commit<'_>) -> DbResult<bool> {
+pub async fn save(
+    db: &Db,
+    id: &str,
+    data: &FunctionData,
+    version: Option<&str>,
+    commit: Commit<'_>,
+) -> DbResult<bool> {
     let mut tx = db.begin().await?;
     let Some(row) = locked(&mut tx, id).await? else {
         return Ok(false);
@@ -131,7 +147,10 @@ pub struct Synced {
 /// Makes the functions be those of the set and no others.
 pub async fn sync(db: &Db, user_id: &str, set: &[Synced]) -> DbResult<()> {
     let mut tx = db.begin().await?;
-    let commit = Commit { user_id, message: None };
+    let commit = Commit {
+        user_id,
+        message: None,
+    };
     let present = all(&mut tx).await?;
     for function in set {
         let changes = match locked(&mut tx, &function.id).await? {
@@ -149,7 +168,10 @@ pub async fn sync(db: &Db, user_id: &str, set: &[Synced]) -> DbResult<()> {
             .set("created_at", function.created_at);
         FunctionRow::update(&mut tx, changes, "WHERE id = ?", args![function.id.as_str()]).await?;
     }
-    for row in present.iter().filter(|row| !set.iter().any(|function| function.id == row.id)) {
+    for row in present
+        .iter()
+        .filter(|row| !set.iter().any(|function| function.id == row.id))
+    {
         remove(&mut tx, &row.id).await?;
     }
     tx.commit().await
@@ -182,7 +204,8 @@ pub async fn toggle(db: &Db, id: &str, switch: Switch) -> DbResult<()> {
         Switch::Active => "is_active",
         Switch::Global => "is_global",
     };
-    let text = format!("UPDATE function SET {column} = NOT COALESCE({column}, FALSE), updated_at = ? WHERE id = ?");
+    let text =
+        format!("UPDATE function SET {column} = NOT COALESCE({column}, FALSE), updated_at = ? WHERE id = ?");
     sql(text, args![db.now(), id]).execute(db).await?;
     Ok(())
 }

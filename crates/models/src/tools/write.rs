@@ -25,7 +25,9 @@ pub struct ToolData {
 pub(crate) fn snapshot(name: &str, content: &str, meta: &Value, derived: &[&str]) -> Value {
     let mut meta = meta.as_object().cloned().unwrap_or_default();
     meta.entry("description").or_insert(Value::Null);
-    let translated = meta.get("i18n").is_some_and(|texts| texts.as_object().is_some_and(|texts| !texts.is_empty()));
+    let translated = meta
+        .get("i18n")
+        .is_some_and(|texts| texts.as_object().is_some_and(|texts| !texts.is_empty()));
     if !translated {
         meta.shift_remove("i18n");
     }
@@ -53,10 +55,23 @@ impl ToolData {
 const DERIVED: &[&str] = &["manifest", "has_user_valves"];
 
 /// Inserts a tool with its grants and first version.
-pub async fn create(db: &Db, id: &str, data: &ToolData, grants: &[Grant], commit: Commit<'_>) -> DbResult<()> {
+pub async fn create(
+    db: &Db,
+    id: &str,
+    data: &ToolData,
+    grants: &[Grant],
+    commit: Commit<'_>,
+) -> DbResult<()> {
     let mut tx = db.begin().await?;
     let version = versions::TOOLS
-        .add(&mut tx, id, &data.snapshot(), commit.user_id, None, commit.message)
+        .add(
+            &mut tx,
+            id,
+            &data.snapshot(),
+            commit.user_id,
+            None,
+            commit.message,
+        )
         .await?;
     let now = db.now();
     let row = ToolRow {
@@ -85,7 +100,13 @@ async fn locked(tx: &mut Tx, id: &str) -> DbResult<Option<ToolRow>> {
 
 /// Changes a tool. With `version` that one becomes the live version, otherwise a change of name, source or meta
 /// makes one. `false` when the tool is gone.
-pub async fn save(db: &Db, id: &str, data: &ToolData, version: Option<&str>, commit: Commit<'_>) -> DbResult<bool> {
+pub async fn save(
+    db: &Db,
+    id: &str,
+    data: &ToolData,
+    version: Option<&str>,
+    commit: Commit<'_>,
+) -> DbResult<bool> {
     let mut tx = db.begin().await?;
     let Some(row) = locked(&mut tx, id).await? else {
         return Ok(false);
@@ -100,7 +121,14 @@ pub async fn save(db: &Db, id: &str, data: &ToolData, version: Option<&str>, com
         let after = data.snapshot();
         if before != after || row.version_id.is_none() {
             let version = versions::TOOLS
-                .add(&mut tx, id, &after, commit.user_id, row.version_id.as_deref(), commit.message)
+                .add(
+                    &mut tx,
+                    id,
+                    &after,
+                    commit.user_id,
+                    row.version_id.as_deref(),
+                    commit.message,
+                )
                 .await?;
             changes = changes.set("version_id", version);
         }
@@ -112,7 +140,9 @@ pub async fn save(db: &Db, id: &str, data: &ToolData, version: Option<&str>, com
 
 /// Stored settings of a tool, as JSON text.
 pub async fn valves(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Option<String>> {
-    let found: Option<Option<String>> = sql("SELECT valves FROM tool WHERE id = ?", args![id]).scalar(conn).await?;
+    let found: Option<Option<String>> = sql("SELECT valves FROM tool WHERE id = ?", args![id])
+        .scalar(conn)
+        .await?;
     Ok(found.flatten())
 }
 

@@ -22,18 +22,27 @@ fn plugin(row: &FunctionRow) -> Plugin<'_> {
 }
 
 fn enabled(on: bool) -> ApiResult<()> {
-    if on { Ok(()) } else { Err(ApiError::internal("functions are switched off")) }
+    if on {
+        Ok(())
+    } else {
+        Err(ApiError::internal("functions are switched off"))
+    }
 }
 
 pub(super) async fn get(caller: Caller<Admin>, Path(id): Path<String>) -> ApiResult<Json<Value>> {
     let row = known(&caller, &id).await?;
-    Ok(Json(Value::Object(plugins::read_valves(caller.app(), row.valves.as_deref()))))
+    Ok(Json(Value::Object(plugins::read_valves(
+        caller.app(),
+        row.valves.as_deref(),
+    ))))
 }
 
 pub(super) async fn spec(caller: Caller<Admin>, Path(id): Path<String>) -> ApiResult<Json<Value>> {
     let row = known(&caller, &id).await?;
     enabled(caller.app().settings.plugins.functions())?;
-    plugins::schema(&caller, caller.user(), plugin(&row), Which::Valves).await.map(Json)
+    plugins::schema(&caller, caller.user(), plugin(&row), Which::Valves)
+        .await
+        .map(Json)
 }
 
 pub(super) async fn update(
@@ -52,7 +61,12 @@ pub(super) async fn update(
 
 pub(super) async fn get_own(caller: Caller<Verified>, Path(id): Path<String>) -> ApiResult<Json<Value>> {
     known(&caller, &id).await?;
-    Ok(Json(Value::Object(plugins::user_valves(caller.app(), caller.user(), "functions", &id))))
+    Ok(Json(Value::Object(plugins::user_valves(
+        caller.app(),
+        caller.user(),
+        "functions",
+        &id,
+    ))))
 }
 
 pub(super) async fn own_spec(caller: Caller<Verified>, Path(id): Path<String>) -> ApiResult<Json<Value>> {
@@ -61,7 +75,9 @@ pub(super) async fn own_spec(caller: Caller<Verified>, Path(id): Path<String>) -
         return Ok(Json(Value::Null));
     }
     enabled(caller.app().settings.plugins.functions())?;
-    plugins::schema(&caller, caller.user(), plugin(&row), Which::UserValves).await.map(Json)
+    plugins::schema(&caller, caller.user(), plugin(&row), Which::UserValves)
+        .await
+        .map(Json)
 }
 
 pub(super) async fn update_own(

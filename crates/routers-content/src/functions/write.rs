@@ -41,7 +41,11 @@ async fn prepared(
     if !app.settings.plugins.functions() {
         return Err(told(SWITCHED_OFF));
     }
-    let plugin = Plugin { is_tool: false, id, source: &content };
+    let plugin = Plugin {
+        is_tool: false,
+        id,
+        source: &content,
+    };
     let found = plugins::inspect(app, plugin, valves, told).await?;
     let mut meta = meta.0.clone();
     meta.insert("manifest".into(), Value::Object(plugins::frontmatter(&content)));
@@ -93,7 +97,14 @@ async fn change(
         Some(_) => form.content.clone(),
         None => plugins::with_present_imports(&form.content),
     };
-    let data = prepared(caller, (id, &form.name, content), &form.meta, valves.as_deref(), plugins::told_plainly).await?;
+    let data = prepared(
+        caller,
+        (id, &form.name, content),
+        &form.meta,
+        valves.as_deref(),
+        plugins::told_plainly,
+    )
+    .await?;
     let commit = Commit {
         user_id: caller.id(),
         message: form.commit_message.as_deref(),
@@ -126,7 +137,9 @@ pub(super) async fn restore(
     body: Body<VersionForm>,
 ) -> ApiResult<Json<Value>> {
     super::with_history(&caller, &id).await?;
-    let version = versions::FUNCTIONS.get(caller.db(), &id, &body.form.version_id).await?;
+    let version = versions::FUNCTIONS
+        .get(caller.db(), &id, &body.form.version_id)
+        .await?;
     let version = version.ok_or_else(|| ApiError::not_found("Version not found"))?;
     let mut saved = version.snapshot.clone();
     if let Some(object) = saved.as_object_mut() {
@@ -179,7 +192,10 @@ fn with_valves(caller: &Caller<Admin>, row: &FunctionRow) -> Value {
     Value::Object(json)
 }
 
-pub(super) async fn export(caller: Caller<Admin>, Query(query): Query<ExportQuery>) -> ApiResult<Json<Value>> {
+pub(super) async fn export(
+    caller: Caller<Admin>,
+    Query(query): Query<ExportQuery>,
+) -> ApiResult<Json<Value>> {
     if !caller.app().settings.plugins.functions() {
         return Ok(Json(json!([])));
     }
@@ -232,7 +248,13 @@ pub(super) async fn sync(caller: Caller<Admin>, body: Body<SyncForm>) -> ApiResu
         let source = (form.id.as_str(), form.name.as_str(), content);
         let data = prepared(&caller, source, &form.meta, valves.as_deref(), told)
             .await
-            .map_err(|error| if error.status() == http::StatusCode::BAD_REQUEST { told("") } else { error })?;
+            .map_err(|error| {
+                if error.status() == http::StatusCode::BAD_REQUEST {
+                    told("")
+                } else {
+                    error
+                }
+            })?;
         let synced = Synced {
             id: form.id.clone(),
             data,
@@ -251,5 +273,7 @@ pub(super) async fn sync(caller: Caller<Admin>, body: Body<SyncForm>) -> ApiResu
 }
 
 pub(super) async fn load(caller: Caller<Admin>, body: Body<UrlForm>) -> ApiResult<Json<Value>> {
-    plugins::fetch(caller.app(), body.form, "function").await.map(Json)
+    plugins::fetch(caller.app(), body.form, "function")
+        .await
+        .map(Json)
 }

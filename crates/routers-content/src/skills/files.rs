@@ -66,7 +66,11 @@ impl Field for File {
                 issues.push("extra_forbidden", "Extra inputs are not permitted", value);
             });
         }
-        Some(Self { path: form.path, content: form.content, encoding: form.encoding })
+        Some(Self {
+            path: form.path,
+            content: form.content,
+            encoding: form.encoding,
+        })
     }
 
     fn schema() -> Value {
@@ -78,21 +82,38 @@ impl File {
     /// A file from what it holds: as text where it is text.
     pub(super) fn from_bytes(path: String, bytes: Vec<u8>) -> Self {
         match String::from_utf8(bytes) {
-            Ok(content) if !content.contains('\0') => Self { path, content, encoding: None },
+            Ok(content) if !content.contains('\0') => Self {
+                path,
+                content,
+                encoding: None,
+            },
             other => {
                 let bytes = other.map_or_else(|error| error.into_bytes(), String::into_bytes);
-                Self { path, content: STANDARD.encode(bytes), encoding: Some(Base64) }
+                Self {
+                    path,
+                    content: STANDARD.encode(bytes),
+                    encoding: Some(Base64),
+                }
             }
         }
     }
 
     /// A stored file.
     pub(super) fn from_json(value: &Value) -> Self {
-        let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let text = |name: &str| {
+            value
+                .get(name)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
         Self {
             path: text("path"),
             content: text("content"),
-            encoding: value.get("encoding").filter(|encoding| !encoding.is_null()).map(|_| Base64),
+            encoding: value
+                .get("encoding")
+                .filter(|encoding| !encoding.is_null())
+                .map(|_| Base64),
         }
     }
 
@@ -177,11 +198,17 @@ pub(super) fn checked(files: Vec<File>, previous: &[File]) -> Result<Vec<File>, 
     if total > LARGEST_SKILL.max(old.values().sum()) {
         return Err("Skill exceeds 50 MiB".into());
     }
-    let is_file = |path: &str| path.match_indices('/').any(|(end, _)| paths.contains(&path[..end]));
+    let is_file = |path: &str| {
+        path.match_indices('/')
+            .any(|(end, _)| paths.contains(&path[..end]))
+    };
     if let Some(path) = paths.iter().find(|path| is_file(path)) {
         return Err(format!("A file is also used as a directory: {path}"));
     }
-    if !files.iter().any(|file| file.path == ROOT && file.encoding.is_none()) {
+    if !files
+        .iter()
+        .any(|file| file.path == ROOT && file.encoding.is_none())
+    {
         return Err("A skill requires a UTF-8 SKILL.md at its root".into());
     }
     let mut files = files;
@@ -234,13 +261,19 @@ form! {
 
 /// The files after the changes.
 pub(super) fn changed(files: &[File], operations: &[Operation]) -> Result<Vec<File>, String> {
-    let mut all: BTreeMap<String, File> =
-        files.iter().map(|file| (file.path.clone(), file.clone())).collect();
+    let mut all: BTreeMap<String, File> = files
+        .iter()
+        .map(|file| (file.path.clone(), file.clone()))
+        .collect();
     for operation in operations {
         let path = checked_path(&operation.path)?;
         if operation.op == What::Put {
             let content = operation.content.clone().ok_or("put requires content")?;
-            let file = File { path: path.to_owned(), content, encoding: operation.encoding };
+            let file = File {
+                path: path.to_owned(),
+                content,
+                encoding: operation.encoding,
+            };
             all.insert(path.to_owned(), file);
             continue;
         }
@@ -248,8 +281,11 @@ pub(super) fn changed(files: &[File], operations: &[Operation]) -> Result<Vec<Fi
             return Err("SKILL.md cannot be moved or deleted".into());
         }
         let below = format!("{path}/");
-        let matched: Vec<String> =
-            all.keys().filter(|name| *name == path || name.starts_with(&below)).cloned().collect();
+        let matched: Vec<String> = all
+            .keys()
+            .filter(|name| *name == path || name.starts_with(&below))
+            .cloned()
+            .collect();
         if matched.is_empty() {
             return Err(format!("File or directory not found: {path}"));
         }
@@ -279,11 +315,19 @@ mod tests {
     use super::*;
 
     fn text(path: &str, content: &str) -> File {
-        File { path: path.into(), content: content.into(), encoding: None }
+        File {
+            path: path.into(),
+            content: content.into(),
+            encoding: None,
+        }
     }
 
     fn operations(all: &Value) -> Vec<Operation> {
-        all.as_array().unwrap().iter().map(|one| Operation::read("body", one).unwrap()).collect()
+        all.as_array()
+            .unwrap()
+            .iter()
+            .map(|one| Operation::read("body", one).unwrap())
+            .collect()
     }
 
     #[test]
@@ -292,7 +336,10 @@ mod tests {
         let fails = |files: Vec<File>| checked(files, &[]).unwrap_err();
         assert_eq!(fails(vec![]), "A skill requires a UTF-8 SKILL.md at its root");
         assert_eq!(fails(vec![root(), text("../x", "")]), "Invalid file path");
-        assert_eq!(fails(vec![root(), text("a:b", "")]), "File paths must be relative POSIX paths");
+        assert_eq!(
+            fails(vec![root(), text("a:b", "")]),
+            "File paths must be relative POSIX paths"
+        );
         assert_eq!(fails(vec![root(), root()]), "Duplicate file: SKILL.md");
         assert_eq!(
             fails(vec![root(), text("a", ""), text("a/b", "")]),
@@ -302,7 +349,10 @@ mod tests {
         assert_eq!(fails(vec![root(), large.clone()]), "File exceeds 10 MiB: a");
         assert!(checked(vec![root(), large.clone()], &[large]).is_ok());
         let sorted = checked(vec![text("b", ""), root(), text("a", "")], &[]).unwrap();
-        assert_eq!(sorted.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(), [ROOT, "a", "b"]);
+        assert_eq!(
+            sorted.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(),
+            [ROOT, "a", "b"]
+        );
     }
 
     #[test]
@@ -318,8 +368,14 @@ mod tests {
         assert_eq!(paths, [ROOT, "refs/a.md", "x.bin"]);
         assert_eq!(after[2].bytes().unwrap(), [0, 1, 2]);
         let fails = |all: Value| changed(&files, &operations(&all)).unwrap_err();
-        assert_eq!(fails(json!([{"op": "delete", "path": ROOT}])), "SKILL.md cannot be moved or deleted");
-        assert_eq!(fails(json!([{"op": "delete", "path": "x"}])), "File or directory not found: x");
+        assert_eq!(
+            fails(json!([{"op": "delete", "path": ROOT}])),
+            "SKILL.md cannot be moved or deleted"
+        );
+        assert_eq!(
+            fails(json!([{"op": "delete", "path": "x"}])),
+            "File or directory not found: x"
+        );
         assert_eq!(
             fails(json!([{"op": "move", "path": "docs/a.md", "destination": "docs/b.md"}])),
             "Move would overwrite an existing file"

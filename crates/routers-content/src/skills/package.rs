@@ -42,7 +42,11 @@ pub(super) struct Discover<'a> {
 }
 
 /// Reads skills out of a file, by the end of its name. With `discover` other files of an archive are passed over.
-pub(super) fn parse(data: &[u8], name: &str, discover: Option<&Discover<'_>>) -> Result<Vec<Package>, String> {
+pub(super) fn parse(
+    data: &[u8],
+    name: &str,
+    discover: Option<&Discover<'_>>,
+) -> Result<Vec<Package>, String> {
     if data.len() > LARGEST_IMPORT {
         return Err(TOO_LARGE.into());
     }
@@ -60,7 +64,10 @@ pub(super) fn parse(data: &[u8], name: &str, discover: Option<&Discover<'_>>) ->
         return packages(sets.into_iter().map(|files| (Map::new(), files)).collect());
     }
     if name.ends_with(".md") {
-        return packages(vec![(Map::new(), vec![File::from_bytes(ROOT.into(), data.to_vec())])]);
+        return packages(vec![(
+            Map::new(),
+            vec![File::from_bytes(ROOT.into(), data.to_vec())],
+        )]);
     }
     Err("Use JSON, ZIP, .skill, or Markdown".into())
 }
@@ -75,7 +82,11 @@ fn listed(value: &Value) -> Result<(Map<String, Value>, Vec<File>), String> {
         }
         None => {
             let content = object.get("content").and_then(Value::as_str).unwrap_or_default();
-            vec![File { path: ROOT.into(), content: content.into(), encoding: None }]
+            vec![File {
+                path: ROOT.into(),
+                content: content.into(),
+                encoding: None,
+            }]
         }
     };
     Ok((object.clone(), files))
@@ -85,7 +96,10 @@ fn listed(value: &Value) -> Result<(Map<String, Value>, Vec<File>), String> {
 fn outermost(mut roots: Vec<String>) -> Vec<String> {
     roots.sort();
     let all = roots.clone();
-    roots.retain(|root| !all.iter().any(|parent| root != parent && root.starts_with(parent.as_str())));
+    roots.retain(|root| {
+        !all.iter()
+            .any(|parent| root != parent && root.starts_with(parent.as_str()))
+    });
     roots
 }
 
@@ -107,7 +121,9 @@ fn unpacked(data: &[u8], discover: Option<&Discover<'_>>) -> Result<Vec<Vec<File
             continue;
         }
         if let Some(directory) = discover.and_then(|discover| discover.directory) {
-            path = path.split_once('/').map_or_else(String::new, |(_, rest)| rest.to_owned());
+            path = path
+                .split_once('/')
+                .map_or_else(String::new, |(_, rest)| rest.to_owned());
             if !path.starts_with(directory) {
                 continue;
             }
@@ -120,7 +136,10 @@ fn unpacked(data: &[u8], discover: Option<&Discover<'_>>) -> Result<Vec<Vec<File
             return Err(format!("Duplicate archive path: {path}"));
         }
         total += entry.size();
-        if entry.size() > LARGEST_FILE as u64 || total > LARGEST_IMPORT as u64 || entries.len() >= MOST_ENTRIES {
+        if entry.size() > LARGEST_FILE as u64
+            || total > LARGEST_IMPORT as u64
+            || entries.len() >= MOST_ENTRIES
+        {
             return Err("Archive exceeds import limits".into());
         }
         if entry.encrypted() {
@@ -132,7 +151,11 @@ fn unpacked(data: &[u8], discover: Option<&Discover<'_>>) -> Result<Vec<Vec<File
             .map_err(|_| "Skill archive uses an unsupported compression method")?;
         // The size that the archive tells is not believed.
         let mut bytes = Vec::new();
-        entry.by_ref().take(LARGEST_FILE as u64 + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+        entry
+            .by_ref()
+            .take(LARGEST_FILE as u64 + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|error| error.to_string())?;
         if bytes.len() > LARGEST_FILE {
             return Err("Archive exceeds import limits".into());
         }
@@ -141,7 +164,11 @@ fn unpacked(data: &[u8], discover: Option<&Discover<'_>>) -> Result<Vec<Vec<File
     let roots = if entries.contains_key(ROOT) {
         vec![String::new()]
     } else {
-        let root = |path: &String| path.strip_suffix(ROOT).filter(|root| root.ends_with('/')).map(str::to_owned);
+        let root = |path: &String| {
+            path.strip_suffix(ROOT)
+                .filter(|root| root.ends_with('/'))
+                .map(str::to_owned)
+        };
         outermost(entries.keys().filter_map(root).collect())
     };
     if roots.is_empty() {
@@ -166,12 +193,18 @@ fn unpacked(data: &[u8], discover: Option<&Discover<'_>>) -> Result<Vec<Vec<File
 
 /// Skills out of the files of uploaded folders.
 pub(super) fn from_folders(files: Vec<File>) -> Result<Vec<Package>, String> {
-    let root = |file: &File| file.path.strip_suffix(ROOT).filter(|root| root.ends_with('/')).map(str::to_owned);
+    let root = |file: &File| {
+        file.path
+            .strip_suffix(ROOT)
+            .filter(|root| root.ends_with('/'))
+            .map(str::to_owned)
+    };
     let roots = outermost(files.iter().filter_map(root).collect());
     if roots.is_empty() {
         return Err("Select a folder containing one or more non-nested skills".into());
     }
-    let mut sets: Vec<(Map<String, Value>, Vec<File>)> = roots.iter().map(|_| (Map::new(), Vec::new())).collect();
+    let mut sets: Vec<(Map<String, Value>, Vec<File>)> =
+        roots.iter().map(|_| (Map::new(), Vec::new())).collect();
     for file in files {
         let found = roots.iter().position(|root| file.path.starts_with(root.as_str()));
         let index = found.ok_or("Files outside skill directories")?;
@@ -247,7 +280,9 @@ pub(super) fn frontmatter(content: &str) -> Map<String, Value> {
     static HEAD: LazyLock<Regex> = LazyLock::new(|| {
         Regex::new(r"(?s)\A---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|\z)").expect("a pattern")
     });
-    let head = HEAD.captures(content).map(|found| serde_saphyr::from_str::<Value>(&found[1]));
+    let head = HEAD
+        .captures(content)
+        .map(|found| serde_saphyr::from_str::<Value>(&found[1]));
     match head {
         Some(Ok(Value::Object(head))) => head,
         _ => Map::new(),
@@ -261,12 +296,19 @@ pub(super) fn archive<'p>(packages: impl Iterator<Item = (&'p str, &'p [File])>)
     let options = SimpleFileOptions::default();
     for (id, files) in packages {
         let head = frontmatter(root_text(files));
-        let named = head.get("name").and_then(Value::as_str).filter(|name| is_folder_name(name));
+        let named = head
+            .get("name")
+            .and_then(Value::as_str)
+            .filter(|name| is_folder_name(name));
         let root = checked_path(named.unwrap_or(id))?.to_owned();
         for file in files {
             let path = format!("{root}/{}", checked_path(&file.path)?);
-            writer.start_file(path, options).map_err(|error| error.to_string())?;
-            writer.write_all(&file.bytes()?).map_err(|error| error.to_string())?;
+            writer
+                .start_file(path, options)
+                .map_err(|error| error.to_string())?;
+            writer
+                .write_all(&file.bytes()?)
+                .map_err(|error| error.to_string())?;
         }
         if !roots.insert(root) {
             return Err("Selected skills have duplicate export directory names".into());
@@ -279,7 +321,10 @@ pub(super) fn archive<'p>(packages: impl Iterator<Item = (&'p str, &'p [File])>)
 /// Lower-case words joined by dashes.
 fn is_folder_name(name: &str) -> bool {
     name.split('-').all(|word| {
-        !word.is_empty() && word.chars().all(|character| character.is_ascii_lowercase() || character.is_ascii_digit())
+        !word.is_empty()
+            && word
+                .chars()
+                .all(|character| character.is_ascii_lowercase() || character.is_ascii_digit())
     })
 }
 
@@ -288,12 +333,19 @@ mod tests {
     use super::*;
 
     fn file(path: &str, content: &str) -> File {
-        File { path: path.into(), content: content.into(), encoding: None }
+        File {
+            path: path.into(),
+            content: content.into(),
+            encoding: None,
+        }
     }
 
     #[test]
     fn what_is_packed_can_be_read() {
-        let one = [file(ROOT, "---\nname: first-one\ndescription: Does it.\n---\n# One"), file("a/b.txt", "b")];
+        let one = [
+            file(ROOT, "---\nname: first-one\ndescription: Does it.\n---\n# One"),
+            file("a/b.txt", "b"),
+        ];
         let two = [file(ROOT, "# Two")];
         let bytes = archive([("one", &one[..]), ("two", &two[..])].into_iter()).unwrap();
         let read = parse(&bytes, "x.ZIP", None).unwrap();
@@ -303,16 +355,31 @@ mod tests {
             ("first-one", "first-one", &json!("Does it."))
         );
         assert_eq!(read[0].files, one);
-        assert_eq!((read[1].id.as_str(), read[1].name.as_str()), ("imported-skill", "Imported skill"));
+        assert_eq!(
+            (read[1].id.as_str(), read[1].name.as_str()),
+            ("imported-skill", "Imported skill")
+        );
         let twice = archive([("one", &two[..]), ("one", &two[..])].into_iter()).unwrap_err();
-        assert!(twice.contains("duplicate") || twice.contains("Duplicate"), "{twice}");
+        assert!(
+            twice.contains("duplicate") || twice.contains("Duplicate"),
+            "{twice}"
+        );
     }
 
     #[test]
     fn other_files_and_broken_ones_are_refused() {
-        assert_eq!(parse(b"x", "a.txt", None).err().unwrap(), "Use JSON, ZIP, .skill, or Markdown");
-        assert_eq!(parse(b"x", "a.zip", None).err().unwrap(), "File is not a zip file");
-        assert_eq!(parse(b"[1]", "a.json", None).err().unwrap(), "Each imported skill must be an object");
+        assert_eq!(
+            parse(b"x", "a.txt", None).err().unwrap(),
+            "Use JSON, ZIP, .skill, or Markdown"
+        );
+        assert_eq!(
+            parse(b"x", "a.zip", None).err().unwrap(),
+            "File is not a zip file"
+        );
+        assert_eq!(
+            parse(b"[1]", "a.json", None).err().unwrap(),
+            "Each imported skill must be an object"
+        );
         let text = parse("---\nname: Größe & Gewicht\n---\n".as_bytes(), "SKILL.md", None).unwrap();
         assert_eq!(text[0].id, "gr-e-gewicht");
     }

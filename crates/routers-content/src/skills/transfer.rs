@@ -30,7 +30,10 @@ struct ExportQuery {
 
 /// Reads the query by hand: `ids` may come several times.
 fn export_query(pairs: Vec<(String, String)>) -> ExportQuery {
-    let mut found = ExportQuery { format: "json".into(), ..ExportQuery::default() };
+    let mut found = ExportQuery {
+        format: "json".into(),
+        ..ExportQuery::default()
+    };
     for (name, value) in pairs {
         match name.as_str() {
             "format" => found.format = value,
@@ -56,14 +59,19 @@ async fn selected(caller: &Caller<Verified>, ids: Option<&[String]>) -> ApiResul
     Ok(found)
 }
 
-pub(super) async fn export(caller: Caller<Verified>, Pairs(pairs): Pairs<Vec<(String, String)>>) -> ApiResult<Response> {
+pub(super) async fn export(
+    caller: Caller<Verified>,
+    Pairs(pairs): Pairs<Vec<(String, String)>>,
+) -> ApiResult<Response> {
     if !caller.may("workspace.skills_export").await? {
         return Err(ApiError::forbidden("Export permission required"));
     }
     let query = export_query(pairs);
     let one = query.ids.as_ref().is_some_and(|ids| ids.len() == 1);
     if query.version_id.is_some() && !one {
-        return Err(ApiError::bad_request("Select one skill to export a historical version"));
+        return Err(ApiError::bad_request(
+            "Select one skill to export a historical version",
+        ));
     }
     if query.format == "skill" && !one {
         return Err(ApiError::bad_request("Select one skill to export as .skill"));
@@ -83,14 +91,27 @@ pub(super) async fn export(caller: Caller<Verified>, Pairs(pairs): Pairs<Vec<(St
                 })
             };
             let mut list: Vec<Value> = packages.iter().map(item).collect();
-            let value = if one { list.pop().unwrap_or_default() } else { Value::Array(list) };
+            let value = if one {
+                list.pop().unwrap_or_default()
+            } else {
+                Value::Array(list)
+            };
             Ok(Json(value).into_response())
         }
         format @ ("zip" | "skill") => {
             let sets: Vec<(String, Vec<File>)> = packages
                 .iter()
                 .map(|(skill, snapshot)| {
-                    (skill.row.id.clone(), snapshot.files.as_array().into_iter().flatten().map(File::from_json).collect())
+                    (
+                        skill.row.id.clone(),
+                        snapshot
+                            .files
+                            .as_array()
+                            .into_iter()
+                            .flatten()
+                            .map(File::from_json)
+                            .collect(),
+                    )
                 })
                 .collect();
             let name = match (format, found.first()) {
@@ -106,7 +127,10 @@ pub(super) async fn export(caller: Caller<Verified>, Pairs(pairs): Pairs<Vec<(St
             .map_err(ApiError::bad_request)?;
             Response::builder()
                 .header(header::CONTENT_TYPE, "application/zip")
-                .header(header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\""))
+                .header(
+                    header::CONTENT_DISPOSITION,
+                    format!("attachment; filename=\"{name}\""),
+                )
                 .body(Bytes::from(bytes))
                 .map_err(ApiError::internal)
         }
@@ -134,7 +158,8 @@ fn missing(field: &str) -> Value {
 }
 
 async fn read_upload(mut form: Multipart, with_decisions: bool) -> ApiResult<Upload> {
-    let unreadable = |error: axum::extract::multipart::MultipartError| ApiError::bad_request(error.body_text());
+    let unreadable =
+        |error: axum::extract::multipart::MultipartError| ApiError::bad_request(error.body_text());
     let mut upload = Upload::default();
     let mut total = 0;
     while let Some(mut field) = form.next_field().await.map_err(unreadable)? {
@@ -162,7 +187,11 @@ async fn read_upload(mut form: Multipart, with_decisions: bool) -> ApiResult<Upl
     if with_decisions && upload.decisions.is_none() {
         issues.push(missing("decisions"));
     }
-    if issues.is_empty() { Ok(upload) } else { Err(ApiError::unprocessable(issues)) }
+    if issues.is_empty() {
+        Ok(upload)
+    } else {
+        Err(ApiError::unprocessable(issues))
+    }
 }
 
 /// Files of a folder have paths for names; together they are skills. Others are skills or archives of some.
@@ -229,7 +258,11 @@ pub(super) async fn preview(caller: Caller<Verified>, form: Multipart) -> ApiRes
 }
 
 /// Does what was decided for one package. Answers the id of the skill, or none when it was skipped.
-async fn import_one(caller: &Caller<Verified>, package: &Package, choice: &Map<String, Value>) -> ApiResult<Option<String>> {
+async fn import_one(
+    caller: &Caller<Verified>,
+    package: &Package,
+    choice: &Map<String, Value>,
+) -> ApiResult<Option<String>> {
     let action = choice.get("action").and_then(Value::as_str).unwrap_or("skip");
     if action == "skip" {
         return Ok(None);
@@ -244,17 +277,27 @@ async fn import_one(caller: &Caller<Verified>, package: &Package, choice: &Map<S
     let form = |input: Map<String, Value>| {
         let raw = Value::Object(input);
         let form = SkillForm::read("body", &raw).map_err(|issues| {
-            let text = issues.first().and_then(|issue| issue["msg"].as_str()).unwrap_or("Invalid skill");
+            let text = issues
+                .first()
+                .and_then(|issue| issue["msg"].as_str())
+                .unwrap_or("Invalid skill");
             ApiError::bad_request(text)
         })?;
         Ok::<_, ApiError>((form, raw))
     };
     match action {
         "replace" => {
-            let id = input.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
+            let id = input
+                .get("id")
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned();
             let skill = writable_version(caller, &id).await?;
-            let expected = choice.get("expected_version_id").filter(|id| id.as_str().is_some_and(|id| !id.is_empty()));
-            let expected = expected.ok_or_else(|| ApiError::bad_request("Replacement requires expected_version_id"))?;
+            let expected = choice
+                .get("expected_version_id")
+                .filter(|id| id.as_str().is_some_and(|id| !id.is_empty()));
+            let expected =
+                expected.ok_or_else(|| ApiError::bad_request("Replacement requires expected_version_id"))?;
             input.insert("expected_version_id".into(), expected.clone());
             let (form, raw) = form(input)?;
             change(caller, &skill, &form, &raw).await?;

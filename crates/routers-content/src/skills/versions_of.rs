@@ -51,7 +51,12 @@ pub(super) async fn version(
     let version = one_version(&caller, &skill, &version_id).await?;
     let mut snapshot = version.snapshot.clone();
     if let Some(files) = snapshot.pointer_mut("/data/files") {
-        let all: Vec<File> = files.as_array().into_iter().flatten().map(File::from_json).collect();
+        let all: Vec<File> = files
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(File::from_json)
+            .collect();
         *files = summaries(&all);
     }
     let mut json = version.to_json();
@@ -97,7 +102,10 @@ pub(super) async fn difference(
     let mut metadata = Map::new();
     for name in ["name", "description", "meta"] {
         if before.get(name) != after.get(name) {
-            metadata.insert(name.into(), json!({ "before": before.get(name), "after": after.get(name) }));
+            metadata.insert(
+                name.into(),
+                json!({ "before": before.get(name), "after": after.get(name) }),
+            );
         }
     }
     let paths: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
@@ -108,7 +116,10 @@ pub(super) async fn difference(
             (_, None) => "deleted",
             _ => "modified",
         };
-        let binary = [before, after].into_iter().flatten().any(|file| file.encoding.is_some());
+        let binary = [before, after]
+            .into_iter()
+            .flatten()
+            .any(|file| file.encoding.is_some());
         (before != after).then(|| json!({ "path": path, "status": status, "binary": binary }))
     };
     let files: Vec<Value> = paths.iter().filter_map(changed).collect();
@@ -138,7 +149,11 @@ pub(super) async fn file_difference(
     if before.is_none() && after.is_none() {
         return Err(ApiError::not_found("File not found"));
     }
-    if [&before, &after].into_iter().flatten().any(|file| file.encoding.is_some()) {
+    if [&before, &after]
+        .into_iter()
+        .flatten()
+        .any(|file| file.encoding.is_some())
+    {
         return Ok(Json(json!({ "binary": true })));
     }
     let text = |file: Option<File>| file.map(|file| file.content).unwrap_or_default();
@@ -146,5 +161,7 @@ pub(super) async fn file_difference(
     let label = |version: &str| format!("{}/{path}", version.chars().take(7).collect::<String>());
     let diff = unified(&before, &after, &label(from), &label(to)).join("\n");
     let line_endings_only = diff.is_empty() && before != after;
-    Ok(Json(json!({ "binary": false, "diff": diff, "line_endings_only": line_endings_only })))
+    Ok(Json(
+        json!({ "binary": false, "diff": diff, "line_endings_only": line_endings_only }),
+    ))
 }

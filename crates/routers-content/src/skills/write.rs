@@ -74,7 +74,9 @@ fn bad(what: &str) -> ApiError {
 }
 
 fn is_slug(id: &str) -> bool {
-    let good = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || "_-".contains(character);
+    let good = |character: char| {
+        character.is_ascii_lowercase() || character.is_ascii_digit() || "_-".contains(character)
+    };
     !id.is_empty() && id.chars().all(good)
 }
 
@@ -121,7 +123,9 @@ pub(super) async fn make(caller: &Caller<Verified>, form: SkillForm) -> ApiResul
 pub(super) async fn create(caller: Caller<Verified>, body: Body<SkillForm>) -> ApiResult<Json<Value>> {
     let id = make(&caller, body.form).await?;
     let entry = find(&caller, &id).await?;
-    Ok(Json(entry.map_or(Value::Null, |entry| Value::Object(item_of(&entry)))))
+    Ok(Json(
+        entry.map_or(Value::Null, |entry| Value::Object(item_of(&entry))),
+    ))
 }
 
 fn conflict(current: Option<&str>) -> ApiError {
@@ -142,22 +146,37 @@ fn changed_files(skill: &Skill, form: &SkillForm) -> Result<Vec<File>, String> {
     }
     if let Some(content) = &form.content {
         all.retain(|file| file.path != files::ROOT);
-        all.push(File { path: files::ROOT.into(), content: content.clone(), encoding: None });
+        all.push(File {
+            path: files::ROOT.into(),
+            content: content.clone(),
+            encoding: None,
+        });
     }
     files::checked(all, &present)
 }
 
 /// Changes a skill that the caller may write. What the request `raw` does not name stays.
-pub(super) async fn change(caller: &Caller<Verified>, skill: &Skill, form: &SkillForm, raw: &Value) -> ApiResult<()> {
+pub(super) async fn change(
+    caller: &Caller<Verified>,
+    skill: &Skill,
+    form: &SkillForm,
+    raw: &Value,
+) -> ApiResult<()> {
     let row = &skill.row;
     let expected = form.expected_version_id.as_deref();
     if expected.is_some() && expected != row.version_id.as_deref() {
         return Err(conflict(Some(row.version_id.as_deref().unwrap_or_default())));
     }
-    let ways = [form.files.is_some(), form.data.is_some(), form.operations.is_some()];
+    let ways = [
+        form.files.is_some(),
+        form.data.is_some(),
+        form.operations.is_some(),
+    ];
     let ways = ways.into_iter().filter(|way| *way).count();
     if ways > 0 && expected.is_none() {
-        return Err(ApiError::bad_request("expected_version_id is required for file updates"));
+        return Err(ApiError::bad_request(
+            "expected_version_id is required for file updates",
+        ));
     }
     if ways > 1 {
         return Err(bad("Error updating skill"));
@@ -167,12 +186,24 @@ pub(super) async fn change(caller: &Caller<Verified>, skill: &Skill, form: &Skil
     let old = row.snapshot();
     let snapshot = Snapshot {
         name: form.name.clone(),
-        description: if says("description") { form.description.clone() } else { row.description.clone() },
+        description: if says("description") {
+            form.description.clone()
+        } else {
+            row.description.clone()
+        },
         content: files::root_text(&files).to_owned(),
-        meta: if says("meta") { form.meta.0.clone() } else { old.meta.clone() },
+        meta: if says("meta") {
+            form.meta.0.clone()
+        } else {
+            old.meta.clone()
+        },
         files: files.iter().map(File::to_json).collect(),
     };
-    let is_active = if says("is_active") { form.is_active } else { row.is_active };
+    let is_active = if says("is_active") {
+        form.is_active
+    } else {
+        row.is_active
+    };
     let commit = Commit {
         user_id: caller.id(),
         message: form.commit_message.as_deref(),

@@ -21,7 +21,9 @@ async fn permitted(
     missing: fn(Value) -> ApiError,
     denied: fn(Value) -> ApiError,
 ) -> ApiResult<Tool> {
-    let entry = find(caller, id).await?.ok_or_else(|| missing(messages::NOT_FOUND.into()))?;
+    let entry = find(caller, id)
+        .await?
+        .ok_or_else(|| missing(messages::NOT_FOUND.into()))?;
     if Reading::of(caller).await?.may_or_admin(&entry, permission) {
         Ok(entry)
     } else {
@@ -48,12 +50,17 @@ fn enabled(caller: &Caller<Verified>) -> ApiResult<()> {
 pub(super) async fn get(caller: Caller<Verified>, Path(id): Path<String>) -> ApiResult<Json<Value>> {
     permitted(&caller, &id, "write", ApiError::not_found, ApiError::unauthorized).await?;
     let stored = tools::valves(caller.db(), &id).await?;
-    Ok(Json(Value::Object(plugins::read_valves(caller.app(), stored.as_deref()))))
+    Ok(Json(Value::Object(plugins::read_valves(
+        caller.app(),
+        stored.as_deref(),
+    ))))
 }
 
 async fn schema(caller: &Caller<Verified>, entry: &Tool, which: Which) -> ApiResult<Json<Value>> {
     enabled(caller)?;
-    plugins::schema(caller, caller.user(), plugin(entry), which).await.map(Json)
+    plugins::schema(caller, caller.user(), plugin(entry), which)
+        .await
+        .map(Json)
 }
 
 pub(super) async fn spec(caller: Caller<Verified>, Path(id): Path<String>) -> ApiResult<Json<Value>> {
@@ -66,7 +73,14 @@ pub(super) async fn update(
     Path(id): Path<String>,
     ObjectBody(values): ObjectBody,
 ) -> ApiResult<Json<Value>> {
-    let entry = permitted(&caller, &id, "write", ApiError::unauthorized, ApiError::bad_request).await?;
+    let entry = permitted(
+        &caller,
+        &id,
+        "write",
+        ApiError::unauthorized,
+        ApiError::bad_request,
+    )
+    .await?;
     enabled(&caller)?;
     let told = "Error updating tool valves";
     let values = plugins::check(caller.app(), plugin(&entry), Which::Valves, values, told).await?;
@@ -77,7 +91,12 @@ pub(super) async fn update(
 
 pub(super) async fn get_own(caller: Caller<Verified>, Path(id): Path<String>) -> ApiResult<Json<Value>> {
     permitted(&caller, &id, "read", ApiError::not_found, ApiError::unauthorized).await?;
-    Ok(Json(Value::Object(plugins::user_valves(caller.app(), caller.user(), "tools", &id))))
+    Ok(Json(Value::Object(plugins::user_valves(
+        caller.app(),
+        caller.user(),
+        "tools",
+        &id,
+    ))))
 }
 
 pub(super) async fn own_spec(caller: Caller<Verified>, Path(id): Path<String>) -> ApiResult<Json<Value>> {

@@ -42,7 +42,11 @@ async fn prepared(
         return Err(told(SWITCHED_OFF));
     }
     let valves = tools::valves(caller.db(), id).await?;
-    let plugin = Plugin { is_tool: true, id, source: &content };
+    let plugin = Plugin {
+        is_tool: true,
+        id,
+        source: &content,
+    };
     let found = plugins::inspect(app, plugin, valves.as_deref(), told).await?;
     let mut meta = form.meta.0.clone();
     meta.insert("manifest".into(), Value::Object(plugins::frontmatter(&content)));
@@ -79,7 +83,12 @@ pub(super) async fn create(caller: Caller<Verified>, body: Body<ToolForm>) -> Ap
 }
 
 /// Changes a tool that the caller may write; its source only with the permission for that.
-async fn change(caller: &Caller<Verified>, entry: &Tool, form: &ToolForm, version: Option<&str>) -> ApiResult<Json<Value>> {
+async fn change(
+    caller: &Caller<Verified>,
+    entry: &Tool,
+    form: &ToolForm,
+    version: Option<&str>,
+) -> ApiResult<Json<Value>> {
     let id = &entry.row.id;
     if Some(&form.content) != entry.row.content.as_ref() {
         demand_any(caller, MAY_WRITE).await?;
@@ -98,7 +107,9 @@ async fn change(caller: &Caller<Verified>, entry: &Tool, form: &ToolForm, versio
         return Err(ApiError::bad_request("Tool not found"));
     }
     let entry = find(caller, id).await?;
-    Ok(Json(entry.map_or(Value::Null, |entry| entry.row.to_json(&entry.grants))))
+    Ok(Json(
+        entry.map_or(Value::Null, |entry| entry.row.to_json(&entry.grants)),
+    ))
 }
 
 pub(super) async fn update(
@@ -123,7 +134,9 @@ pub(super) async fn restore(
     body: Body<VersionForm>,
 ) -> ApiResult<Json<Value>> {
     let entry = with_history(&caller, &id).await?;
-    let version = versions::TOOLS.get(caller.db(), &id, &body.form.version_id).await?;
+    let version = versions::TOOLS
+        .get(caller.db(), &id, &body.form.version_id)
+        .await?;
     let version = version.ok_or_else(|| ApiError::not_found("Version not found"))?;
     let mut saved = version.snapshot.clone();
     if let Some(object) = saved.as_object_mut() {
