@@ -101,7 +101,7 @@ impl TestApp {
 
     /// Another server on the database of this one, which must outlive it.
     pub async fn beside(&self, variables: &[(&str, &str)]) -> Self {
-        Self::on(Database::Shared(self._database.url()), variables).await
+        Self::on(Database::Shared(self.database.url()), variables).await
     }
 
     async fn on(database: Database, variables: &[(&str, &str)]) -> Self {
