@@ -101,7 +101,8 @@ impl TestApp {
 
     /// Another server on the database of this one, which must outlive it.
     pub async fn beside(&self, variables: &[(&str, &str)]) -> Self {
-        Self::on(Database::Shared(self.database.url()), variables).await
+        let url = self.database.as_ref().expect("a running server has a database").url();
+        Self::on(Database::Shared(url), variables).await
     }
 
     async fn on(database: Database, variables: &[(&str, &str)]) -> Self {
