@@ -101,7 +101,11 @@ impl TestApp {
 
     /// Another server on the database of this one, which must outlive it.
     pub async fn beside(&self, variables: &[(&str, &str)]) -> Self {
-        let url = self.database.as_ref().expect("a running server has a database").url();
+        let url = self
+            .database
+            .as_ref()
+            .expect("a running server has a database")
+            .url();
         Self::on(Database::Shared(url), variables).await
     }
 
