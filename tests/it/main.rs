@@ -10,6 +10,7 @@ mod existing;
 mod files;
 mod gateway;
 mod pipelines;
+mod retrieval;
 mod roles;
 mod sdk;
 mod several_servers;

@@ -295,6 +295,20 @@ pub async fn pending_files(db: &Db, id: &str) -> DbResult<Vec<(FileItem, Value)>
         .collect()
 }
 
+/// Removes all collections with their folders, links and grants.
+pub async fn remove_all(db: &Db) -> DbResult<()> {
+    let mut tx = db.begin().await?;
+    for text in [
+        "DELETE FROM access_grant WHERE resource_type = 'knowledge'",
+        "DELETE FROM knowledge_file",
+        "DELETE FROM knowledge_directory",
+        "DELETE FROM knowledge",
+    ] {
+        sql(text, args![]).execute(&mut tx).await?;
+    }
+    tx.commit().await
+}
+
 /// The file with this id.
 pub async fn file(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Option<FileItem>> {
     FileItem::find(conn, "WHERE id = ?", args![id]).await

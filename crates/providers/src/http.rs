@@ -166,7 +166,7 @@ impl Http {
     }
 
     /// The caller's identity alone.
-    pub(crate) fn add_user(&self, headers: &mut HeaderMap, context: &CallContext) {
+    pub fn add_user(&self, headers: &mut HeaderMap, context: &CallContext) {
         self.options()
             .forward
             .add_user(headers, context, self.shared.1.seconds());

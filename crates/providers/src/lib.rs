@@ -47,6 +47,7 @@ pub use models::{ollama_base_models, strip_model_prefix};
 pub use ollama::OllamaClient;
 pub use openai::{OpenAiClient, PassedCall, SpokenError};
 pub use provider_error::{ProviderError, UpstreamError};
+pub use python::repr as python_repr;
 pub use reply::{ByteStream, ChatReply, StreamError, UpstreamStream};
 pub use secret::Secret;
 pub use tls::TlsVerify;

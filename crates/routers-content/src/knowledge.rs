@@ -1,11 +1,17 @@
-//! Collections of files that models answer from: `/api/v1/knowledge`. Here they are listed, shown and shared;
-//! making and filling them needs the retrieval.
+//! Collections of files that models answer from: `/api/v1/knowledge`. Here they are listed, shown and shared; `changes`
+//! makes, renames and empties them, `files` fills them, `folders` orders them, `sync` compares them with a folder of
+//! the client's.
+
+mod changes;
+mod files;
+mod folders;
+mod sync;
 
 use axum::Json;
 use axum::extract::Path;
 use oui_config::connections;
 use oui_core::{ApiError, ApiResult, form, messages};
-use oui_models::grants;
+use oui_models::{Db, grants, knowledge_edits};
 use oui_models::knowledge::{self, FileFilter, KnowledgeRow, Linked};
 use oui_models::shared::{self, Entry, Filter};
 use oui_web::{Admin, Area, Body, Caller, Query, Verified, endpoints};
@@ -20,10 +26,27 @@ pub(crate) fn area() -> Area {
         GET  "/search"               Verified => search,
         GET  "/search/files"         Verified => search_files,
         GET  "/external/connections" Admin    => external_connections,
+        POST "/create"               Verified => changes::create,
+        POST "/reindex"              Verified => changes::reindex,
+        POST "/metadata/reindex"     Admin    => changes::reindex_names,
         GET  "/{id}"                 Verified => get,
+        POST "/{id}/update"          Verified => changes::update,
         POST "/{id}/access/update"   Verified => set_access,
-        GET  "/{id}/files"           Verified => files,
+        GET  "/{id}/files"           Verified => list_files,
         GET  "/{id}/files/pending"   Verified => pending,
+        POST "/{id}/file/add"        Verified => files::add,
+        POST "/{id}/file/update"     Verified => files::update,
+        POST "/{id}/file/remove"     Verified => files::remove,
+        POST "/{id}/file/move"       Verified => folders::move_file,
+        POST "/{id}/files/batch/add" Verified => files::add_many,
+        DELETE "/{id}/delete"        Verified => changes::remove,
+        POST "/{id}/reset"           Verified => changes::reset,
+        POST "/{id}/sync/diff"       Verified => sync::diff,
+        POST "/{id}/sync/cleanup"    Verified => sync::cleanup,
+        GET  "/{id}/export"          Admin    => files::export,
+        POST "/{id}/dirs/create"     Verified => folders::create,
+        POST "/{id}/dirs/{dir_id}/update"   Verified => folders::update,
+        DELETE "/{id}/dirs/{dir_id}/delete" Verified => folders::remove,
     }
 }
 
@@ -247,25 +270,26 @@ async fn set_access(
     body: Body<GrantsForm>,
 ) -> ApiResult<Json<Value>> {
     let entry = shared::get::<KnowledgeRow>(caller.db(), &id).await?;
-    let entry = entry.ok_or_else(|| ApiError::bad_request(messages::NOT_FOUND))?;
+    let entry = entry.ok_or_else(|| ApiError::not_found(messages::NOT_FOUND))?;
     if !Reading::of(&caller).await?.may_or_admin(&entry, "write") {
         return Err(ApiError::bad_request(messages::ACCESS_PROHIBITED));
     }
     let wanted = demanded_grants(&caller, knowledge::KIND, body.form.access_grants).await?;
     grants::set(caller.db(), knowledge::KIND, &id, &wanted).await?;
-    let Some(entry) = shared::get::<KnowledgeRow>(caller.db(), &id).await? else {
+    with_files(caller.db(), &id).await
+}
+
+/// A collection with what is known of its files.
+async fn with_files(db: &Db, id: &str) -> ApiResult<Json<Value>> {
+    let Some(entry) = shared::get::<KnowledgeRow>(db, id).await? else {
         return Ok(Json(Value::Null));
     };
-    let files = knowledge::files(
-        caller.db(),
-        &FileFilter {
-            conditions: vec![("k.knowledge_id = ?".into(), vec![id.as_str().into()])],
-            order: "f.id".into(),
-            window: (0, i64::MAX),
-        },
-    )
-    .await?
-    .0;
+    let filter = FileFilter {
+        conditions: vec![("k.knowledge_id = ?".into(), vec![id.into()])],
+        order: "f.id".into(),
+        window: (0, i64::MAX),
+    };
+    let files = knowledge::files(db, &filter).await?.0;
     let meta = |linked: &Linked| {
         let file = &linked.file;
         json!({
@@ -279,7 +303,62 @@ async fn set_access(
     Ok(Json(Value::Object(json)))
 }
 
-async fn files(
+/// How a change of a collection is refused.
+#[derive(Clone, Copy)]
+struct Refusals {
+    missing: fn() -> ApiError,
+    denied: fn() -> ApiError,
+    /// Whether collections that lie elsewhere may be changed, too.
+    external: bool,
+}
+
+/// Most changes.
+const PLAIN: Refusals = Refusals {
+    missing: || ApiError::bad_request(messages::NOT_FOUND),
+    denied: || ApiError::bad_request(messages::ACCESS_PROHIBITED),
+    external: false,
+};
+
+/// Changes of folders, and comparisons.
+const STRICT: Refusals = Refusals {
+    missing: || ApiError::not_found(messages::NOT_FOUND),
+    denied: || ApiError::forbidden(messages::ACCESS_PROHIBITED),
+    external: false,
+};
+
+fn is_external(row: &KnowledgeRow) -> bool {
+    row.meta
+        .as_ref()
+        .and_then(|meta| meta.get("source")?.as_str())
+        .is_some_and(|source| source == "external")
+}
+
+/// The collection, when the caller may change it.
+async fn writable(caller: &Caller<Verified>, id: &str, refusals: Refusals) -> ApiResult<Knowledge> {
+    let entry = shared::get::<KnowledgeRow>(caller.db(), id).await?;
+    let entry = entry.ok_or_else(refusals.missing)?;
+    if is_external(&entry.row) && !refusals.external {
+        return Err(ApiError::bad_request("External knowledge bases are read-only."));
+    }
+    if Reading::of(caller).await?.may_or_admin(&entry, "write") {
+        Ok(entry)
+    } else {
+        Err((refusals.denied)())
+    }
+}
+
+/// Refuses a folder that is not in the collection. No folder, or an empty id, is the top.
+async fn folder_in<'a>(db: &Db, id: &str, folder: Option<&'a str>, refusal: &str) -> ApiResult<Option<&'a str>> {
+    let Some(folder) = folder.filter(|folder| !folder.is_empty()) else {
+        return Ok(None);
+    };
+    match knowledge_edits::directory(db, folder).await? {
+        Some(row) if row.knowledge_id == id => Ok(Some(folder)),
+        _ => Err(ApiError::not_found(refusal)),
+    }
+}
+
+async fn list_files(
     caller: Caller<Verified>,
     Path(id): Path<String>,
     Query(query): Query<FilesQuery>,

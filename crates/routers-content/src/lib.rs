@@ -17,6 +17,7 @@ mod notes;
 mod picture;
 mod plugins;
 mod prompts;
+mod retrieval;
 mod search;
 mod skills;
 mod terminals;
@@ -41,6 +42,7 @@ pub fn areas() -> Vec<Area> {
         models::area(),
         notes::area(),
         prompts::area(),
+        retrieval::area(),
         search::area(),
         skills::area(),
         terminals::area(),

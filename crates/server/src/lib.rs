@@ -16,4 +16,5 @@ mod services;
 pub use listen::serve_until;
 pub use logging::init as init_logging;
 pub use routes::{areas, route_lines};
-pub use services::{Running, start};
+pub use oui_retrieval::Progress;
+pub use services::{Running, reindex, start};

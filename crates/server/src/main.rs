@@ -42,6 +42,11 @@ enum Command {
         #[command(subcommand)]
         command: MfaCommand,
     },
+    /// Vectors of documents and memories
+    Vectors {
+        #[command(subcommand)]
+        command: VectorsCommand,
+    },
     /// Prints every route: method, path, policy, area, handler
     Routes,
     /// Prints a commented .env file with every variable
@@ -61,6 +66,12 @@ enum MfaCommand {
         #[arg(long)]
         reason: String,
     },
+}
+
+#[derive(Subcommand)]
+enum VectorsCommand {
+    /// Makes all vectors anew from the stored texts, for another vector store or another model
+    Reindex,
 }
 
 #[derive(Subcommand)]
@@ -137,6 +148,17 @@ async fn run(command: Command) -> Result<ExitCode> {
             println!("Recovery token, good for 30 minutes; hand it to nobody but the account's owner:");
             println!("{ticket}");
         }
+        Command::Vectors {
+            command: VectorsCommand::Reindex,
+        } => {
+            let (environment, settings) = load()?;
+            let done = oui_server::reindex(&environment, settings, Clock::system(), show_progress).await?;
+            eprintln!();
+            println!("{} of {} done, {} failed", done.done, done.total, done.failed);
+            if done.failed > 0 {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
         Command::Routes => oui_server::route_lines()
             .iter()
             .for_each(|line| println!("{line}")),
@@ -200,6 +222,19 @@ async fn shutdown_signal() {
         () = interrupt => {}
         () = terminate => {}
     }
+}
+
+/// A bar on standard error.
+fn show_progress(progress: oui_server::Progress) {
+    let width = 40;
+    let filled = progress.done * width / progress.total.max(1);
+    eprint!(
+        "\r\x1b[K[{}{}] {}/{}",
+        "#".repeat(filled),
+        "-".repeat(width - filled),
+        progress.done,
+        progress.total
+    );
 }
 
 /// Shows progress on standard error, on one line of the terminal; logs and pipes are spared it.

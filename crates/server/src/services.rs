@@ -15,14 +15,16 @@ use oui_config::{Config, Environment, Settings};
 use oui_core::{Clock, Emitter};
 use oui_events::{Events, EventsParts};
 use oui_frontend::{FrontendOptions, FrontendService};
-use oui_loaders::Loader;
-use oui_loaders::texts::TextOnly;
+use oui_loaders::ingest::Ingest;
+use oui_loaders::{Document, LoadError, Loader, Source};
+use oui_models::file_texts::FileText;
 use oui_models::{Db, config as config_rows};
 use oui_providers::{
     EntraOptions, ForwardHeaders, GuardOptions, Guarded, Http, HttpOptions, ProviderClient, Secret, Timeouts,
     TlsVerify,
 };
 use oui_redis::{Bus, Message, Redis, RedisOptions};
+use oui_retrieval::{Extract, Progress, Retrieval};
 use oui_socket::{SocketOptions, SocketServer};
 use oui_storage::Storage;
 use oui_web::app::{Live, NoPeers};
@@ -45,6 +47,7 @@ pub struct Running {
     pub app: App,
     db: Db,
     engine: Arc<Engine>,
+    retrieval: Arc<Retrieval>,
     socket: SocketServer,
 }
 
@@ -58,6 +61,7 @@ impl Running {
     pub async fn stop(&self) {
         self.engine.shut_down().await;
         self.socket.close().await;
+        self.retrieval.close().await;
         self.db.close().await;
         let app = self.app.clone();
         if tokio::task::spawn_blocking(move || app.audit.close())
@@ -103,6 +107,7 @@ pub async fn start(environment: &Environment, settings: Settings, clock: Clock) 
         None => (Arc::new(socket.clone()), None),
     };
     let http = Http::new(http_options(&settings), clock.clone()).map_err(anyhow::Error::msg)?;
+    let retrieval = Arc::new(Retrieval::new(db.clone(), config.clone(), settings.clone(), http.clone()));
     let engine = Engine::new(EngineParts {
         db: db.clone(),
         config: config.clone(),
@@ -130,11 +135,12 @@ pub async fn start(environment: &Environment, settings: Settings, clock: Clock) 
         }
     }
     let web = Arc::new(Web::new(config.clone(), settings.clone(), clock.clone())?);
-    let ingest = Arc::new(TextOnly {
-        db: db.clone(),
+    retrieval.extract_with(Arc::new(StoredFiles {
         storage: storage.clone(),
-        loader: Arc::new(Loader::new(config.clone())?),
-    });
+        loader: Loader::new(config.clone())?,
+    }));
+    let ingest: Arc<dyn Ingest> = retrieval.clone();
+    fill_store(&retrieval);
     let frontend = frontend(&settings);
     let passwords = password_policy(&settings)?;
     let events = events(&settings, &db, &config, &clock)?;
@@ -145,6 +151,7 @@ pub async fn start(environment: &Environment, settings: Settings, clock: Clock) 
         clock,
         auth,
         passwords,
+        retrieval: retrieval.clone(),
         emitter,
         chat: engine.clone(),
         live: Arc::new(LiveSockets(socket.clone())),
@@ -183,8 +190,86 @@ pub async fn start(environment: &Environment, settings: Settings, clock: Clock) 
         app,
         db,
         engine,
+        retrieval,
         socket,
     })
+}
+
+/// Makes all vectors anew, without serving.
+///
+/// # Errors
+/// What does not let the work begin; files that fail are counted.
+pub async fn reindex(
+    environment: &Environment,
+    settings: Settings,
+    clock: Clock,
+    show: impl FnMut(Progress),
+) -> Result<Progress> {
+    let settings = Arc::new(settings);
+    make_folders(&settings)?;
+    let db = database::open(&settings, clock.clone()).await?;
+    let config = Arc::new(load_config(environment, &settings, &db).await?);
+    let http = Http::new(http_options(&settings), clock).map_err(anyhow::Error::msg)?;
+    let retrieval = Retrieval::new(db.clone(), config, settings, http);
+    let done = retrieval.reindex(false, show).await;
+    retrieval.close().await;
+    db.close().await;
+    Ok(done?)
+}
+
+/// Gets the text out of files where uploads are stored.
+struct StoredFiles {
+    storage: Arc<Storage>,
+    loader: Loader,
+}
+
+#[async_trait::async_trait]
+impl Extract for StoredFiles {
+    async fn extract(&self, file: &FileText) -> Result<Vec<Document>, LoadError> {
+        let path = file.path.as_deref().unwrap_or_default();
+        let local = self
+            .storage
+            .local(path)
+            .await
+            .map_err(|error| LoadError::new(error.to_string()))?;
+        let meta = file.meta.as_ref();
+        let source = Source {
+            path: local.path(),
+            name: file.name(),
+            content_type: meta.and_then(|meta| meta.get("content_type")?.as_str()),
+            file_id: Some(&file.id),
+            user: None,
+        };
+        self.loader.extract(&source).await
+    }
+}
+
+/// Makes vectors in the background that the store may lack.
+fn fill_store(retrieval: &Arc<Retrieval>) {
+    let retrieval = retrieval.clone();
+    tokio::spawn(async move {
+        match retrieval.needs_reindex().await {
+            Ok(false) => return,
+            Ok(true) => tracing::info!("making vectors of the stored texts in the background"),
+            Err(error) => return tracing::error!(%error, "could not find out which vectors are missing"),
+        }
+        let mut shown = 0;
+        let done = retrieval
+            .reindex(true, |progress| {
+                let percent = progress.done * 100 / progress.total.max(1);
+                if percent >= shown + 5 {
+                    shown = percent;
+                    tracing::info!(percent, done = progress.done, total = progress.total, "making vectors");
+                }
+            })
+            .await;
+        match done {
+            Ok(done) => tracing::info!(total = done.total, failed = done.failed, "made vectors of the stored texts"),
+            Err(error) => {
+                tracing::error!(%error, "vectors of the stored texts could not be made; the next start tries again");
+            }
+        }
+    });
 }
 
 fn make_folders(settings: &Settings) -> Result<()> {

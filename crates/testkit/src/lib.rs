@@ -121,6 +121,11 @@ impl TestApp {
             ("ENABLE_OLLAMA_API", "false"),
             ("OPENAI_API_BASE_URL", &openai_url),
             ("OPENAI_API_KEY", "sk-provider"),
+            // The default embeds with a model that no test machine can download.
+            ("RAG_EMBEDDING_ENGINE", "openai"),
+            ("RAG_EMBEDDING_MODEL", "embed"),
+            ("RAG_OPENAI_API_BASE_URL", &openai_url),
+            ("RAG_OPENAI_API_KEY", "sk-provider"),
             ("OFFLINE_MODE", "true"),
             ("CORS_ALLOW_ORIGIN", "*"),
             ("DATABASE_POOL_SIZE", "4"),

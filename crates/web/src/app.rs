@@ -29,6 +29,8 @@ pub struct Services {
     pub auth: Arc<Authenticator>,
     /// Rules for new passwords.
     pub passwords: oui_access::passwords::PasswordPolicy,
+    /// Embeddings, vector store and search.
+    pub retrieval: Arc<oui_retrieval::Retrieval>,
     /// Reaches browsers.
     pub emitter: Arc<dyn Emitter>,
     /// Chat runs, model catalogue and provider connections.

@@ -18,6 +18,7 @@ mod storage;
 #[cfg(test)]
 mod tests;
 mod upstream;
+mod vectors;
 
 pub use auth::{Auth, OAuth, PasswordHash, SameSite};
 pub use database::{Database, Persistence};
@@ -32,6 +33,7 @@ pub(crate) use spec::Reader;
 pub use spec::SettingMeta;
 pub use storage::Storage;
 pub use upstream::{Entra, Forwarding, TlsVerify, Upstream};
+pub use vectors::{VectorEngine, Vectors};
 
 use std::path::PathBuf;
 
@@ -111,6 +113,8 @@ groups! {
     storage: Storage,
     /// Files and engines.
     engines: Engines,
+    /// Vectors and local models.
+    vectors: Vectors,
     /// Plugins.
     plugins: Plugins,
     /// Background loops.

@@ -1,0 +1,206 @@
+//! Models on this machine: loaded at the first use, shared by all who use them, let go when nobody has used them
+//! for a while, so that a server that only chats stays small.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use oui_encoder::{CrossEncoder, EncoderError, SentenceEncoder};
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use crate::error::{Error, Result};
+
+/// How long a model stays in memory after its last use.
+const IDLE: Duration = Duration::from_secs(300);
+
+/// Texts computed between two looks at the waiting line: a question does not wait for a whole book.
+const TEXTS_AT_ONCE: usize = 32;
+
+impl From<EncoderError> for Error {
+    fn from(error: EncoderError) -> Self {
+        Self::Model(error.to_string())
+    }
+}
+
+/// The loaded models. Clones share them.
+#[derive(Clone)]
+pub struct LocalModels {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    folders: Vec<PathBuf>,
+    sentences: Slot<SentenceEncoder>,
+    pairs: Slot<CrossEncoder>,
+}
+
+/// One model in memory at most, and the turn to compute with it.
+struct Slot<M> {
+    kept: Mutex<Option<Kept<M>>>,
+    turn: tokio::sync::Mutex<()>,
+}
+
+struct Kept<M> {
+    name: String,
+    model: Arc<M>,
+    used: Instant,
+}
+
+impl<M> Default for Slot<M> {
+    fn default() -> Self {
+        Self {
+            kept: Mutex::new(None),
+            turn: tokio::sync::Mutex::new(()),
+        }
+    }
+}
+
+impl<M> Slot<M> {
+    fn get(&self, name: &str) -> Option<Arc<M>> {
+        let mut kept = self.kept.lock();
+        let kept = kept.as_mut().filter(|kept| kept.name == name)?;
+        kept.used = Instant::now();
+        Some(kept.model.clone())
+    }
+
+    fn put(&self, name: &str, model: Arc<M>) {
+        *self.kept.lock() = Some(Kept {
+            name: name.to_owned(),
+            model,
+            used: Instant::now(),
+        });
+    }
+
+    /// Lets go of a model not used for `idle`. Whether none is left.
+    fn let_go(&self, idle: Duration) -> bool {
+        let mut kept = self.kept.lock();
+        if kept.as_ref().is_some_and(|kept| kept.used.elapsed() >= idle) {
+            *kept = None;
+        }
+        kept.is_none()
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| Error::Model("computing stopped unexpectedly".into()))?
+}
+
+impl LocalModels {
+    /// Models that are looked for in the caches of the Hugging Face libraries and in `folders`.
+    pub fn new(folders: Vec<PathBuf>) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                folders,
+                sentences: Slot::default(),
+                pairs: Slot::default(),
+            }),
+        }
+    }
+
+    /// Whether the model is on this machine.
+    pub fn has(&self, model: &str) -> bool {
+        oui_encoder::find(model, &self.shared.folders).is_ok()
+    }
+
+    /// Whether a model is in memory.
+    pub fn is_loaded(&self) -> bool {
+        self.shared.sentences.kept.lock().is_some() || self.shared.pairs.kept.lock().is_some()
+    }
+
+    /// Lets go of all models, for a change of settings.
+    pub fn unload(&self) {
+        self.shared.sentences.let_go(Duration::ZERO);
+        self.shared.pairs.let_go(Duration::ZERO);
+    }
+
+    /// The vectors of the texts.
+    pub async fn embed(&self, model: &str, texts: Vec<String>) -> Result<Vec<Vec<f32>>> {
+        let mut vectors = Vec::with_capacity(texts.len());
+        for part in texts.chunks(TEXTS_AT_ONCE) {
+            let part = part.to_vec();
+            let _turn = self.shared.sentences.turn.lock().await;
+            let encoder = match self.shared.sentences.get(model) {
+                Some(encoder) => encoder,
+                None => self.load_sentences(model).await?,
+            };
+            vectors.extend(blocking(move || Ok(encoder.encode(&part)?)).await?);
+        }
+        Ok(vectors)
+    }
+
+    /// How well each text answers the question.
+    pub async fn score(&self, model: &str, question: &str, texts: Vec<String>, sigmoid: bool) -> Result<Vec<f32>> {
+        let _turn = self.shared.pairs.turn.lock().await;
+        let encoder = match self.shared.pairs.get(model) {
+            Some(encoder) => encoder,
+            None => {
+                let folder = oui_encoder::find(model, &self.shared.folders)?;
+                let encoder = blocking(move || Ok(CrossEncoder::load(&folder, sigmoid, 0)?)).await?;
+                let encoder = Arc::new(encoder);
+                self.shared.pairs.put(model, encoder.clone());
+                self.watch();
+                encoder
+            }
+        };
+        let question = question.to_owned();
+        blocking(move || Ok(encoder.scores(&question, &texts)?)).await
+    }
+
+    async fn load_sentences(&self, model: &str) -> Result<Arc<SentenceEncoder>> {
+        if model.is_empty() {
+            return Err(Error::Settings("no embedding model is chosen".into()));
+        }
+        let folder = oui_encoder::find(model, &self.shared.folders)?;
+        tracing::info!(model, folder = %folder.display(), "loading the embedding model");
+        let encoder = Arc::new(blocking(move || Ok(SentenceEncoder::load(&folder, 0)?)).await?);
+        self.shared.sentences.put(model, encoder.clone());
+        self.watch();
+        Ok(encoder)
+    }
+
+    /// Looks from time to time whether a model is idle, until none is left.
+    fn watch(&self) {
+        let shared = Arc::downgrade(&self.shared);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(IDLE / 4).await;
+                let Some(shared) = shared.upgrade() else { return };
+                let sentences = shared.sentences.let_go(IDLE);
+                if shared.pairs.let_go(IDLE) && sentences {
+                    return;
+                }
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_model_is_let_go() {
+        let slot = Slot::default();
+        slot.put("m", Arc::new(7));
+        assert_eq!(slot.get("m").as_deref(), Some(&7));
+        assert!(slot.get("n").is_none());
+        tokio::time::advance(IDLE - Duration::from_secs(1)).await;
+        assert!(slot.get("m").is_some());
+        tokio::time::advance(IDLE - Duration::from_secs(1)).await;
+        assert!(!slot.let_go(IDLE));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(slot.let_go(IDLE));
+        assert!(slot.get("m").is_none());
+    }
+
+    #[tokio::test]
+    async fn a_model_that_is_not_there_is_named() {
+        let models = LocalModels::new(Vec::new());
+        let error = models.embed("nobody/nothing", vec!["a".into()]).await.unwrap_err();
+        assert!(error.to_string().contains("nobody/nothing"), "{error}");
+        assert!(!models.is_loaded());
+    }
+}

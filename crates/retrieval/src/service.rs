@@ -1,0 +1,152 @@
+//! Everything of this crate put together, built once for the process.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use oui_config::settings::{DatabaseUrl, VectorEngine};
+use oui_config::{Config, Settings, rag};
+use oui_loaders::{Document, LoadError};
+use oui_models::Db;
+use oui_models::file_texts::FileText;
+use oui_models::users::UserRow;
+use oui_providers::{CallContext, CallUser, Http};
+use tokio::sync::OnceCell;
+
+use crate::embeddings::Embedder;
+use crate::error::{Error, Result};
+use crate::rerank::Reranker;
+use crate::vector::{self, EmbeddedOptions, EmbeddedStore, VectorStore};
+
+/// Gets the text out of a stored file.
+#[async_trait::async_trait]
+pub trait Extract: Send + Sync {
+    /// The documents in the file.
+    async fn extract(&self, file: &FileText) -> std::result::Result<Vec<Document>, LoadError>;
+}
+
+/// Embeddings, the chosen vector store and the reranker.
+pub struct Retrieval {
+    pub(crate) db: Db,
+    pub(crate) config: Arc<Config>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) http: Http,
+    /// Turns texts into vectors.
+    pub embedder: Embedder,
+    /// Orders what was found.
+    pub reranker: Reranker,
+    pub(crate) extractor: std::sync::OnceLock<Arc<dyn Extract>>,
+    store: OnceCell<Arc<dyn VectorStore>>,
+    embedded: OnceCell<EmbeddedStore>,
+}
+
+impl Retrieval {
+    /// Puts it together. Nothing is opened or loaded before it is needed.
+    pub fn new(db: Db, config: Arc<Config>, settings: Arc<Settings>, http: Http) -> Self {
+        let embedder = Embedder::new(config.clone(), settings.clone(), http.clone(), model_folders(&settings));
+        let reranker = Reranker::new(
+            config.clone(),
+            settings.clone(),
+            http.clone(),
+            embedder.local().clone(),
+        );
+        Self {
+            db,
+            config,
+            settings,
+            http,
+            embedder,
+            reranker,
+            extractor: std::sync::OnceLock::new(),
+            store: OnceCell::new(),
+            embedded: OnceCell::new(),
+        }
+    }
+
+    /// Says who gets the text out of stored files. Only the first call counts.
+    pub fn extract_with(&self, extractor: Arc<dyn Extract>) {
+        let _ = self.extractor.set(extractor);
+    }
+
+    /// The vector store, opened at the first use.
+    pub async fn store(&self) -> Result<&dyn VectorStore> {
+        let store = self.store.get_or_try_init(|| self.open()).await?;
+        Ok(store.as_ref())
+    }
+
+    async fn open(&self) -> Result<Arc<dyn VectorStore>> {
+        let vectors = &self.settings.vectors;
+        match vectors.engine {
+            VectorEngine::Chroma if vectors.chroma_host.is_empty() => {
+                let options = EmbeddedOptions {
+                    folder: self.settings.server.data_dir.join("vector_db"),
+                    memory: vectors.cache_megabytes.saturating_mul(1 << 20),
+                };
+                let store = EmbeddedStore::open(options).await?;
+                // Kept apart for what only it needs: its end.
+                let _ = self.embedded.set(store.clone());
+                Ok(Arc::new(store))
+            }
+            VectorEngine::Chroma => Ok(Arc::new(vector::Chroma::new(self.http.client().clone(), vectors))),
+            VectorEngine::PgVector => {
+                let url = match &vectors.pgvector_url {
+                    Some(url) => url.expose().to_owned(),
+                    None => match &self.settings.database_url {
+                        DatabaseUrl::Postgres(postgres) => postgres.to_url().expose().to_owned(),
+                        _ => {
+                            let text = "VECTOR_DB=pgvector needs PGVECTOR_DB_URL, an address of PostgreSQL";
+                            return Err(Error::Settings(text.into()));
+                        }
+                    },
+                };
+                let store = vector::PgVector::open(&url, vectors.pgvector_width, vectors.pgvector_extension).await?;
+                Ok(Arc::new(store))
+            }
+            VectorEngine::Qdrant => Ok(Arc::new(vector::Qdrant::new(self.http.client().clone(), vectors)?)),
+        }
+    }
+
+    /// Name of the chosen store, as marks keep it.
+    pub(crate) fn store_name(&self) -> &'static str {
+        let vectors = &self.settings.vectors;
+        match vectors.engine {
+            VectorEngine::Chroma if vectors.chroma_host.is_empty() => "embedded",
+            VectorEngine::Chroma => "chroma",
+            VectorEngine::PgVector => "pgvector",
+            VectorEngine::Qdrant => "qdrant",
+        }
+    }
+
+    /// Whether whole documents are given to models, and nothing is embedded.
+    pub fn is_bypassed(&self) -> bool {
+        self.config.get(&rag::BYPASS_EMBEDDING_AND_RETRIEVAL)
+    }
+
+    /// Ends running work on files of this server.
+    pub async fn close(&self) {
+        if let Some(store) = self.embedded.get() {
+            store.close().await;
+        }
+    }
+}
+
+/// The person whom calls to other servers are made for.
+pub fn caller_of(user: &UserRow) -> CallContext {
+    CallContext::for_user(CallUser {
+        id: user.id.clone(),
+        name: user.name.clone(),
+        email: user.email.clone(),
+        role: user.role.clone(),
+    })
+}
+
+/// Where models are looked for: what the operator names, the usual caches, and a folder beside the data.
+fn model_folders(settings: &Settings) -> Vec<PathBuf> {
+    let vectors = &settings.vectors;
+    let mut folders = Vec::new();
+    folders.extend(vectors.models_home.clone());
+    folders.extend(vectors.hub_cache.clone());
+    folders.extend(vectors.hub_home.as_ref().map(|home| home.join("hub")));
+    folders.extend(std::env::home_dir().map(|home| home.join(".cache/huggingface/hub")));
+    folders.push(settings.server.cache_dir().join("embedding/models"));
+    folders
+}

@@ -1,0 +1,275 @@
+//! Vectors on a Chroma server, through its HTTP interface of version 2.
+
+use async_trait::async_trait;
+use oui_config::settings::Vectors;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, StatusCode};
+use serde_json::{Map, Value, json};
+
+use super::{Entry, Filter, Hit, Item, Metadata, VectorStore};
+use crate::error::{Error, Result};
+
+/// Entries sent or fetched at once: below the limits of the server's own store.
+const ENTRIES: usize = 1000;
+
+/// The store.
+pub struct Chroma {
+    client: reqwest::Client,
+    base: String,
+    headers: HeaderMap,
+}
+
+impl Chroma {
+    /// The server of the settings.
+    pub fn new(client: reqwest::Client, settings: &Vectors) -> Self {
+        let scheme = if settings.chroma_tls { "https" } else { "http" };
+        let host = settings.chroma_host.trim_start_matches("http://").trim_start_matches("https://");
+        let base = format!(
+            "{scheme}://{}:{}/api/v2/tenants/{}/databases/{}/collections",
+            host.trim_end_matches('/'),
+            settings.chroma_port,
+            settings.chroma_tenant,
+            settings.chroma_database
+        );
+        let headers = settings.chroma_headers.split(',').filter_map(|pair| {
+            let (name, value) = pair.split_once('=')?;
+            let mut value = HeaderValue::from_str(value.trim()).ok()?;
+            value.set_sensitive(true);
+            Some((HeaderName::from_bytes(name.trim().as_bytes()).ok()?, value))
+        });
+        Self {
+            client,
+            base,
+            headers: headers.collect(),
+        }
+    }
+
+    /// The server's answer; `None` when it knows nothing by that name.
+    async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Result<Option<Value>> {
+        let mut call = self
+            .client
+            .request(method, format!("{}{path}", self.base))
+            .headers(self.headers.clone());
+        if let Some(body) = body {
+            call = call.json(&body);
+        }
+        let plain = |error: reqwest::Error| Error::Upstream(format!("Chroma: {}", error.without_url()));
+        let answer = call.send().await.map_err(plain)?;
+        let status = answer.status();
+        if status == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        let text = answer.text().await.map_err(plain)?;
+        let body: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
+        if status.is_success() {
+            return Ok(Some(body));
+        }
+        let message = body["message"].as_str().unwrap_or(&text);
+        Err(Error::Upstream(format!("Chroma: {}: {message}", status.as_u16())))
+    }
+
+    async fn id(&self, collection: &str) -> Result<Option<String>> {
+        let found = self.call(Method::GET, &format!("/{collection}"), None).await?;
+        Ok(found.and_then(|found| found["id"].as_str().map(str::to_owned)))
+    }
+
+    async fn id_or_new(&self, collection: &str) -> Result<String> {
+        let body = json!({ "name": collection, "get_or_create": true, "metadata": { "hnsw:space": "cosine" } });
+        let made = self.call(Method::POST, "", Some(body)).await?;
+        made.and_then(|made| made["id"].as_str().map(str::to_owned))
+            .ok_or_else(|| Error::Upstream("Chroma: the collection could not be made".into()))
+    }
+}
+
+/// The filter in Chroma's language.
+fn conditions(filter: &Filter) -> Map<String, Value> {
+    let mut body = Map::new();
+    let mut list: Vec<Value> = filter
+        .fields
+        .iter()
+        .map(|(name, values)| match values.as_slice() {
+            [value] => json!({ name.as_str(): { "$eq": value } }),
+            values => json!({ name.as_str(): { "$in": values } }),
+        })
+        .collect();
+    match list.len() {
+        0 => {}
+        1 => {
+            body.insert("where".into(), list.remove(0));
+        }
+        _ => {
+            body.insert("where".into(), json!({ "$and": list }));
+        }
+    }
+    if let Some(ids) = &filter.ids {
+        body.insert("ids".into(), json!(ids));
+    }
+    body
+}
+
+fn entry(ids: &Value, documents: &Value, metadatas: &Value, place: usize) -> Option<Entry> {
+    Some(Entry {
+        id: ids.get(place)?.as_str()?.to_owned(),
+        text: documents.get(place).and_then(Value::as_str).unwrap_or_default().to_owned(),
+        metadata: metadatas
+            .get(place)
+            .and_then(Value::as_object)
+            .cloned()
+            .unwrap_or_else(Metadata::new),
+    })
+}
+
+#[async_trait]
+impl VectorStore for Chroma {
+    fn name(&self) -> &'static str {
+        "chroma"
+    }
+
+    async fn has(&self, collection: &str) -> Result<bool> {
+        Ok(self.id(collection).await?.is_some())
+    }
+
+    async fn insert(&self, collection: &str, items: Vec<Item>) -> Result<()> {
+        if items.is_empty() {
+            return Ok(());
+        }
+        let id = self.id_or_new(collection).await?;
+        for part in items.chunks(ENTRIES) {
+            let column = |of: fn(&Item) -> Value| part.iter().map(of).collect::<Vec<Value>>();
+            let body = json!({
+                "ids": column(|item| json!(item.id)),
+                "documents": column(|item| json!(item.text)),
+                "embeddings": column(|item| json!(item.vector)),
+                "metadatas": column(|item| {
+                    if item.metadata.is_empty() { Value::Null } else { Value::Object(item.metadata.clone()) }
+                }),
+            });
+            self.call(Method::POST, &format!("/{id}/upsert"), Some(body)).await?;
+        }
+        Ok(())
+    }
+
+    async fn search(
+        &self,
+        collection: &str,
+        vector: &[f32],
+        filter: &Filter,
+        limit: usize,
+    ) -> Result<Option<Vec<Hit>>> {
+        let Some(id) = self.id(collection).await? else {
+            return Ok(None);
+        };
+        let mut body = conditions(filter);
+        body.insert("query_embeddings".into(), json!([vector]));
+        body.insert("n_results".into(), json!(limit));
+        body.insert("include".into(), json!(["documents", "metadatas", "distances"]));
+        let found = self.call(Method::POST, &format!("/{id}/query"), Some(Value::Object(body))).await?;
+        let Some(found) = found else { return Ok(None) };
+        let distances = found["distances"][0].as_array().cloned().unwrap_or_default();
+        let hit = |(place, distance): (usize, &Value)| {
+            Some(Hit {
+                entry: entry(&found["ids"][0], &found["documents"][0], &found["metadatas"][0], place)?,
+                score: (2.0 - distance.as_f64()?) / 2.0,
+            })
+        };
+        Ok(Some(distances.iter().enumerate().filter_map(hit).collect()))
+    }
+
+    async fn query(
+        &self,
+        collection: &str,
+        filter: &Filter,
+        limit: Option<usize>,
+    ) -> Result<Option<Vec<Entry>>> {
+        let Some(id) = self.id(collection).await? else {
+            return Ok(None);
+        };
+        let mut entries = Vec::new();
+        loop {
+            let room = limit.map_or(ENTRIES, |limit| (limit - entries.len()).min(ENTRIES));
+            let mut body = conditions(filter);
+            body.insert("include".into(), json!(["documents", "metadatas"]));
+            body.insert("limit".into(), json!(room));
+            body.insert("offset".into(), json!(entries.len()));
+            let found = self.call(Method::POST, &format!("/{id}/get"), Some(Value::Object(body))).await?;
+            let Some(found) = found else { return Ok(None) };
+            let count = found["ids"].as_array().map_or(0, Vec::len);
+            entries.extend(
+                (0..count).filter_map(|place| entry(&found["ids"], &found["documents"], &found["metadatas"], place)),
+            );
+            if count < room || limit == Some(entries.len()) {
+                return Ok(Some(entries));
+            }
+        }
+    }
+
+    async fn delete(&self, collection: &str, filter: &Filter) -> Result<()> {
+        if filter.is_empty() {
+            return Ok(());
+        }
+        if let Some(id) = self.id(collection).await? {
+            let body = Value::Object(conditions(filter));
+            self.call(Method::POST, &format!("/{id}/delete"), Some(body)).await?;
+        }
+        Ok(())
+    }
+
+    async fn drop_collection(&self, collection: &str) -> Result<()> {
+        self.call(Method::DELETE, &format!("/{collection}"), None).await?;
+        Ok(())
+    }
+
+    async fn reset(&self) -> Result<()> {
+        loop {
+            let all = self.call(Method::GET, "?limit=500", None).await?.unwrap_or_default();
+            let names: Vec<&str> = all
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|collection| collection["name"].as_str())
+                .collect();
+            if names.is_empty() {
+                return Ok(());
+            }
+            for name in names {
+                self.drop_collection(name).await?;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vector::conformance;
+
+    #[tokio::test]
+    #[expect(clippy::disallowed_methods, reason = "tests are pointed at their services by variables")]
+    async fn it_does_what_every_engine_does() {
+        let Ok(url) = std::env::var("OUI_TEST_CHROMA_URL") else {
+            eprintln!("skipped: no Chroma server");
+            return;
+        };
+        let store = Chroma {
+            client: crate::testing::client(),
+            base: format!("{url}/api/v2/tenants/default_tenant/databases/default_database/collections"),
+            headers: HeaderMap::new(),
+        };
+        store.reset().await.unwrap();
+        conformance::check(&store).await;
+    }
+
+    #[test]
+    fn filters_are_spoken() {
+        assert!(conditions(&Filter::all()).is_empty());
+        let one = Filter::eq("a", 1);
+        assert_eq!(Value::Object(conditions(&one)), json!({"where": {"a": {"$eq": 1}}}));
+        let two = one.and("b", [json!("x"), json!("y")]);
+        assert_eq!(
+            Value::Object(conditions(&two)),
+            json!({"where": {"$and": [{"a": {"$eq": 1}}, {"b": {"$in": ["x", "y"]}}]}})
+        );
+        let ids = Filter::ids(["i".to_owned()]);
+        assert_eq!(Value::Object(conditions(&ids)), json!({"ids": ["i"]}));
+    }
+}
