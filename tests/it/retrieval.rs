@@ -17,7 +17,10 @@ async fn embedding_admin(app: &TestApp) -> Client {
 
 /// A file whose text is known, as an upload leaves it.
 async fn file(app: &TestApp, owner: &Client, name: &str, text: &str) -> String {
-    let user = owner.get("/api/v1/auths/").await.ok()["id"].as_str().unwrap().to_owned();
+    let user = owner.get("/api/v1/auths/").await.ok()["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let id = oui_core::ids::uuid();
     let statement = "INSERT INTO file (id, user_id, filename, meta, data, hash, path, created_at, updated_at) \
                      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";

@@ -105,7 +105,9 @@ impl Config {
             )));
         }
         if config.num_attention_heads == 0 || !config.hidden_size.is_multiple_of(config.num_attention_heads) {
-            return Err(EncoderError::Unsupported("the model's sizes do not fit together".into()));
+            return Err(EncoderError::Unsupported(
+                "the model's sizes do not fit together".into(),
+            ));
         }
         Ok(config)
     }
@@ -137,7 +139,9 @@ impl Config {
             "gelu" => Ok(Activation::Gelu),
             "gelu_new" | "gelu_pytorch_tanh" => Ok(Activation::GeluTanh),
             "relu" => Ok(Activation::Relu),
-            other => Err(EncoderError::Unsupported(format!("the activation {other} is not known here"))),
+            other => Err(EncoderError::Unsupported(format!(
+                "the activation {other} is not known here"
+            ))),
         }
     }
 }
@@ -239,6 +243,9 @@ mod tests {
             assert_eq!(find(name, &caches).unwrap(), snapshot);
         }
         assert_eq!(find(snapshot.to_str().unwrap(), &[]).unwrap(), snapshot);
-        assert!(matches!(find("other/model", &caches), Err(EncoderError::NotFound(_))));
+        assert!(matches!(
+            find("other/model", &caches),
+            Err(EncoderError::NotFound(_))
+        ));
     }
 }

@@ -57,7 +57,12 @@ fn embed(weights: &Weights, config: &Config, texts: &[&Tokens]) -> Vec<f32> {
             hidden.extend(vector);
         }
     }
-    math::normalize(&mut hidden, &weights.norm.weight, &weights.norm.bias, config.layer_norm_eps);
+    math::normalize(
+        &mut hidden,
+        &weights.norm.weight,
+        &weights.norm.bias,
+        config.layer_norm_eps,
+    );
     hidden
 }
 
@@ -69,7 +74,15 @@ pub(crate) fn apply(layer: &Linear, input: &[f32], out: &mut [f32]) {
     }
     let weight = View::rows(&layer.weight, layer.outputs, layer.inputs).transposed();
     let input = View::rows(input, rows, layer.inputs);
-    math::matmul(out, layer.outputs, input, weight, 1.0, true, Parallelism::Rayon(0));
+    math::matmul(
+        out,
+        layer.outputs,
+        input,
+        weight,
+        1.0,
+        true,
+        Parallelism::Rayon(0),
+    );
 }
 
 /// Each text attends to itself; texts are shared out among the threads.
@@ -94,7 +107,8 @@ fn attend_one(config: &Config, count: usize, fused: &[f32], context: &mut [f32])
     let scale = 1.0 / (head as f32).sqrt();
     let mut scores = vec![0.0; count * count];
     for index in 0..config.num_attention_heads {
-        let part = |which: usize| View::strided(&fused[which * width + index * head..], count, head, 3 * width);
+        let part =
+            |which: usize| View::strided(&fused[which * width + index * head..], count, head, 3 * width);
         math::matmul(
             &mut scores,
             count,

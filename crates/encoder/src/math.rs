@@ -72,7 +72,10 @@ pub(crate) fn matmul(
         return;
     }
     let stride = |n: usize| n as isize;
-    #[expect(unsafe_code, reason = "gemm takes pointers; the checks above keep all of them inside their slices")]
+    #[expect(
+        unsafe_code,
+        reason = "gemm takes pointers; the checks above keep all of them inside their slices"
+    )]
     // SAFETY: every index that gemm forms is `row * row_stride + col * col_stride` below the length checked by
     // `fits`; `out` is borrowed mutably, so it overlaps neither operand.
     unsafe {
@@ -125,7 +128,8 @@ fn gelu_one(x: f32) -> f32 {
     let z = x * std::f32::consts::FRAC_1_SQRT_2;
     let a = z.abs();
     let t = 1.0 / (1.0 + 0.327_591_1 * a);
-    let series = ((((1.061_405_4 * t - 1.453_152_1) * t + 1.421_413_8) * t - 0.284_496_72) * t + 0.254_829_6) * t;
+    let series =
+        ((((1.061_405_4 * t - 1.453_152_1) * t + 1.421_413_8) * t - 0.284_496_72) * t + 0.254_829_6) * t;
     let erf = 1.0 - series * exp(-a * a);
     0.5 * x * (1.0 + erf.copysign(z))
 }
@@ -168,7 +172,13 @@ pub(crate) fn activate(values: &mut [f32], activation: Activation) {
 }
 
 /// Adds `extra` to each row of `values` and brings the rows to mean 0 and variance 1, then scales and shifts them.
-pub(crate) fn add_and_normalize(values: &mut [f32], extra: &[f32], weight: &[f32], bias: &[f32], epsilon: f32) {
+pub(crate) fn add_and_normalize(
+    values: &mut [f32],
+    extra: &[f32],
+    weight: &[f32],
+    bias: &[f32],
+    epsilon: f32,
+) {
     let width = weight.len();
     Arch::new().dispatch(
         #[inline(always)]
@@ -256,7 +266,10 @@ mod tests {
         for step in 0..2000 {
             let x = -87.0 + step as f32 * 0.0435;
             let (ours, exact) = (exp(x), f64::from(x).exp());
-            assert!((f64::from(ours) - exact).abs() <= exact * 3e-7, "{x}: {ours} {exact}");
+            assert!(
+                (f64::from(ours) - exact).abs() <= exact * 3e-7,
+                "{x}: {ours} {exact}"
+            );
         }
     }
 
@@ -264,7 +277,14 @@ mod tests {
     fn the_activation_matches_its_table() {
         let mut values = [-3.0, -1.0, 0.0, 0.5, 1.0, 3.0];
         activate(&mut values, Activation::Gelu);
-        let exact = [-0.004_049_694, -0.158_655_26, 0.0, 0.345_731_23, 0.841_344_7, 2.995_950_3];
+        let exact = [
+            -0.004_049_694,
+            -0.158_655_26,
+            0.0,
+            0.345_731_23,
+            0.841_344_7,
+            2.995_950_3,
+        ];
         for (ours, exact) in values.iter().zip(exact) {
             assert!((ours - exact).abs() < 1e-6, "{ours} {exact}");
         }

@@ -56,12 +56,19 @@ impl<'a> Source<'a> {
             .into_iter()
             .find(|prefix| has(&format!("{prefix}embeddings.word_embeddings.weight")))
             .ok_or_else(|| EncoderError::file(path, "it holds no model of the BERT family"))?;
-        Ok(Self { tensors, path, prefix })
+        Ok(Self {
+            tensors,
+            path,
+            prefix,
+        })
     }
 
     fn floats(&self, name: &str, count: usize) -> Result<Vec<f32>> {
         let problem = |text: String| EncoderError::file(self.path, format!("{name}: {text}"));
-        let tensor = self.tensors.tensor(name).map_err(|error| problem(error.to_string()))?;
+        let tensor = self
+            .tensors
+            .tensor(name)
+            .map_err(|error| problem(error.to_string()))?;
         let values: Vec<f32> = match tensor.dtype() {
             Dtype::F32 => tensor
                 .data()
@@ -97,7 +104,9 @@ impl<'a> Source<'a> {
     fn table(&self, name: &str, width: usize) -> Result<Vec<f32>> {
         let name = format!("{}{name}", self.prefix);
         let tensor = self.tensors.tensor(&name);
-        let rows = tensor.map(|tensor| tensor.shape().first().copied().unwrap_or(0)).unwrap_or(0);
+        let rows = tensor
+            .map(|tensor| tensor.shape().first().copied().unwrap_or(0))
+            .unwrap_or(0);
         self.floats(&name, rows * width)
     }
 

@@ -20,7 +20,9 @@ struct Golden {
 }
 
 fn data(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/data")
+        .join(name)
 }
 
 fn golden(path: &Path) -> Golden {
@@ -30,7 +32,10 @@ fn golden(path: &Path) -> Golden {
 fn close(ours: &[f32], theirs: &[f32], tolerance: f32, what: &str) {
     assert_eq!(ours.len(), theirs.len(), "{what}");
     for (place, (a, b)) in ours.iter().zip(theirs).enumerate() {
-        assert!((a - b).abs() <= tolerance, "{what}, number {place}: {a} instead of {b}");
+        assert!(
+            (a - b).abs() <= tolerance,
+            "{what}, number {place}: {a} instead of {b}"
+        );
     }
 }
 
@@ -86,7 +91,11 @@ fn what_is_no_model_is_refused_with_its_reason() {
     let error = SentenceEncoder::load(folder.path(), 1).err().unwrap();
     assert!(error.to_string().contains("config.json"), "{error}");
     let config = std::fs::read_to_string(data("tiny-mean/config.json")).unwrap();
-    std::fs::write(folder.path().join("config.json"), config.replace("\"bert\"", "\"gpt2\"")).unwrap();
+    std::fs::write(
+        folder.path().join("config.json"),
+        config.replace("\"bert\"", "\"gpt2\""),
+    )
+    .unwrap();
     let error = SentenceEncoder::load(folder.path(), 1).err().unwrap();
     assert!(error.to_string().contains("gpt2"), "{error}");
 }

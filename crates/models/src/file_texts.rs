@@ -45,7 +45,8 @@ pub async fn get(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Option<FileTex
 
 /// Files of a knowledge base, those put there first at the front.
 pub async fn of_knowledge(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Vec<FileText>> {
-    let condition = "WHERE id IN (SELECT file_id FROM knowledge_file WHERE knowledge_id = ?) ORDER BY created_at, id";
+    let condition =
+        "WHERE id IN (SELECT file_id FROM knowledge_file WHERE knowledge_id = ?) ORDER BY created_at, id";
     FileText::list(conn, condition, args![id]).await
 }
 
@@ -55,7 +56,9 @@ pub async fn ids_with_text(db: &Db) -> DbResult<Vec<String>> {
         crate::db::Dialect::Sqlite => "json_extract(data, '$.content')",
         crate::db::Dialect::Postgres => "(data ->> 'content')",
     };
-    let text = format!("SELECT id FROM file WHERE {content} IS NOT NULL AND {content} <> '' ORDER BY created_at, id");
+    let text = format!(
+        "SELECT id FROM file WHERE {content} IS NOT NULL AND {content} <> '' ORDER BY created_at, id"
+    );
     let rows = crate::db::sql(text, args![]).all(db).await?;
     rows.iter().map(|row| row.at(0)).collect()
 }
@@ -87,7 +90,10 @@ pub async fn change(tx: &mut Tx, id: &str, change: FileChange) -> DbResult<bool>
     let data = change.data.map(|new| merged(file.data.as_ref(), new));
     let meta = change.meta.map(|new| merged(file.meta.as_ref(), new));
     let now = tx.db().now();
-    let mut changes = Changes::new().set_some("data", data).set_some("meta", meta).set("updated_at", now);
+    let mut changes = Changes::new()
+        .set_some("data", data)
+        .set_some("meta", meta)
+        .set("updated_at", now);
     if let Some(hash) = change.hash {
         changes = changes.set("hash", hash);
     }

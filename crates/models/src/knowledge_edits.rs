@@ -98,9 +98,12 @@ pub async fn remove(db: &Db, id: &str) -> DbResult<bool> {
         let before = list.len();
         list.retain(|entry| entry.get("id").and_then(Value::as_str) != Some(id));
         if list.len() != before {
-            sql("UPDATE model SET meta = ?, updated_at = ? WHERE id = ?", args![meta, db.now(), model])
-                .execute(&mut tx)
-                .await?;
+            sql(
+                "UPDATE model SET meta = ?, updated_at = ? WHERE id = ?",
+                args![meta, db.now(), model],
+            )
+            .execute(&mut tx)
+            .await?;
         }
     }
     grants::remove(&mut tx, KIND, id).await?;
@@ -119,7 +122,13 @@ pub async fn reset(tx: &mut Tx, id: &str, folders: bool) -> DbResult<()> {
         DirectoryRow::delete(&mut *tx, "WHERE knowledge_id = ?", args![id]).await?;
     }
     let now = tx.db().now();
-    KnowledgeRow::update(tx, Changes::new().set("updated_at", now), "WHERE id = ?", args![id]).await?;
+    KnowledgeRow::update(
+        tx,
+        Changes::new().set("updated_at", now),
+        "WHERE id = ?",
+        args![id],
+    )
+    .await?;
     Ok(())
 }
 
@@ -178,7 +187,13 @@ pub async fn move_file(db: &Db, id: &str, file_id: &str, directory: Option<&str>
     let changes = Changes::new()
         .set("directory_id", directory.map(str::to_owned))
         .set("updated_at", db.now());
-    LinkRow::update(db, changes, "WHERE knowledge_id = ? AND file_id = ?", args![id, file_id]).await?;
+    LinkRow::update(
+        db,
+        changes,
+        "WHERE knowledge_id = ? AND file_id = ?",
+        args![id, file_id],
+    )
+    .await?;
     Ok(())
 }
 

@@ -5,8 +5,9 @@ use crate::db::{Conn, DbResult, sql};
 
 /// The value of a mark.
 pub async fn get(conn: impl Into<Conn<'_>>, key: &str) -> DbResult<Option<String>> {
-    let value: Option<Option<String>> =
-        sql("SELECT value FROM oui_meta WHERE key = ?", args![key]).scalar(conn).await?;
+    let value: Option<Option<String>> = sql("SELECT value FROM oui_meta WHERE key = ?", args![key])
+        .scalar(conn)
+        .await?;
     Ok(value.flatten())
 }
 

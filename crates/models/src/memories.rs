@@ -154,7 +154,12 @@ pub async fn update(tx: &mut Tx, user_id: &str, id: &str, edit: Edit<'_>) -> DbR
     let Some(mut row) = get(&mut *tx, user_id, id).await? else {
         return Ok(None);
     };
-    let mut meta = row.meta.as_ref().and_then(Value::as_object).cloned().unwrap_or_default();
+    let mut meta = row
+        .meta
+        .as_ref()
+        .and_then(Value::as_object)
+        .cloned()
+        .unwrap_or_default();
     if let Value::Object(more) = edit.meta {
         meta.extend(more);
     }
@@ -203,7 +208,12 @@ pub async fn apply(
                     }
                 }
             }
-            Operation::Replace { id, content, kind, path } => {
+            Operation::Replace {
+                id,
+                content,
+                kind,
+                path,
+            } => {
                 let edit = Edit {
                     content: Some(content),
                     kind: *kind,

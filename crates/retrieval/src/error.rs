@@ -5,7 +5,9 @@
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The text given holds nothing that could be kept.
-    #[error("The content provided is empty. Please ensure that there is text or data present before proceeding.")]
+    #[error(
+        "The content provided is empty. Please ensure that there is text or data present before proceeding."
+    )]
     EmptyContent,
     /// The collection holds the same text already.
     #[error("Duplicate content detected. Please provide unique content to proceed.")]

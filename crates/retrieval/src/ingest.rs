@@ -26,7 +26,12 @@ pub fn collection_of_file(id: &str) -> String {
 
 /// Metadata of a file for its chunks: what came with the upload lies flat beside the file's own.
 pub(crate) fn metadata_of(file: &FileText) -> Map<String, Value> {
-    let mut stored = file.meta.as_ref().and_then(Value::as_object).cloned().unwrap_or_default();
+    let mut stored = file
+        .meta
+        .as_ref()
+        .and_then(Value::as_object)
+        .cloned()
+        .unwrap_or_default();
     let mut metadata = match stored.shift_remove("data") {
         Some(Value::Object(uploaded)) => uploaded,
         _ => Map::new(),
@@ -47,7 +52,9 @@ impl Retrieval {
     /// Whether the collection holds a text with this checksum under another file.
     pub async fn is_duplicate(&self, collection: &str, hash: &str, file_id: Option<&str>) -> Result<bool> {
         let store = self.store().await?;
-        let found = store.query(collection, &Filter::eq("hash", hash), Some(1)).await?;
+        let found = store
+            .query(collection, &Filter::eq("hash", hash), Some(1))
+            .await?;
         let first = found.and_then(|found| found.into_iter().next());
         Ok(first.is_some_and(|entry| entry.metadata.get("file_id").and_then(Value::as_str) != file_id))
     }
@@ -66,7 +73,8 @@ impl Retrieval {
         {
             return Err(Error::DuplicateContent);
         }
-        self.keep_in(Some(user), documents, &[collection.to_owned()], options).await
+        self.keep_in(Some(user), documents, &[collection.to_owned()], options)
+            .await
     }
 
     /// Cuts and embeds documents once, and keeps them in each of the collections.
@@ -110,7 +118,11 @@ impl Retrieval {
                 store.drop_collection(collection).await?;
             }
             match file {
-                Some(id) => store.replace(collection, &Filter::eq("file_id", id), items).await?,
+                Some(id) => {
+                    store
+                        .replace(collection, &Filter::eq("file_id", id), items)
+                        .await?
+                }
                 None => store.insert(collection, items).await?,
             }
         }
@@ -124,28 +136,45 @@ impl Retrieval {
         documents: Vec<Document>,
         options: &SaveOptions,
     ) -> Result<Vec<Item>> {
-        let texts: Vec<String> = documents.iter().map(|document| document.text.replace('\0', "")).collect();
+        let texts: Vec<String> = documents
+            .iter()
+            .map(|document| document.text.replace('\0', ""))
+            .collect();
         let flat = texts.iter().map(|text| text.replace('\n', " ")).collect();
         let caller = user.map(caller_of);
-        let vectors = self.embedder.embed(flat, Purpose::Content, caller.as_ref()).await?;
+        let vectors = self
+            .embedder
+            .embed(flat, Purpose::Content, caller.as_ref())
+            .await?;
         let (engine, model) = self.embedder.identity();
         let chars = self.settings.vectors.metadata_chars;
-        let items = documents.into_iter().zip(texts).zip(vectors).map(|((document, text), vector)| {
-            let mut metadata = document.metadata;
-            metadata.extend(options.metadata.clone());
-            metadata.insert("embedding_config".into(), json!({ "engine": engine, "model": model }));
-            Item {
-                id: String::new(),
-                text,
-                vector,
-                metadata: plain(&metadata, chars),
-            }
-        });
+        let items = documents
+            .into_iter()
+            .zip(texts)
+            .zip(vectors)
+            .map(|((document, text), vector)| {
+                let mut metadata = document.metadata;
+                metadata.extend(options.metadata.clone());
+                metadata.insert(
+                    "embedding_config".into(),
+                    json!({ "engine": engine, "model": model }),
+                );
+                Item {
+                    id: String::new(),
+                    text,
+                    vector,
+                    metadata: plain(&metadata, chars),
+                }
+            });
         Ok(items.collect())
     }
 
     /// The documents of a file for a job, the text that is stored of it, and the collections they go into.
-    async fn documents_of(&self, file: &FileText, job: &ProcessFile) -> Result<(Vec<Document>, String, Vec<String>)> {
+    async fn documents_of(
+        &self,
+        file: &FileText,
+        job: &ProcessFile,
+    ) -> Result<(Vec<Document>, String, Vec<String>)> {
         let own = collection_of_file(&file.id);
         let whole = |text: &str| Document {
             text: text.replace("<br/>", "\n"),
@@ -167,7 +196,10 @@ impl Retrieval {
                     for name in ["name", "created_by", "file_id", "source"] {
                         metadata.insert(name.into(), own.get(name).cloned().unwrap_or_default());
                     }
-                    Document { text: document.text, metadata }
+                    Document {
+                        text: document.text,
+                        metadata,
+                    }
                 })
                 .collect();
             let texts: Vec<&str> = documents.iter().map(|document| document.text.as_str()).collect();
@@ -175,14 +207,22 @@ impl Retrieval {
             return Ok((documents, text, vec![own]));
         };
         let content = file.content();
-        let kept = self.store().await?.query(&own, &Filter::eq("file_id", file.id.as_str()), None).await?;
+        let kept = self
+            .store()
+            .await?
+            .query(&own, &Filter::eq("file_id", file.id.as_str()), None)
+            .await?;
         let kept = kept.unwrap_or_default();
         if !kept.is_empty() {
             let documents = kept.into_iter().map(|entry| Document {
                 text: entry.text,
                 metadata: entry.metadata,
             });
-            return Ok((documents.collect(), content.unwrap_or_default().to_owned(), vec![target]));
+            return Ok((
+                documents.collect(),
+                content.unwrap_or_default().to_owned(),
+                vec![target],
+            ));
         }
         // The file's own chunks are gone; its text is still known.
         let content = content.ok_or(Error::EmptyContent)?;
@@ -217,7 +257,11 @@ impl Retrieval {
                 split: true,
                 ..SaveOptions::default()
             };
-            for (name, value) in [("file_id", &file.id), ("name", &file.name().to_owned()), ("hash", &hash)] {
+            for (name, value) in [
+                ("file_id", &file.id),
+                ("name", &file.name().to_owned()),
+                ("hash", &hash),
+            ] {
                 options.metadata.insert(name.into(), json!(value));
             }
             for collection in &collections {
@@ -225,7 +269,8 @@ impl Retrieval {
                     return Err(Error::DuplicateContent);
                 }
             }
-            self.keep_in(Some(user), documents, &collections, &options).await?;
+            self.keep_in(Some(user), documents, &collections, &options)
+                .await?;
         }
         let collection = collections.into_iter().next().filter(|_| !bypassed);
         let done = FileChange {
@@ -294,7 +339,12 @@ pub struct Batch {
 
 impl Retrieval {
     /// Puts the texts of several files into a collection: those that can be, all of them in one step.
-    pub async fn process_batch(&self, user: &UserRow, files: Vec<FileText>, collection: &str) -> ApiResult<Batch> {
+    pub async fn process_batch(
+        &self,
+        user: &UserRow,
+        files: Vec<FileText>,
+        collection: &str,
+    ) -> ApiResult<Batch> {
         self.demand(&[collection.to_owned()], user, Use::Write).await?;
         let mut batch = Batch::default();
         let mut documents = Vec::new();
@@ -302,7 +352,9 @@ impl Retrieval {
         let mut seen: Vec<String> = Vec::new();
         for file in files {
             if file.user_id.as_deref() != Some(&user.id) && user.role != oui_access::ADMIN {
-                batch.failed.push((file.id, "Permission denied: not file owner".into()));
+                batch
+                    .failed
+                    .push((file.id, "Permission denied: not file owner".into()));
                 continue;
             }
             let content = file.content().unwrap_or_default().to_owned();
@@ -355,7 +407,9 @@ impl Retrieval {
             }
             Err(error) => {
                 let text = error.to_string();
-                batch.failed.extend(changes.into_iter().map(|(id, _)| (id, text.clone())));
+                batch
+                    .failed
+                    .extend(changes.into_iter().map(|(id, _)| (id, text.clone())));
             }
         }
         Ok(batch)
@@ -380,14 +434,17 @@ fn refused(error: &Error) -> ApiError {
 impl Ingest for Retrieval {
     async fn process_file(&self, user: &UserRow, job: ProcessFile) -> ApiResult<Processed> {
         let missing = || ApiError::not_found(messages::NOT_FOUND);
-        let file = file_texts::get(&self.db, &job.file_id).await?.ok_or_else(missing)?;
+        let file = file_texts::get(&self.db, &job.file_id)
+            .await?
+            .ok_or_else(missing)?;
         let own = file.user_id.as_deref() == Some(&user.id) || user.role == oui_access::ADMIN;
         if !own && !self.may_use_file(&file.id, user, Use::Write).await? {
             return Err(missing());
         }
         let outcome = async {
             if let Some(collection) = &job.collection_name {
-                self.demand(std::slice::from_ref(collection), user, Use::Write).await?;
+                self.demand(std::slice::from_ref(collection), user, Use::Write)
+                    .await?;
             }
             self.run(user, &file, &job).await.map_err(|error| refused(&error))
         };
@@ -410,7 +467,9 @@ impl Ingest for Retrieval {
         collection: &str,
         options: SaveOptions,
     ) -> ApiResult<()> {
-        self.keep(user, documents, collection, &options).await.map_err(|error| refused(&error))
+        self.keep(user, documents, collection, &options)
+            .await
+            .map_err(|error| refused(&error))
     }
 
     async fn forget_file(&self, file_id: &str, hash: Option<&str>, knowledge: &[String]) -> ApiResult<()> {

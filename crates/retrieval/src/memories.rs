@@ -59,23 +59,38 @@ fn metadata(row: &MemoryRow) -> Map<String, Value> {
 
 impl Retrieval {
     /// Makes memories findable. Where the vectors of the user's others have another width, all are made anew.
-    pub async fn index_memories(&self, user_id: &str, rows: &[MemoryRow], caller: &oui_providers::CallContext) -> Result<()> {
+    pub async fn index_memories(
+        &self,
+        user_id: &str,
+        rows: &[MemoryRow],
+        caller: &oui_providers::CallContext,
+    ) -> Result<()> {
         if rows.is_empty() {
             return Ok(());
         }
         let items = self.memory_items(rows, caller).await?;
         match self.store().await?.insert(&collection_of(user_id), items).await {
             Err(error) if error.to_string().to_lowercase().contains("dimension") => {
-                tracing::warn!(user_id, "vectors of memories have another width now; all are made anew");
+                tracing::warn!(
+                    user_id,
+                    "vectors of memories have another width now; all are made anew"
+                );
                 self.reindex_memories(user_id, caller).await.map(|_| ())
             }
             other => other,
         }
     }
 
-    async fn memory_items(&self, rows: &[MemoryRow], caller: &oui_providers::CallContext) -> Result<Vec<Item>> {
+    async fn memory_items(
+        &self,
+        rows: &[MemoryRow],
+        caller: &oui_providers::CallContext,
+    ) -> Result<Vec<Item>> {
         let texts: Vec<String> = rows.iter().map(vector_text).collect();
-        let vectors = self.embedder.embed(texts.clone(), Purpose::Content, Some(caller)).await?;
+        let vectors = self
+            .embedder
+            .embed(texts.clone(), Purpose::Content, Some(caller))
+            .await?;
         let item = |((row, text), vector): ((&MemoryRow, String), Vec<f32>)| Item {
             id: row.id.clone(),
             text,
@@ -86,7 +101,11 @@ impl Retrieval {
     }
 
     /// Makes all vectors of a user's memories anew. The answer is their number.
-    pub async fn reindex_memories(&self, user_id: &str, caller: &oui_providers::CallContext) -> Result<usize> {
+    pub async fn reindex_memories(
+        &self,
+        user_id: &str,
+        caller: &oui_providers::CallContext,
+    ) -> Result<usize> {
         let rows = memories::of_user(&self.db, user_id)
             .await
             .map_err(|error| crate::Error::Store(error.to_string()))?;
@@ -116,9 +135,14 @@ impl Retrieval {
         limit: usize,
         caller: &oui_providers::CallContext,
     ) -> Result<Option<Vec<Hit>>> {
-        let vector = self.embedder.embed_one(text, Purpose::Query, Some(caller)).await?;
+        let vector = self
+            .embedder
+            .embed_one(text, Purpose::Query, Some(caller))
+            .await?;
         let store = self.store().await?;
-        let hits = store.search(&collection_of(user_id), &vector, &Filter::all(), limit).await?;
+        let hits = store
+            .search(&collection_of(user_id), &vector, &Filter::all(), limit)
+            .await?;
         let threshold = self.config.get(&rag::RAG_RELEVANCE_THRESHOLD);
         Ok(hits.map(|hits| {
             hits.into_iter()

@@ -148,12 +148,18 @@ impl Retrieval {
         options: &SearchOptions,
         caller: Option<&CallContext>,
     ) -> Result<Found> {
-        let vectors = self.embedder.embed(questions.to_vec(), Purpose::Query, caller).await?;
+        let vectors = self
+            .embedder
+            .embed(questions.to_vec(), Purpose::Query, caller)
+            .await?;
         let mut all = Vec::new();
         let (mut answered, mut failed) = (false, None);
         for collection in collections {
             for (question, vector) in questions.iter().zip(&vectors) {
-                match self.hybrid_one(collection, question, vector, options, caller).await {
+                match self
+                    .hybrid_one(collection, question, vector, options, caller)
+                    .await
+                {
                     Ok(found) => {
                         answered = true;
                         all.extend(found);
@@ -196,11 +202,14 @@ impl Retrieval {
             lists.push((weight, found));
         }
         if weight < 1.0 {
-            let found = store.search(collection, vector, &Filter::all(), options.k).await?;
+            let found = store
+                .search(collection, vector, &Filter::all(), options.k)
+                .await?;
             lists.push((1.0 - weight, found.unwrap_or_default()));
         }
         let joined = join(lists);
-        self.rerank(collection, question, vector, joined, options, caller).await
+        self.rerank(collection, question, vector, joined, options, caller)
+            .await
     }
 
     /// Orders candidates by the reranker, or without one by the angle to the question.
@@ -219,7 +228,10 @@ impl Retrieval {
         let texts: Vec<String> = candidates.iter().map(|entry| entry.text.clone()).collect();
         let scores = match self.reranker.score(question, &texts, caller).await? {
             Some(scores) => scores,
-            None => self.angles(collection, vector, &candidates, texts, caller).await?,
+            None => {
+                self.angles(collection, vector, &candidates, texts, caller)
+                    .await?
+            }
         };
         let mut ranked: Vec<Candidate> = candidates
             .into_iter()
@@ -235,7 +247,10 @@ impl Retrieval {
         for candidate in &mut ranked {
             let hash = text_hash(&candidate.entry.text);
             candidate.entry.metadata.insert(HASH.into(), json!(hash));
-            candidate.entry.metadata.insert("score".into(), json!(candidate.score));
+            candidate
+                .entry
+                .metadata
+                .insert("score".into(), json!(candidate.score));
         }
         Ok(ranked)
     }
@@ -274,7 +289,10 @@ fn join(lists: Vec<(f64, Vec<Hit>)>) -> Vec<Entry> {
                 Some(candidate) => candidate.score += score,
                 None => {
                     places.insert(hash, joined.len());
-                    joined.push(Candidate { entry: hit.entry, score });
+                    joined.push(Candidate {
+                        entry: hit.entry,
+                        score,
+                    });
                 }
             }
         }
@@ -327,8 +345,14 @@ mod tests {
     fn ranks_of_two_lists_count_by_weight() {
         let words = || vec![hit("a", 9.0), hit("b", 8.0)];
         let vectors = || vec![hit("c", 0.9), hit("b", 0.8)];
-        assert_eq!(ids(&join(vec![(0.5, words()), (0.5, vectors())])), ["b", "a", "c"]);
-        assert_eq!(ids(&join(vec![(0.9, words()), (0.1, vectors())])), ["b", "a", "c"]);
+        assert_eq!(
+            ids(&join(vec![(0.5, words()), (0.5, vectors())])),
+            ["b", "a", "c"]
+        );
+        assert_eq!(
+            ids(&join(vec![(0.9, words()), (0.1, vectors())])),
+            ["b", "a", "c"]
+        );
         assert_eq!(ids(&join(vec![(1.0, vectors())])), ["c", "b"]);
     }
 
@@ -351,6 +375,9 @@ mod tests {
         let found = merge(all, 2);
         assert_eq!(found.documents, ["same", "other"]);
         assert_eq!(found.scores, [0.7, 0.5]);
-        assert_eq!(merge(Vec::new(), 3).to_json(), json!({"distances": [[]], "documents": [[]], "metadatas": [[]]}));
+        assert_eq!(
+            merge(Vec::new(), 3).to_json(),
+            json!({"distances": [[]], "documents": [[]], "metadatas": [[]]})
+        );
     }
 }

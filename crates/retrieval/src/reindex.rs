@@ -41,7 +41,9 @@ impl Retrieval {
         }
         let files = file_texts::ids_with_text(&self.db).await.map_err(store_error)?;
         if files.is_empty() && memories::all(&self.db).await.map_err(store_error)?.is_empty() {
-            marks::set(&self.db, MARK, self.store_name()).await.map_err(store_error)?;
+            marks::set(&self.db, MARK, self.store_name())
+                .await
+                .map_err(store_error)?;
             return Ok(false);
         }
         Ok(true)
@@ -79,7 +81,9 @@ impl Retrieval {
             show(progress);
         }
         for base in bases {
-            let good = self.index_knowledge(&base.id, &base.name, base.description.as_deref()).await;
+            let good = self
+                .index_knowledge(&base.id, &base.name, base.description.as_deref())
+                .await;
             step(&mut progress, good);
             show(progress);
         }
@@ -93,7 +97,9 @@ impl Retrieval {
             show(progress);
         }
         progress.done = progress.total;
-        marks::set(&self.db, MARK, self.store_name()).await.map_err(store_error)?;
+        marks::set(&self.db, MARK, self.store_name())
+            .await
+            .map_err(store_error)?;
         Ok(progress)
     }
 
@@ -105,7 +111,9 @@ impl Retrieval {
         let own = collection_of_file(id);
         let store = self.store().await?;
         let known = missing_only && store.has(&own).await?;
-        let mut targets = knowledge_edits::of_file(&self.db, id).await.map_err(store_error)?;
+        let mut targets = knowledge_edits::of_file(&self.db, id)
+            .await
+            .map_err(store_error)?;
         targets.push(own);
         if known {
             return Ok(());
@@ -115,7 +123,11 @@ impl Retrieval {
             split: true,
             ..SaveOptions::default()
         };
-        for (name, value) in [("file_id", id), ("name", file.name()), ("hash", text_hash(&content).as_str())] {
+        for (name, value) in [
+            ("file_id", id),
+            ("name", file.name()),
+            ("hash", text_hash(&content).as_str()),
+        ] {
             options.metadata.insert(name.into(), json!(value));
         }
         let document = Document {

@@ -42,7 +42,12 @@ pub struct Retrieval {
 impl Retrieval {
     /// Puts it together. Nothing is opened or loaded before it is needed.
     pub fn new(db: Db, config: Arc<Config>, settings: Arc<Settings>, http: Http) -> Self {
-        let embedder = Embedder::new(config.clone(), settings.clone(), http.clone(), model_folders(&settings));
+        let embedder = Embedder::new(
+            config.clone(),
+            settings.clone(),
+            http.clone(),
+            model_folders(&settings),
+        );
         let reranker = Reranker::new(
             config.clone(),
             settings.clone(),
@@ -98,10 +103,14 @@ impl Retrieval {
                         }
                     },
                 };
-                let store = vector::PgVector::open(&url, vectors.pgvector_width, vectors.pgvector_extension).await?;
+                let store =
+                    vector::PgVector::open(&url, vectors.pgvector_width, vectors.pgvector_extension).await?;
                 Ok(Arc::new(store))
             }
-            VectorEngine::Qdrant => Ok(Arc::new(vector::Qdrant::new(self.http.client().clone(), vectors)?)),
+            VectorEngine::Qdrant => Ok(Arc::new(vector::Qdrant::new(
+                self.http.client().clone(),
+                vectors,
+            )?)),
         }
     }
 

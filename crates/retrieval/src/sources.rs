@@ -171,7 +171,10 @@ impl Search<'_> {
             if self.user.role != ADMIN && !folders::may_read(db, &folder, &self.user.id).await? {
                 continue;
             }
-            let files = folder.data.as_ref().and_then(|data| data.get("files")?.as_array());
+            let files = folder
+                .data
+                .as_ref()
+                .and_then(|data| data.get("files")?.as_array());
             let Some(owner) = users::by_id(db, folder.user_id.as_str()).await? else {
                 continue;
             };
@@ -210,8 +213,14 @@ impl Search<'_> {
             return Origin::Collections(vec![name.to_owned()]);
         }
         let names = item["collection_names"].as_array().into_iter().flatten();
-        let names: Vec<String> = names.filter_map(|name| name.as_str().map(str::to_owned)).collect();
-        if names.is_empty() { Origin::Nothing } else { Origin::Collections(names) }
+        let names: Vec<String> = names
+            .filter_map(|name| name.as_str().map(str::to_owned))
+            .collect();
+        if names.is_empty() {
+            Origin::Nothing
+        } else {
+            Origin::Collections(names)
+        }
     }
 
     fn documents(item: &Value) -> Origin {
@@ -230,7 +239,11 @@ impl Search<'_> {
     fn raw(item: &Value) -> Origin {
         let file = &item["file"];
         let given = || {
-            let metadata = if file["meta"].is_object() { file["meta"].clone() } else { json!({}) };
+            let metadata = if file["meta"].is_object() {
+                file["meta"].clone()
+            } else {
+                json!({})
+            };
             Origin::Whole(Material::one(file["data"]["content"].clone(), metadata))
         };
         if item["context"] == "full" && file.is_object() {
@@ -242,7 +255,10 @@ impl Search<'_> {
         if file.is_object() {
             return given();
         }
-        Origin::Whole(Material::one(item["content"].clone(), json!({ "name": item["name"] })))
+        Origin::Whole(Material::one(
+            item["content"].clone(),
+            json!({ "name": item["name"] }),
+        ))
     }
 
     async fn note(&self, item: &Value) -> ApiResult<Origin> {
@@ -256,9 +272,16 @@ impl Search<'_> {
         if !self.may_read(&entry).await? {
             return Ok(Origin::Nothing);
         }
-        let content = entry.row.data.as_ref().and_then(|data| data.pointer("/content/md")?.as_str());
+        let content = entry
+            .row
+            .data
+            .as_ref()
+            .and_then(|data| data.pointer("/content/md")?.as_str());
         let metadata = json!({ "file_id": entry.row.id, "name": entry.row.title });
-        Ok(Origin::Whole(Material::one(json!(content.unwrap_or_default()), metadata)))
+        Ok(Origin::Whole(Material::one(
+            json!(content.unwrap_or_default()),
+            metadata,
+        )))
     }
 
     async fn may_read<R: shared::Shared>(&self, entry: &shared::Entry<R>) -> ApiResult<bool> {
@@ -289,9 +312,10 @@ impl Search<'_> {
         }
         let content = chat.chat.as_ref().and_then(Value::as_object).and_then(transcript);
         Ok(match content.filter(|_| readable) {
-            Some(content) => {
-                Origin::Whole(Material::one(json!(content), json!({ "file_id": chat.id, "name": chat.title })))
-            }
+            Some(content) => Origin::Whole(Material::one(
+                json!(content),
+                json!({ "file_id": chat.id, "name": chat.title }),
+            )),
             None => Origin::Nothing,
         })
     }
@@ -329,7 +353,11 @@ impl Search<'_> {
             }));
         }
         let legacy = item["legacy"] == true;
-        let name = if legacy { id.to_owned() } else { collection_of_file(id) };
+        let name = if legacy {
+            id.to_owned()
+        } else {
+            collection_of_file(id)
+        };
         Ok(Origin::Collections(vec![name]))
     }
 
@@ -346,11 +374,12 @@ impl Search<'_> {
         }
         if whole {
             let files = file_texts::of_knowledge(db, id).await?;
-            let metadata = |file: &file_texts::FileText| {
-                json!({ "file_id": file.id, "name": file.filename, "source": file.filename })
-            };
+            let metadata = |file: &file_texts::FileText| json!({ "file_id": file.id, "name": file.filename, "source": file.filename });
             return Ok(Origin::Whole(Material {
-                documents: files.iter().map(|file| json!(file.content().unwrap_or_default())).collect(),
+                documents: files
+                    .iter()
+                    .map(|file| json!(file.content().unwrap_or_default()))
+                    .collect(),
                 metadatas: files.iter().map(metadata).collect(),
                 scores: None,
             }));
@@ -366,11 +395,18 @@ impl Search<'_> {
             Origin::Collections(names) => names.into_iter().filter(|name| own.contains(name)).collect(),
             _ => Vec::new(),
         };
-        Ok(Origin::Collections(if names.is_empty() { vec![id.to_owned()] } else { names }))
+        Ok(Origin::Collections(if names.is_empty() {
+            vec![id.to_owned()]
+        } else {
+            names
+        }))
     }
 
     async fn search(&mut self, item: &Value, names: Vec<String>) -> ApiResult<Option<Material>> {
-        let fresh: Vec<String> = names.into_iter().filter(|name| !self.searched.contains(name)).collect();
+        let fresh: Vec<String> = names
+            .into_iter()
+            .filter(|name| !self.searched.contains(name))
+            .collect();
         let names = if self.vouched.contains(&kind_and_id(item)) {
             fresh
         } else {
@@ -380,7 +416,11 @@ impl Search<'_> {
             return Ok(None);
         }
         self.searched.extend(names.iter().cloned());
-        let found = if self.full { self.all_of(&names).await } else { self.best_of(&names).await };
+        let found = if self.full {
+            self.all_of(&names).await
+        } else {
+            self.best_of(&names).await
+        };
         match found {
             Ok(material) => Ok(Some(material)),
             Err(error) => {
@@ -398,7 +438,12 @@ impl Search<'_> {
             scores: None,
         };
         for name in names {
-            for entry in store.query(name, &Filter::all(), None).await?.into_iter().flatten() {
+            for entry in store
+                .query(name, &Filter::all(), None)
+                .await?
+                .into_iter()
+                .flatten()
+            {
                 material.documents.push(json!(entry.text));
                 material.metadatas.push(Value::Object(entry.metadata));
             }
@@ -409,7 +454,10 @@ impl Search<'_> {
     async fn best_of(&self, names: &[String]) -> crate::Result<Material> {
         let options = self.retrieval.search_options();
         let caller = caller_of(self.user);
-        let found = self.retrieval.search(names, self.queries, &options, Some(&caller)).await?;
+        let found = self
+            .retrieval
+            .search(names, self.queries, &options, Some(&caller))
+            .await?;
         Ok(Material {
             documents: found.documents.into_iter().map(Value::String).collect(),
             metadatas: found.metadatas.into_iter().map(Value::Object).collect(),

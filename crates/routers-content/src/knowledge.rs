@@ -11,9 +11,9 @@ use axum::Json;
 use axum::extract::Path;
 use oui_config::connections;
 use oui_core::{ApiError, ApiResult, form, messages};
-use oui_models::{Db, grants, knowledge_edits};
 use oui_models::knowledge::{self, FileFilter, KnowledgeRow, Linked};
 use oui_models::shared::{self, Entry, Filter};
+use oui_models::{Db, grants, knowledge_edits};
 use oui_web::{Admin, Area, Body, Caller, Query, Verified, endpoints};
 use serde_json::{Map, Value, json};
 
@@ -348,7 +348,12 @@ async fn writable(caller: &Caller<Verified>, id: &str, refusals: Refusals) -> Ap
 }
 
 /// Refuses a folder that is not in the collection. No folder, or an empty id, is the top.
-async fn folder_in<'a>(db: &Db, id: &str, folder: Option<&'a str>, refusal: &str) -> ApiResult<Option<&'a str>> {
+async fn folder_in<'a>(
+    db: &Db,
+    id: &str,
+    folder: Option<&'a str>,
+    refusal: &str,
+) -> ApiResult<Option<&'a str>> {
     let Some(folder) = folder.filter(|folder| !folder.is_empty()) else {
         return Ok(None);
     };

@@ -216,12 +216,18 @@ fn operation(form: &OperationForm) -> ApiResult<Operation> {
             kind,
             path: path()?,
         },
-        Action::Move => Operation::Move { id: id()?, path: path()? },
+        Action::Move => Operation::Move {
+            id: id()?,
+            path: path()?,
+        },
         Action::Remove => Operation::Remove { id: id()? },
     })
 }
 
-async fn update_many(caller: Caller<Verified>, Body { form, .. }: Body<OperationsForm>) -> ApiResult<Json<Value>> {
+async fn update_many(
+    caller: Caller<Verified>,
+    Body { form, .. }: Body<OperationsForm>,
+) -> ApiResult<Json<Value>> {
     demand(&caller).await?;
     if form.operations.is_empty() {
         return Err(ApiError::bad_request("No memory operations provided"));
@@ -302,7 +308,13 @@ async fn path(caller: Caller<Verified>, Body { form, .. }: Body<PathForm>) -> Ap
     let path = path.ok_or_else(|| ApiError::bad_request("Memory path is required"))?;
     let rows = memories::of_user(caller.db(), caller.id()).await?;
     let kind = form.kind.as_str();
-    Ok(Json(tree::read(&rows, &path, kind, form.include_children, form.limit)))
+    Ok(Json(tree::read(
+        &rows,
+        &path,
+        kind,
+        form.include_children,
+        form.limit,
+    )))
 }
 
 /// Makes the vectors of everybody's memories anew.
@@ -315,11 +327,17 @@ async fn reindex(caller: Caller<Admin>) -> ApiResult<Json<Value>> {
     owners.dedup();
     let mut total = 0;
     for user in users::by_ids(caller.db(), &owners).await? {
-        let made = caller.app().retrieval.reindex_memories(&user.id, &caller_of(&user)).await;
+        let made = caller
+            .app()
+            .retrieval
+            .reindex_memories(&user.id, &caller_of(&user))
+            .await;
         total += made.map_err(ApiError::internal)?;
     }
     let people = users::count(caller.db()).await?;
-    Ok(Json(json!({ "status": true, "total_users": people, "total_memories": total })))
+    Ok(Json(
+        json!({ "status": true, "total_users": people, "total_memories": total }),
+    ))
 }
 
 async fn reset(caller: Caller<Verified>) -> ApiResult<Json<Value>> {

@@ -148,7 +148,10 @@ async fn embedding(caller: Caller<Admin>) -> Json<Value> {
     Json(embedding_json(&caller))
 }
 
-async fn set_embedding(caller: Caller<Admin>, Body { form, .. }: Body<EmbeddingForm>) -> ApiResult<Json<Value>> {
+async fn set_embedding(
+    caller: Caller<Admin>,
+    Body { form, .. }: Body<EmbeddingForm>,
+) -> ApiResult<Json<Value>> {
     let known = ["", "openai", "ollama", "azure_openai"].contains(&form.engine.as_str());
     if !known {
         let text = messages::default_with("Error updating embedding configuration");
@@ -217,7 +220,12 @@ async fn set_config(caller: Caller<Admin>, ObjectBody(body): ObjectBody) -> ApiR
     let mut changes = settings::read(page::DOCUMENTS, &Value::Object(body.clone()))?;
     // A null changes nothing here, but empties a field of web search.
     changes.retain(|_, value| !value.is_null());
-    for key in ["FILE_MAX_SIZE", "FILE_MAX_COUNT", "FILE_IMAGE_COMPRESSION_WIDTH", "FILE_IMAGE_COMPRESSION_HEIGHT"] {
+    for key in [
+        "FILE_MAX_SIZE",
+        "FILE_MAX_COUNT",
+        "FILE_IMAGE_COMPRESSION_WIDTH",
+        "FILE_IMAGE_COMPRESSION_HEIGHT",
+    ] {
         if body.get(key).and_then(Value::as_str) == Some("")
             && let Some(path) = settings::path_of(page::DOCUMENTS, key)
         {
@@ -267,10 +275,16 @@ fn options(
     weight: Option<f64>,
 ) -> SearchOptions {
     let mut options = retrieval.search_options();
-    let given = |value: Option<i64>| value.and_then(|value| usize::try_from(value).ok()).filter(|value| *value > 0);
+    let given = |value: Option<i64>| {
+        value
+            .and_then(|value| usize::try_from(value).ok())
+            .filter(|value| *value > 0)
+    };
     options.k = given(k).unwrap_or(options.k);
     options.k_reranker = given(k_reranker).unwrap_or(options.k_reranker);
-    options.threshold = threshold.filter(|value| *value != 0.0).unwrap_or(options.threshold);
+    options.threshold = threshold
+        .filter(|value| *value != 0.0)
+        .unwrap_or(options.threshold);
     options.word_weight = weight.unwrap_or(options.word_weight);
     options.hybrid &= hybrid.unwrap_or(true);
     options
@@ -281,7 +295,10 @@ fn failed(error: Error) -> ApiError {
     ApiError::bad_request(messages::default_with("Error querying knowledge base"))
 }
 
-async fn query_doc(caller: Caller<Verified>, Body { form, .. }: Body<QueryDocForm>) -> ApiResult<Json<Value>> {
+async fn query_doc(
+    caller: Caller<Verified>,
+    Body { form, .. }: Body<QueryDocForm>,
+) -> ApiResult<Json<Value>> {
     let retrieval = &caller.app().retrieval;
     let names = [form.collection_name];
     retrieval.demand(&names, caller.user(), Use::Read).await?;
@@ -290,11 +307,16 @@ async fn query_doc(caller: Caller<Verified>, Body { form, .. }: Body<QueryDocFor
     let context = caller_of(caller.user());
     if options.hybrid {
         let questions = [form.query];
-        let found = retrieval.hybrid(&names, &questions, &options, Some(&context)).await;
+        let found = retrieval
+            .hybrid(&names, &questions, &options, Some(&context))
+            .await;
         return Ok(Json(found.map_err(failed)?.to_json()));
     }
     let hits = async {
-        let vector = retrieval.embedder.embed_one(&form.query, Purpose::Query, Some(&context)).await?;
+        let vector = retrieval
+            .embedder
+            .embed_one(&form.query, Purpose::Query, Some(&context))
+            .await?;
         let store = retrieval.store().await?;
         store.search(&names[0], &vector, &Filter::all(), options.k).await
     };
@@ -306,7 +328,9 @@ async fn query_collection(
     Body { form, .. }: Body<QueryCollectionForm>,
 ) -> ApiResult<Json<Value>> {
     let retrieval = &caller.app().retrieval;
-    retrieval.demand(&form.collection_names, caller.user(), Use::Read).await?;
+    retrieval
+        .demand(&form.collection_names, caller.user(), Use::Read)
+        .await?;
     let (k, weight) = (form.k, form.hybrid_bm25_weight);
     let mut options = options(retrieval, k, form.k_reranker, form.r, form.hybrid, weight);
     options.enriched = form.enable_enriched_texts.unwrap_or(options.enriched);
@@ -332,9 +356,13 @@ async fn delete(caller: Caller<Admin>, Body { form, .. }: Body<DeleteForm>) -> A
     let file = knowledge::file(caller.db(), &form.file_id).await?;
     let file = file.ok_or_else(|| ApiError::not_found(messages::NOT_FOUND))?;
     let hash = file.hash.ok_or_else(|| {
-        ApiError::bad_request(messages::default_with("File has no hash; cannot delete vector entries by hash."))
+        ApiError::bad_request(messages::default_with(
+            "File has no hash; cannot delete vector entries by hash.",
+        ))
     })?;
-    let deleted = store.delete(&form.collection_name, &Filter::eq("hash", hash)).await;
+    let deleted = store
+        .delete(&form.collection_name, &Filter::eq("hash", hash))
+        .await;
     Ok(Json(json!({ "status": deleted.is_ok() })))
 }
 

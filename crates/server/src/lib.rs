@@ -15,6 +15,6 @@ mod services;
 
 pub use listen::serve_until;
 pub use logging::init as init_logging;
-pub use routes::{areas, route_lines};
 pub use oui_retrieval::Progress;
+pub use routes::{areas, route_lines};
 pub use services::{Running, reindex, start};

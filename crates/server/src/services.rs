@@ -107,7 +107,12 @@ pub async fn start(environment: &Environment, settings: Settings, clock: Clock) 
         None => (Arc::new(socket.clone()), None),
     };
     let http = Http::new(http_options(&settings), clock.clone()).map_err(anyhow::Error::msg)?;
-    let retrieval = Arc::new(Retrieval::new(db.clone(), config.clone(), settings.clone(), http.clone()));
+    let retrieval = Arc::new(Retrieval::new(
+        db.clone(),
+        config.clone(),
+        settings.clone(),
+        http.clone(),
+    ));
     let engine = Engine::new(EngineParts {
         db: db.clone(),
         config: config.clone(),
@@ -259,12 +264,21 @@ fn fill_store(retrieval: &Arc<Retrieval>) {
                 let percent = progress.done * 100 / progress.total.max(1);
                 if percent >= shown + 5 {
                     shown = percent;
-                    tracing::info!(percent, done = progress.done, total = progress.total, "making vectors");
+                    tracing::info!(
+                        percent,
+                        done = progress.done,
+                        total = progress.total,
+                        "making vectors"
+                    );
                 }
             })
             .await;
         match done {
-            Ok(done) => tracing::info!(total = done.total, failed = done.failed, "made vectors of the stored texts"),
+            Ok(done) => tracing::info!(
+                total = done.total,
+                failed = done.failed,
+                "made vectors of the stored texts"
+            ),
             Err(error) => {
                 tracing::error!(%error, "vectors of the stored texts could not be made; the next start tries again");
             }

@@ -64,7 +64,9 @@ impl Setting {
 
 /// Stored key of a field.
 pub fn path_of(page: &[Setting], name: &str) -> Option<&'static str> {
-    page.iter().find(|setting| setting.name == name).map(|setting| setting.key.path())
+    page.iter()
+        .find(|setting| setting.name == name)
+        .map(|setting| setting.key.path())
 }
 
 /// The page as it stands. Keys without a value are left out.

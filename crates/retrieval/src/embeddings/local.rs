@@ -132,7 +132,13 @@ impl LocalModels {
     }
 
     /// How well each text answers the question.
-    pub async fn score(&self, model: &str, question: &str, texts: Vec<String>, sigmoid: bool) -> Result<Vec<f32>> {
+    pub async fn score(
+        &self,
+        model: &str,
+        question: &str,
+        texts: Vec<String>,
+        sigmoid: bool,
+    ) -> Result<Vec<f32>> {
         let _turn = self.shared.pairs.turn.lock().await;
         let encoder = match self.shared.pairs.get(model) {
             Some(encoder) => encoder,
@@ -199,7 +205,10 @@ mod tests {
     #[tokio::test]
     async fn a_model_that_is_not_there_is_named() {
         let models = LocalModels::new(Vec::new());
-        let error = models.embed("nobody/nothing", vec!["a".into()]).await.unwrap_err();
+        let error = models
+            .embed("nobody/nothing", vec!["a".into()])
+            .await
+            .unwrap_err();
         assert!(error.to_string().contains("nobody/nothing"), "{error}");
         assert!(!models.is_loaded());
     }

@@ -167,7 +167,9 @@ impl Embedder {
         caller: Option<&CallContext>,
     ) -> Result<Vec<f32>> {
         let mut vectors = self.embed(vec![text.to_owned()], purpose, caller).await?;
-        vectors.pop().ok_or_else(|| Error::Upstream("the embedding server sent nothing".into()))
+        vectors
+            .pop()
+            .ok_or_else(|| Error::Upstream("the embedding server sent nothing".into()))
     }
 
     /// Calls at the same time. Without a limit of the administrator's, as many as keep any server busy.

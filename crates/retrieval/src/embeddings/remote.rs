@@ -86,12 +86,17 @@ pub(super) async fn embed(
         if !status.is_success() {
             return Err(refused(engine.kind, &url, answer).await);
         }
-        let answer: Answer = answer
-            .json()
-            .await
-            .map_err(|error| Error::Upstream(format!("the embedding server's answer is not readable: {error}")))?;
+        let answer: Answer = answer.json().await.map_err(|error| {
+            Error::Upstream(format!("the embedding server's answer is not readable: {error}"))
+        })?;
         return match (engine.kind, answer) {
-            (Kind::Ollama, Answer { embeddings: Some(vectors), .. }) => Ok(vectors),
+            (
+                Kind::Ollama,
+                Answer {
+                    embeddings: Some(vectors),
+                    ..
+                },
+            ) => Ok(vectors),
             (Kind::Ollama, _) => Err(Error::Upstream(
                 "Unexpected Ollama embeddings response: missing 'embeddings' key".into(),
             )),
@@ -128,7 +133,9 @@ async fn refused(kind: Kind, url: &str, answer: reqwest::Response) -> Error {
     let status = answer.status();
     if kind == Kind::Ollama {
         let body: Value = answer.json().await.unwrap_or_default();
-        let cause = body["error"].as_str().map_or_else(|| body.to_string(), str::to_owned);
+        let cause = body["error"]
+            .as_str()
+            .map_or_else(|| body.to_string(), str::to_owned);
         return Error::Upstream(format!("Ollama embed error ({}): {cause}", status.as_u16()));
     }
     let reason = status.canonical_reason().unwrap_or_default();
@@ -159,7 +166,10 @@ mod tests {
         assert_eq!(body, json!({"input": ["a"], "model": "m", "task": "query"}));
         assert_eq!(headers[AUTHORIZATION], "Bearer k");
         let (url, body, headers) = request(&engine(Kind::Azure), &texts, None);
-        assert_eq!(url, "http://h/v1/openai/deployments/m/embeddings?api-version=2024");
+        assert_eq!(
+            url,
+            "http://h/v1/openai/deployments/m/embeddings?api-version=2024"
+        );
         assert_eq!(body, json!({"input": ["a"]}));
         assert_eq!(headers["api-key"], "k");
         let (url, body, _) = request(&engine(Kind::Ollama), &texts, None);

@@ -38,7 +38,10 @@ pub(crate) fn rank(entries: Vec<Entry>, question: &str, limit: usize, with_names
             }
             let length = words.len();
             let mut counts = HashMap::new();
-            for word in words.into_iter().filter(|word| wanted.binary_search(word).is_ok()) {
+            for word in words
+                .into_iter()
+                .filter(|word| wanted.binary_search(word).is_ok())
+            {
                 *counts.entry(word).or_insert(0) += 1;
             }
             (length, counts)
@@ -50,8 +53,14 @@ pub(crate) fn rank(entries: Vec<Entry>, question: &str, limit: usize, with_names
     let rarity: HashMap<&str, f64> = wanted
         .iter()
         .map(|word| {
-            let having = texts.iter().filter(|(_, counts)| counts.contains_key(word)).count() as f64;
-            (word.as_str(), (1.0 + (count - having + 0.5) / (having + 0.5)).ln())
+            let having = texts
+                .iter()
+                .filter(|(_, counts)| counts.contains_key(word))
+                .count() as f64;
+            (
+                word.as_str(),
+                (1.0 + (count - having + 0.5) / (having + 0.5)).ln(),
+            )
         })
         .collect();
     let mut hits: Vec<Hit> = entries
@@ -63,7 +72,8 @@ pub(crate) fn rank(entries: Vec<Entry>, question: &str, limit: usize, with_names
                 .iter()
                 .map(|(word, count)| {
                     let count = *count as f64;
-                    rarity.get(word.as_str()).copied().unwrap_or(0.0) * count * (REPETITION + 1.0) / (count + damping)
+                    rarity.get(word.as_str()).copied().unwrap_or(0.0) * count * (REPETITION + 1.0)
+                        / (count + damping)
                 })
                 .sum();
             (score > 0.0).then_some(Hit { entry, score })
@@ -85,7 +95,10 @@ mod tests {
         let entry = |id: &str, text: &str| Entry {
             id: id.into(),
             text: text.into(),
-            metadata: json!({ "name": format!("{id}.pdf") }).as_object().cloned().unwrap(),
+            metadata: json!({ "name": format!("{id}.pdf") })
+                .as_object()
+                .cloned()
+                .unwrap(),
         };
         let entries = || {
             vec![

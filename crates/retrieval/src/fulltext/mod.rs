@@ -10,9 +10,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tantivy::collector::TopDocs;
 use tantivy::query::{BooleanQuery, ConstScoreQuery, Occur, Query, TermQuery};
-use tantivy::schema::{
-    FAST, Field, INDEXED, IndexRecordOption, Schema, TextFieldIndexing, TextOptions,
-};
+use tantivy::schema::{FAST, Field, INDEXED, IndexRecordOption, Schema, TextFieldIndexing, TextOptions};
 use tantivy::tokenizer::TextAnalyzer;
 use tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, TantivyDocument, Term};
 
@@ -52,7 +50,12 @@ struct Fields {
 
 /// Names and headings of a text, as more words of it; the file's name counts twice, also in parts.
 pub(crate) fn enriched(metadata: &Metadata) -> String {
-    let text = |name: &str| metadata.get(name).and_then(|value| value.as_str()).unwrap_or_default();
+    let text = |name: &str| {
+        metadata
+            .get(name)
+            .and_then(|value| value.as_str())
+            .unwrap_or_default()
+    };
     let name = text("name");
     let parts = name.replace(['_', '-', '.'], " ");
     let mut all = vec![name, &parts, &parts];
@@ -86,7 +89,10 @@ fn schema() -> (Schema, Fields) {
     let fields = Fields {
         entry: builder.add_u64_field("entry", INDEXED | FAST),
         collection: builder.add_u64_field("collection", INDEXED),
-        text: builder.add_text_field("text", TextOptions::default().set_indexing_options(indexing.clone())),
+        text: builder.add_text_field(
+            "text",
+            TextOptions::default().set_indexing_options(indexing.clone()),
+        ),
         names: builder.add_text_field("names", TextOptions::default().set_indexing_options(indexing)),
     };
     (builder.build(), fields)
@@ -130,7 +136,11 @@ impl TextIndex {
         texts: Vec<IndexedText>,
     ) -> Result<()> {
         self.blocking(move |shared| {
-            let Open { index, reader, fields } = shared.open()?;
+            let Open {
+                index,
+                reader,
+                fields,
+            } = shared.open()?;
             let mut writer: IndexWriter = index.writer_with_num_threads(1, WRITER_BYTES)?;
             for entry in gone {
                 writer.delete_term(Term::from_field_u64(fields.entry, unsigned(entry)));
@@ -165,7 +175,11 @@ impl TextIndex {
     ) -> Result<Vec<(i64, f64)>> {
         let text = text.to_owned();
         self.blocking(move |shared| {
-            let Open { index, reader, fields } = shared.open()?;
+            let Open {
+                index,
+                reader,
+                fields,
+            } = shared.open()?;
             let mut words: Vec<String> = Vec::new();
             let mut analyzer = index
                 .tokenizers()
@@ -180,7 +194,11 @@ impl TextIndex {
             if words.is_empty() || limit == 0 {
                 return Ok(Vec::new());
             }
-            let searched: &[Field] = if names { &[fields.text, fields.names] } else { &[fields.text] };
+            let searched: &[Field] = if names {
+                &[fields.text, fields.names]
+            } else {
+                &[fields.text]
+            };
             let any: Vec<(Occur, Box<dyn Query>)> = words
                 .iter()
                 .flat_map(|word| searched.iter().map(move |field| (word, *field)))
@@ -250,7 +268,11 @@ impl Shared {
             .reader_builder()
             .reload_policy(ReloadPolicy::Manual)
             .try_into()?;
-        let made = Open { index, reader, fields };
+        let made = Open {
+            index,
+            reader,
+            fields,
+        };
         *open = Some(made.clone());
         Ok(made)
     }

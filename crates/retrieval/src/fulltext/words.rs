@@ -58,9 +58,12 @@ impl TokenStream for Stream<'_> {
                 continue;
             }
             self.token.text.clear();
-            self.token
-                .text
-                .extend(word.get(..length).unwrap_or_default().chars().flat_map(char::to_lowercase));
+            self.token.text.extend(
+                word.get(..length)
+                    .unwrap_or_default()
+                    .chars()
+                    .flat_map(char::to_lowercase),
+            );
             self.token.offset_from = start;
             self.token.offset_to = self.place;
             self.token.position = self.token.position.wrapping_add(1);

@@ -71,7 +71,10 @@ impl Reranker {
         }
         if self.config.get(&rag::RAG_RERANKING_ENGINE) != "external" {
             let sigmoid = self.settings.vectors.rerank_sigmoid;
-            let scores = self.local.score(&model, question, texts.to_vec(), sigmoid).await?;
+            let scores = self
+                .local
+                .score(&model, question, texts.to_vec(), sigmoid)
+                .await?;
             return Ok(Some(scores.into_iter().map(f64::from).collect()));
         }
         match self.ask(&model, question, texts, caller).await {
@@ -111,7 +114,12 @@ impl Reranker {
             call = call.timeout(Duration::from_secs(seconds));
         }
         let plain = |error: reqwest::Error| Error::Upstream(error.without_url().to_string());
-        let answer = call.send().await.map_err(plain)?.error_for_status().map_err(plain)?;
+        let answer = call
+            .send()
+            .await
+            .map_err(plain)?
+            .error_for_status()
+            .map_err(plain)?;
         let answer: Answer = answer.json().await.map_err(plain)?;
         let mut results = answer
             .results

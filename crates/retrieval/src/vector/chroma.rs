@@ -23,7 +23,10 @@ impl Chroma {
     /// The server of the settings.
     pub fn new(client: reqwest::Client, settings: &Vectors) -> Self {
         let scheme = if settings.chroma_tls { "https" } else { "http" };
-        let host = settings.chroma_host.trim_start_matches("http://").trim_start_matches("https://");
+        let host = settings
+            .chroma_host
+            .trim_start_matches("http://")
+            .trim_start_matches("https://");
         let base = format!(
             "{scheme}://{}:{}/api/v2/tenants/{}/databases/{}/collections",
             host.trim_end_matches('/'),
@@ -74,7 +77,8 @@ impl Chroma {
     }
 
     async fn id_or_new(&self, collection: &str) -> Result<String> {
-        let body = json!({ "name": collection, "get_or_create": true, "metadata": { "hnsw:space": "cosine" } });
+        let body =
+            json!({ "name": collection, "get_or_create": true, "metadata": { "hnsw:space": "cosine" } });
         let made = self.call(Method::POST, "", Some(body)).await?;
         made.and_then(|made| made["id"].as_str().map(str::to_owned))
             .ok_or_else(|| Error::Upstream("Chroma: the collection could not be made".into()))
@@ -110,7 +114,11 @@ fn conditions(filter: &Filter) -> Map<String, Value> {
 fn entry(ids: &Value, documents: &Value, metadatas: &Value, place: usize) -> Option<Entry> {
     Some(Entry {
         id: ids.get(place)?.as_str()?.to_owned(),
-        text: documents.get(place).and_then(Value::as_str).unwrap_or_default().to_owned(),
+        text: documents
+            .get(place)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned(),
         metadata: metadatas
             .get(place)
             .and_then(Value::as_object)
@@ -144,7 +152,8 @@ impl VectorStore for Chroma {
                     if item.metadata.is_empty() { Value::Null } else { Value::Object(item.metadata.clone()) }
                 }),
             });
-            self.call(Method::POST, &format!("/{id}/upsert"), Some(body)).await?;
+            self.call(Method::POST, &format!("/{id}/upsert"), Some(body))
+                .await?;
         }
         Ok(())
     }
@@ -163,12 +172,19 @@ impl VectorStore for Chroma {
         body.insert("query_embeddings".into(), json!([vector]));
         body.insert("n_results".into(), json!(limit));
         body.insert("include".into(), json!(["documents", "metadatas", "distances"]));
-        let found = self.call(Method::POST, &format!("/{id}/query"), Some(Value::Object(body))).await?;
+        let found = self
+            .call(Method::POST, &format!("/{id}/query"), Some(Value::Object(body)))
+            .await?;
         let Some(found) = found else { return Ok(None) };
         let distances = found["distances"][0].as_array().cloned().unwrap_or_default();
         let hit = |(place, distance): (usize, &Value)| {
             Some(Hit {
-                entry: entry(&found["ids"][0], &found["documents"][0], &found["metadatas"][0], place)?,
+                entry: entry(
+                    &found["ids"][0],
+                    &found["documents"][0],
+                    &found["metadatas"][0],
+                    place,
+                )?,
                 score: (2.0 - distance.as_f64()?) / 2.0,
             })
         };
@@ -191,11 +207,15 @@ impl VectorStore for Chroma {
             body.insert("include".into(), json!(["documents", "metadatas"]));
             body.insert("limit".into(), json!(room));
             body.insert("offset".into(), json!(entries.len()));
-            let found = self.call(Method::POST, &format!("/{id}/get"), Some(Value::Object(body))).await?;
+            let found = self
+                .call(Method::POST, &format!("/{id}/get"), Some(Value::Object(body)))
+                .await?;
             let Some(found) = found else { return Ok(None) };
             let count = found["ids"].as_array().map_or(0, Vec::len);
             entries.extend(
-                (0..count).filter_map(|place| entry(&found["ids"], &found["documents"], &found["metadatas"], place)),
+                (0..count).filter_map(|place| {
+                    entry(&found["ids"], &found["documents"], &found["metadatas"], place)
+                }),
             );
             if count < room || limit == Some(entries.len()) {
                 return Ok(Some(entries));
@@ -209,7 +229,8 @@ impl VectorStore for Chroma {
         }
         if let Some(id) = self.id(collection).await? {
             let body = Value::Object(conditions(filter));
-            self.call(Method::POST, &format!("/{id}/delete"), Some(body)).await?;
+            self.call(Method::POST, &format!("/{id}/delete"), Some(body))
+                .await?;
         }
         Ok(())
     }
@@ -221,7 +242,10 @@ impl VectorStore for Chroma {
 
     async fn reset(&self) -> Result<()> {
         loop {
-            let all = self.call(Method::GET, "?limit=500", None).await?.unwrap_or_default();
+            let all = self
+                .call(Method::GET, "?limit=500", None)
+                .await?
+                .unwrap_or_default();
             let names: Vec<&str> = all
                 .as_array()
                 .into_iter()
@@ -244,7 +268,10 @@ mod tests {
     use crate::vector::conformance;
 
     #[tokio::test]
-    #[expect(clippy::disallowed_methods, reason = "tests are pointed at their services by variables")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "tests are pointed at their services by variables"
+    )]
     async fn it_does_what_every_engine_does() {
         let Ok(url) = std::env::var("OUI_TEST_CHROMA_URL") else {
             eprintln!("skipped: no Chroma server");
@@ -263,7 +290,10 @@ mod tests {
     fn filters_are_spoken() {
         assert!(conditions(&Filter::all()).is_empty());
         let one = Filter::eq("a", 1);
-        assert_eq!(Value::Object(conditions(&one)), json!({"where": {"a": {"$eq": 1}}}));
+        assert_eq!(
+            Value::Object(conditions(&one)),
+            json!({"where": {"a": {"$eq": 1}}})
+        );
         let two = one.and("b", [json!("x"), json!("y")]);
         assert_eq!(
             Value::Object(conditions(&two)),

@@ -81,7 +81,10 @@ impl EmbeddedStore {
             let Some(last) = changes.last else {
                 return Ok(());
             };
-            self.shared.words.apply(changes.gone, changes.dropped, changes.texts).await?;
+            self.shared
+                .words
+                .apply(changes.gone, changes.dropped, changes.texts)
+                .await?;
             statements::settle(&write, last).await?;
         }
     }
@@ -127,7 +130,9 @@ impl VectorStore for EmbeddedStore {
     }
 
     async fn has(&self, collection: &str) -> Result<bool> {
-        Ok(statements::collection(&self.shared.read, collection).await?.is_some())
+        Ok(statements::collection(&self.shared.read, collection)
+            .await?
+            .is_some())
     }
 
     async fn insert(&self, collection: &str, items: Vec<Item>) -> Result<()> {
@@ -241,7 +246,10 @@ impl VectorStore for EmbeddedStore {
         let Some(known) = statements::collection_in(&mut tx, collection).await? else {
             return Ok(());
         };
-        let gone = statements::remove(&mut tx, known.id, filter).await?.into_iter().collect();
+        let gone = statements::remove(&mut tx, known.id, filter)
+            .await?
+            .into_iter()
+            .collect();
         tx.commit().await?;
         self.shared.cache.change(known.id, &gone, |_| {});
         Ok(())

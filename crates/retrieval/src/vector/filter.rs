@@ -49,11 +49,10 @@ impl Filter {
         self.ids
             .as_ref()
             .is_none_or(|ids| ids.iter().any(|wanted| wanted == id))
-            && self.fields.iter().all(|(name, values)| {
-                metadata
-                    .get(name)
-                    .is_some_and(|value| values.contains(value))
-            })
+            && self
+                .fields
+                .iter()
+                .all(|(name, values)| metadata.get(name).is_some_and(|value| values.contains(value)))
     }
 }
 
@@ -67,8 +66,16 @@ mod tests {
     fn all_conditions_must_hold() {
         let metadata = json!({"file_id": "a", "page": 2}).as_object().cloned().unwrap();
         assert!(Filter::all().matches("x", &metadata));
-        assert!(Filter::eq("file_id", "a").and("page", [json!(1), json!(2)]).matches("x", &metadata));
-        assert!(!Filter::eq("file_id", "a").and("page", [json!(1)]).matches("x", &metadata));
+        assert!(
+            Filter::eq("file_id", "a")
+                .and("page", [json!(1), json!(2)])
+                .matches("x", &metadata)
+        );
+        assert!(
+            !Filter::eq("file_id", "a")
+                .and("page", [json!(1)])
+                .matches("x", &metadata)
+        );
         assert!(!Filter::eq("hash", "a").matches("x", &metadata));
         assert!(Filter::ids(["x".to_owned()]).matches("x", &metadata));
         assert!(!Filter::ids(Vec::new()).matches("x", &metadata));

@@ -60,7 +60,8 @@ impl Matrix {
             self.scales.swap_remove(place);
             if place != last {
                 let start = last * self.width;
-                self.rows.copy_within(start..start + self.width, place * self.width);
+                self.rows
+                    .copy_within(start..start + self.width, place * self.width);
             }
             self.rows.truncate(last * self.width);
         }
@@ -121,7 +122,11 @@ pub(crate) fn likeness(a: &[f32], b: &[f32]) -> f64 {
     let dot: f64 = a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
     let square = |v: &[f32]| v.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>();
     let lengths = (square(a) * square(b)).sqrt();
-    if lengths > 0.0 { (1.0 + dot / lengths) / 2.0 } else { 0.5 }
+    if lengths > 0.0 {
+        (1.0 + dot / lengths) / 2.0
+    } else {
+        0.5
+    }
 }
 
 #[cfg(test)]

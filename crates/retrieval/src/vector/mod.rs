@@ -2,14 +2,14 @@
 //! to the same tests (`conformance`).
 
 mod chroma;
+#[cfg(test)]
+pub(crate) mod conformance;
 mod embedded;
 mod filter;
 mod matrix;
 mod pgvector;
 mod plain;
 mod qdrant;
-#[cfg(test)]
-pub(crate) mod conformance;
 
 use std::collections::HashMap;
 

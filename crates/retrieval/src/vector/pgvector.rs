@@ -33,12 +33,16 @@ impl PgVector {
                 .fetch_optional(&pool)
                 .await?;
             if known.is_none() {
-                sqlx::query("CREATE EXTENSION IF NOT EXISTS vector").execute(&pool).await?;
+                sqlx::query("CREATE EXTENSION IF NOT EXISTS vector")
+                    .execute(&pool)
+                    .await?;
             }
         }
         let mut tx = pool.begin().await?;
         // Two servers that start together must not both make the table.
-        sqlx::query("SELECT pg_advisory_xact_lock(7037230013)").execute(&mut *tx).await?;
+        sqlx::query("SELECT pg_advisory_xact_lock(7037230013)")
+            .execute(&mut *tx)
+            .await?;
         for statement in [
             format!(
                 "CREATE TABLE IF NOT EXISTS document_chunk (id TEXT PRIMARY KEY, vector VECTOR({width}), \
@@ -84,7 +88,10 @@ impl PgVector {
             let name = args.len();
             let values: Vec<String> = values.iter().map(Value::to_string).collect();
             args.add(values).map_err(bad)?;
-            text.push_str(&format!(" AND vmetadata -> ${name} = ANY(${}::text[]::jsonb[])", args.len()));
+            text.push_str(&format!(
+                " AND vmetadata -> ${name} = ANY(${}::text[]::jsonb[])",
+                args.len()
+            ));
         }
         Ok(text)
     }
@@ -94,7 +101,9 @@ impl PgVector {
         Ok(Entry {
             id: row.try_get(0)?,
             text: row.try_get::<Option<String>, _>(1)?.unwrap_or_default(),
-            metadata: metadata.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default(),
+            metadata: metadata
+                .and_then(|text| serde_json::from_str(text).ok())
+                .unwrap_or_default(),
         })
     }
 
@@ -105,7 +114,9 @@ impl PgVector {
             args.add(collection).map_err(bad)?;
             let condition = Self::condition(old, &mut args)?;
             let sql = format!("DELETE FROM document_chunk WHERE collection_name = $1{condition}");
-            sqlx::query_with(AssertSqlSafe(sql), args).execute(&mut *tx).await?;
+            sqlx::query_with(AssertSqlSafe(sql), args)
+                .execute(&mut *tx)
+                .await?;
         }
         for part in items.chunks(ROWS) {
             let column = |of: fn(&Item) -> String| part.iter().map(of).collect::<Vec<String>>();
@@ -168,11 +179,16 @@ impl VectorStore for PgVector {
             "SELECT id, text, vmetadata::text, 1 - (vector <=> $2::vector) / 2 AS likeness FROM document_chunk \
              WHERE collection_name = $1{condition} ORDER BY vector <=> $2::vector, id LIMIT $3"
         );
-        let rows = sqlx::query_with(AssertSqlSafe(sql), args).fetch_all(&self.pool).await?;
+        let rows = sqlx::query_with(AssertSqlSafe(sql), args)
+            .fetch_all(&self.pool)
+            .await?;
         let hit = |row: &PgRow| {
             Ok(Hit {
                 entry: Self::entry(row)?,
-                score: row.try_get::<Option<f64>, _>(3)?.filter(|score| !score.is_nan()).unwrap_or(0.5),
+                score: row
+                    .try_get::<Option<f64>, _>(3)?
+                    .filter(|score| !score.is_nan())
+                    .unwrap_or(0.5),
             })
         };
         rows.iter().map(hit).collect::<Result<_>>().map(Some)
@@ -187,12 +203,15 @@ impl VectorStore for PgVector {
         let mut args = PgArguments::default();
         args.add(collection).map_err(bad)?;
         let condition = Self::condition(filter, &mut args)?;
-        args.add(limit.and_then(|limit| i64::try_from(limit).ok())).map_err(bad)?;
+        args.add(limit.and_then(|limit| i64::try_from(limit).ok()))
+            .map_err(bad)?;
         let sql = format!(
             "SELECT id, text, vmetadata::text FROM document_chunk WHERE collection_name = $1{condition} LIMIT ${}",
             args.len()
         );
-        let rows = sqlx::query_with(AssertSqlSafe(sql), args).fetch_all(&self.pool).await?;
+        let rows = sqlx::query_with(AssertSqlSafe(sql), args)
+            .fetch_all(&self.pool)
+            .await?;
         rows.iter().map(Self::entry).collect::<Result<_>>().map(Some)
     }
 
@@ -256,7 +275,9 @@ impl VectorStore for PgVector {
     }
 
     async fn reset(&self) -> Result<()> {
-        sqlx::query("DELETE FROM document_chunk").execute(&self.pool).await?;
+        sqlx::query("DELETE FROM document_chunk")
+            .execute(&self.pool)
+            .await?;
         Ok(())
     }
 }
@@ -267,7 +288,10 @@ mod tests {
     use crate::vector::conformance;
 
     /// The address of a PostgreSQL that may have the extension.
-    #[expect(clippy::disallowed_methods, reason = "tests are pointed at their services by variables")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "tests are pointed at their services by variables"
+    )]
     fn server() -> Option<String> {
         let own = std::env::var("OUI_TEST_PGVECTOR_URL").ok();
         own.or_else(|| std::env::var("OUI_TEST_POSTGRES_URL").ok())
@@ -295,22 +319,41 @@ mod tests {
         let own = format!("{base}/{name}");
         let store = PgVector::open(&own, 8, true).await.unwrap();
         conformance::check(&store).await;
-        let items = ["The hedgehog sleeps", "hedgehog hedgehog", "It's nothing & no | one"]
-            .iter()
-            .zip(["a", "b", "c"])
-            .map(|(text, id)| Item {
-                id: id.into(),
-                text: (*text).into(),
-                vector: vec![1.0],
-                metadata: super::super::Metadata::new(),
-            });
+        let items = [
+            "The hedgehog sleeps",
+            "hedgehog hedgehog",
+            "It's nothing & no | one",
+        ]
+        .iter()
+        .zip(["a", "b", "c"])
+        .map(|(text, id)| Item {
+            id: id.into(),
+            text: (*text).into(),
+            vector: vec![1.0],
+            metadata: super::super::Metadata::new(),
+        });
         store.insert("words", items.collect()).await.unwrap();
-        let hits = store.text_search("words", "a Hedgehog?", 5, false).await.unwrap().unwrap();
+        let hits = store
+            .text_search("words", "a Hedgehog?", 5, false)
+            .await
+            .unwrap()
+            .unwrap();
         let ids: Vec<&str> = hits.iter().map(|hit| hit.entry.id.as_str()).collect();
         assert_eq!(ids, ["b", "a"]);
-        assert!(store.text_search("words", "!?", 5, false).await.unwrap().unwrap().is_empty());
+        assert!(
+            store
+                .text_search("words", "!?", 5, false)
+                .await
+                .unwrap()
+                .unwrap()
+                .is_empty()
+        );
         let error = PgVector::open(&own, 9, true).await.err().unwrap();
-        assert!(error.to_string().contains("does not match existing vector column dimension 8"));
+        assert!(
+            error
+                .to_string()
+                .contains("does not match existing vector column dimension 8")
+        );
         store.pool.close().await;
         let gone = format!("DROP DATABASE {name}");
         sqlx::query(AssertSqlSafe(gone)).execute(&admin).await.unwrap();

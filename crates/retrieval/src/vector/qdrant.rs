@@ -61,7 +61,8 @@ impl Qdrant {
                 tenant: None,
             };
         }
-        let is_hash = collection.len() == 63 && collection.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        let is_hash =
+            collection.len() == 63 && collection.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         let kind = if collection.starts_with("user-memory-") {
             "memories"
         } else if collection.starts_with("file-") {
@@ -101,12 +102,16 @@ impl Qdrant {
         if status.is_success() {
             return Ok(Some(body["result"].take()));
         }
-        let message = body["status"]["error"].as_str().unwrap_or("the request was refused");
+        let message = body["status"]["error"]
+            .as_str()
+            .unwrap_or("the request was refused");
         Err(Error::Upstream(format!("Qdrant: {}: {message}", status.as_u16())))
     }
 
     async fn exists(&self, name: &str) -> Result<bool> {
-        let answer = self.call(Method::GET, &format!("/collections/{name}/exists"), None).await?;
+        let answer = self
+            .call(Method::GET, &format!("/collections/{name}/exists"), None)
+            .await?;
         Ok(answer.is_some_and(|answer| answer["exists"] == true))
     }
 
@@ -128,15 +133,18 @@ impl Qdrant {
             fields.push((TENANT, true));
         }
         for (field, tenant) in fields {
-            let body = json!({ "field_name": field, "field_schema": { "type": "keyword", "is_tenant": tenant } });
-            self.call(Method::PUT, &format!("{path}/index?wait=true"), Some(body)).await?;
+            let body =
+                json!({ "field_name": field, "field_schema": { "type": "keyword", "is_tenant": tenant } });
+            self.call(Method::PUT, &format!("{path}/index?wait=true"), Some(body))
+                .await?;
         }
         Ok(())
     }
 
     async fn remove(&self, place: &Place, filter: Value) -> Result<()> {
         let path = format!("/collections/{}/points/delete?wait=true", place.name);
-        self.call(Method::POST, &path, Some(json!({ "filter": filter }))).await?;
+        self.call(Method::POST, &path, Some(json!({ "filter": filter })))
+            .await?;
         Ok(())
     }
 }
@@ -164,9 +172,15 @@ fn entry(point: &Value) -> Option<Entry> {
     let payload = &point["payload"];
     let id = &point["id"];
     Some(Entry {
-        id: id.as_str().map(str::to_owned).or_else(|| Some(id.as_u64()?.to_string()))?,
+        id: id
+            .as_str()
+            .map(str::to_owned)
+            .or_else(|| Some(id.as_u64()?.to_string()))?,
         text: payload["text"].as_str().unwrap_or_default().to_owned(),
-        metadata: payload["metadata"].as_object().cloned().unwrap_or_else(Metadata::new),
+        metadata: payload["metadata"]
+            .as_object()
+            .cloned()
+            .unwrap_or_else(Metadata::new),
     })
 }
 
@@ -245,14 +259,21 @@ impl VectorStore for Qdrant {
         let mut offset = Value::Null;
         loop {
             let room = limit.map_or(POINTS, |limit| (limit - entries.len()).min(POINTS));
-            let mut body = json!({ "filter": conditions(&place, filter), "limit": room, "with_payload": true });
+            let mut body =
+                json!({ "filter": conditions(&place, filter), "limit": room, "with_payload": true });
             if !offset.is_null() {
                 body["offset"] = offset;
             }
             let Some(mut answer) = self.call(Method::POST, &path, Some(body)).await? else {
                 return Ok(None);
             };
-            entries.extend(answer["points"].as_array().into_iter().flatten().filter_map(entry));
+            entries.extend(
+                answer["points"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .filter_map(entry),
+            );
             offset = answer["next_page_offset"].take();
             if offset.is_null() || limit == Some(entries.len()) {
                 return Ok(Some(entries));
@@ -286,16 +307,21 @@ impl VectorStore for Qdrant {
         if place.tenant.is_some() {
             return self.remove(&place, conditions(&place, &Filter::all())).await;
         }
-        self.call(Method::DELETE, &format!("/collections/{}", place.name), None).await?;
+        self.call(Method::DELETE, &format!("/collections/{}", place.name), None)
+            .await?;
         Ok(())
     }
 
     async fn reset(&self) -> Result<()> {
-        let all = self.call(Method::GET, "/collections", None).await?.unwrap_or_default();
+        let all = self
+            .call(Method::GET, "/collections", None)
+            .await?
+            .unwrap_or_default();
         let names = all["collections"].as_array().into_iter().flatten();
         for name in names.filter_map(|collection| collection["name"].as_str()) {
             if name.starts_with(&self.prefix) {
-                self.call(Method::DELETE, &format!("/collections/{name}"), None).await?;
+                self.call(Method::DELETE, &format!("/collections/{name}"), None)
+                    .await?;
             }
         }
         Ok(())

@@ -28,14 +28,21 @@ form! {
     }
 }
 
-pub(super) async fn create(caller: Caller<Verified>, Body { form, .. }: Body<KnowledgeForm>) -> ApiResult<Json<Value>> {
+pub(super) async fn create(
+    caller: Caller<Verified>,
+    Body { form, .. }: Body<KnowledgeForm>,
+) -> ApiResult<Json<Value>> {
     if !caller.may("workspace.knowledge").await? {
         return Err(ApiError::unauthorized(messages::UNAUTHORIZED));
     }
     let grants = allowed_grants(&caller, knowledge::KIND, form.access_grants).await?;
     let (name, description) = (&form.name, &form.description);
     let id = knowledge_edits::create(caller.db(), caller.id(), name, description, None, &grants).await?;
-    caller.app().retrieval.index_knowledge(&id, name, Some(description)).await;
+    caller
+        .app()
+        .retrieval
+        .index_knowledge(&id, name, Some(description))
+        .await;
     plain(&caller, &id).await
 }
 
@@ -50,7 +57,10 @@ async fn plain(caller: &Caller<Verified>, id: &str) -> ApiResult<Json<Value>> {
     Ok(Json(Value::Object(json)))
 }
 
-const ANY: Refusals = Refusals { external: true, ..PLAIN };
+const ANY: Refusals = Refusals {
+    external: true,
+    ..PLAIN
+};
 
 pub(super) async fn update(
     caller: Caller<Verified>,
@@ -67,7 +77,11 @@ pub(super) async fn update(
     };
     let (name, description) = (&form.name, &form.description);
     knowledge_edits::update(caller.db(), &id, name, description, grants.as_deref()).await?;
-    caller.app().retrieval.index_knowledge(&id, name, Some(description)).await;
+    caller
+        .app()
+        .retrieval
+        .index_knowledge(&id, name, Some(description))
+        .await;
     with_files(caller.db(), &id).await
 }
 
@@ -158,7 +172,10 @@ pub(super) async fn reindex_names(caller: Caller<Admin>) -> ApiResult<Json<Value
     }
     let mut done = 0;
     for row in &rows {
-        if retrieval.index_knowledge(&row.id, &row.name, row.description.as_deref()).await {
+        if retrieval
+            .index_knowledge(&row.id, &row.name, row.description.as_deref())
+            .await
+        {
             done += 1;
         }
     }

@@ -21,8 +21,7 @@ use serde_json::{Value, json};
 use super::{PLAIN, folder_in, is_external, with_files, writable};
 
 /// A file whose text is not known yet.
-const NOT_PROCESSED: &str =
-    "Extracted content is not available for this file. Please ensure that the file is processed before proceeding.";
+const NOT_PROCESSED: &str = "Extracted content is not available for this file. Please ensure that the file is processed before proceeding.";
 
 const NO_FOLDER: &str = "Target directory not found.";
 
@@ -46,7 +45,12 @@ fn quoted(error: &ApiError) -> ApiError {
 }
 
 /// Makes a file findable in a collection and, with `link`, puts it there.
-async fn process(caller: &Caller<Verified>, id: &str, file_id: &str, link: Option<Option<&str>>) -> ApiResult<()> {
+async fn process(
+    caller: &Caller<Verified>,
+    id: &str,
+    file_id: &str,
+    link: Option<Option<&str>>,
+) -> ApiResult<()> {
     let job = ProcessFile {
         file_id: file_id.to_owned(),
         content: None,
@@ -72,7 +76,11 @@ async fn may_read(caller: &Caller<Verified>, file: &FileText) -> ApiResult<bool>
     if caller.is_admin() || file.user_id.as_deref() == Some(caller.id()) {
         return Ok(true);
     }
-    caller.app().retrieval.may_use_file(&file.id, caller.user(), Use::Read).await
+    caller
+        .app()
+        .retrieval
+        .may_use_file(&file.id, caller.user(), Use::Read)
+        .await
 }
 
 pub(super) async fn add(
@@ -82,8 +90,14 @@ pub(super) async fn add(
 ) -> ApiResult<Json<Value>> {
     writable(&caller, &id, PLAIN).await?;
     let folder = folder_in(caller.db(), &id, form.directory_id.as_deref(), NO_FOLDER).await?;
-    let file = file_texts::get(caller.db(), &form.file_id).await?.ok_or_else(not_found)?;
-    let known = file.data.as_ref().and_then(Value::as_object).is_some_and(|data| !data.is_empty());
+    let file = file_texts::get(caller.db(), &form.file_id)
+        .await?
+        .ok_or_else(not_found)?;
+    let known = file
+        .data
+        .as_ref()
+        .and_then(Value::as_object)
+        .is_some_and(|data| !data.is_empty());
     if !known {
         return Err(ApiError::bad_request(NOT_PROCESSED));
     }
@@ -96,7 +110,9 @@ pub(super) async fn add(
 
 /// A file that is in the collection.
 async fn member(caller: &Caller<Verified>, id: &str, file_id: &str) -> ApiResult<FileText> {
-    let file = file_texts::get(caller.db(), file_id).await?.ok_or_else(not_found)?;
+    let file = file_texts::get(caller.db(), file_id)
+        .await?
+        .ok_or_else(not_found)?;
     if knowledge_edits::has_file(caller.db(), id, file_id).await? {
         Ok(file)
     } else {
@@ -138,7 +154,12 @@ pub(super) async fn remove(
 }
 
 /// Removes the chunks of a file that left the collection and, with `delete`, the file when nothing else has it.
-pub(super) async fn take_out(caller: &Caller<Verified>, id: &str, file: &FileText, delete: bool) -> ApiResult<()> {
+pub(super) async fn take_out(
+    caller: &Caller<Verified>,
+    id: &str,
+    file: &FileText,
+    delete: bool,
+) -> ApiResult<()> {
     let retrieval = &caller.app().retrieval;
     if let Err(error) = retrieval.forget_chunks(id, &file.id, file.hash.as_deref()).await {
         tracing::warn!(%error, file = file.id, "chunks of a file could not be removed");
@@ -183,7 +204,11 @@ pub(super) async fn add_many(
     let mut files = Vec::new();
     for form in &forms {
         let missing = || ApiError::bad_request(format!("File {} not found", form.file_id));
-        files.push(file_texts::get(caller.db(), &form.file_id).await?.ok_or_else(missing)?);
+        files.push(
+            file_texts::get(caller.db(), &form.file_id)
+                .await?
+                .ok_or_else(missing)?,
+        );
     }
     for file in &files {
         if !may_read(&caller, file).await? {
@@ -197,7 +222,11 @@ pub(super) async fn add_many(
         }
     }
     let batch: Vec<FileText> = fresh.iter().map(|(_, file)| file.clone()).collect();
-    let done = caller.app().retrieval.process_batch(caller.user(), batch, &id).await?;
+    let done = caller
+        .app()
+        .retrieval
+        .process_batch(caller.user(), batch, &id)
+        .await?;
     let mut tx = caller.db().begin().await?;
     for (form, file) in &fresh {
         if done.completed.contains(&file.id) {
@@ -218,24 +247,38 @@ pub(super) async fn export(caller: Caller<Admin>, Path(id): Path<String>) -> Api
         return Err(ApiError::bad_request("External knowledge bases are read-only."));
     }
     let files = file_texts::of_knowledge(caller.db(), &id).await?;
-    let archive = tokio::task::spawn_blocking(move || archive(&files)).await.map_err(ApiError::internal)?;
+    let archive = tokio::task::spawn_blocking(move || archive(&files))
+        .await
+        .map_err(ApiError::internal)?;
     let archive = archive.map_err(ApiError::internal)?;
     let name: String = entry
         .row
         .name
         .chars()
-        .map(|letter| if letter.is_alphanumeric() || " -_".contains(letter) { letter } else { '_' })
+        .map(|letter| {
+            if letter.is_alphanumeric() || " -_".contains(letter) {
+                letter
+            } else {
+                '_'
+            }
+        })
         .collect();
     let name = utf8_percent_encode(&format!("{name}.zip"), KEPT).to_string();
     let headers = [
         (header::CONTENT_TYPE, "application/zip".to_owned()),
-        (header::CONTENT_DISPOSITION, format!("attachment; filename*=UTF-8''{name}")),
+        (
+            header::CONTENT_DISPOSITION,
+            format!("attachment; filename*=UTF-8''{name}"),
+        ),
     ];
     Ok((headers, archive).into_response())
 }
 
-const KEPT: &percent_encoding::AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+const KEPT: &percent_encoding::AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
 
 fn archive(files: &[FileText]) -> zip::result::ZipResult<Vec<u8>> {
     let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
@@ -246,7 +289,10 @@ fn archive(files: &[FileText]) -> zip::result::ZipResult<Vec<u8>> {
             continue;
         };
         let name = file.name();
-        let stem = name.strip_suffix(".txt").unwrap_or(name).replace(['/', '\\'], "_");
+        let stem = name
+            .strip_suffix(".txt")
+            .unwrap_or(name)
+            .replace(['/', '\\'], "_");
         // Two files of one name both get into the archive.
         let name = std::iter::once(format!("{stem}.txt"))
             .chain((2..).map(|number| format!("{stem} ({number}).txt")))

@@ -54,7 +54,13 @@ pub(super) async fn create(
     Body { form, .. }: Body<NewForm>,
 ) -> ApiResult<Json<Value>> {
     writable(&caller, &id, STRICT).await?;
-    let parent = folder_in(caller.db(), &id, form.parent_id.as_deref(), "Parent directory not found.").await?;
+    let parent = folder_in(
+        caller.db(),
+        &id,
+        form.parent_id.as_deref(),
+        "Parent directory not found.",
+    )
+    .await?;
     let made = knowledge_edits::make_directory(caller.db(), &id, &form.name, caller.id(), parent).await?;
     let text = "Failed to create directory. A directory with this name may already exist at this level.";
     let made = made.ok_or_else(|| ApiError::bad_request(text))?;
@@ -87,7 +93,8 @@ pub(super) async fn update(
             Some(folder_in(caller.db(), &id, parent, "Parent directory not found.").await?)
         }
     };
-    let changed = knowledge_edits::edit_directory(caller.db(), &row, body.form.name.as_deref(), parent).await?;
+    let changed =
+        knowledge_edits::edit_directory(caller.db(), &row, body.form.name.as_deref(), parent).await?;
     let text = "Failed to update directory. This may be caused by a naming conflict or circular move.";
     let changed = changed.ok_or_else(|| ApiError::bad_request(text))?;
     Ok(Json(changed.to_json()))

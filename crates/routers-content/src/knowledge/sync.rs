@@ -80,8 +80,15 @@ pub(super) async fn diff(
         let Some(file) = knowledge::file(db, &link.file_id).await? else {
             continue;
         };
-        let hash = file.meta.as_ref().and_then(|meta| meta.get("file_hash")?.as_str()).map(str::to_owned);
-        let place = (tree.path(link.directory_id.as_deref()), file.filename.unwrap_or_default());
+        let hash = file
+            .meta
+            .as_ref()
+            .and_then(|meta| meta.get("file_hash")?.as_str())
+            .map(str::to_owned);
+        let place = (
+            tree.path(link.directory_id.as_deref()),
+            file.filename.unwrap_or_default(),
+        );
         known.push((place, file.id, hash));
     }
     let by_place: HashMap<&Place, (&str, Option<&str>)> = known
@@ -93,7 +100,11 @@ pub(super) async fn diff(
     let mut folders: BTreeSet<String> = BTreeSet::new();
     for entry in &form.manifest {
         let place = (entry.path.clone(), entry.filename.clone());
-        let uploading = (entry.path.clone(), entry.filename.clone(), Some(entry.checksum.clone()));
+        let uploading = (
+            entry.path.clone(),
+            entry.filename.clone(),
+            Some(entry.checksum.clone()),
+        );
         match by_place.get(&place) {
             None if pending.contains(&uploading) => same += 1,
             None => added.push(json!({ "filename": entry.filename, "path": entry.path })),
@@ -117,7 +128,10 @@ pub(super) async fn diff(
         .filter(|(place, ..)| !wanted.contains(place))
         .map(|((_, name), id, _)| json!({ "file_id": id, "filename": name }))
         .collect();
-    let mut missing: Vec<&String> = folders.iter().filter(|path| !folder_ids.contains_key(*path)).collect();
+    let mut missing: Vec<&String> = folders
+        .iter()
+        .filter(|path| !folder_ids.contains_key(*path))
+        .collect();
     missing.sort_by_key(|path| path.matches('/').count());
     let orphaned: Vec<&String> = folder_ids
         .iter()

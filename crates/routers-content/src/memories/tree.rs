@@ -45,7 +45,12 @@ fn nearness(path: Option<&str>, wanted: &str) -> Option<(i64, i64)> {
 
 fn mentions(row: &MemoryRow, query: &str) -> bool {
     let query = query.trim().to_lowercase();
-    let has = |text: &Option<String>| text.as_deref().unwrap_or_default().to_lowercase().contains(&query);
+    let has = |text: &Option<String>| {
+        text.as_deref()
+            .unwrap_or_default()
+            .to_lowercase()
+            .contains(&query)
+    };
     query.is_empty() || has(&row.content) || has(&row.path)
 }
 
@@ -106,15 +111,26 @@ pub(super) fn paths(rows: &[MemoryRow], query: &str, kind: &str, limit: i64) -> 
         updated_at: i64,
     }
     let mut groups: Vec<Group<'_>> = Vec::new();
-    for row in rows.iter().filter(|row| is_kind(row, kind) && mentions(row, query)) {
+    for row in rows
+        .iter()
+        .filter(|row| is_kind(row, kind) && mentions(row, query))
+    {
         let at = row.updated_at.unwrap_or(0);
         let (path, kind) = (row.path.as_deref(), row.kind.as_str());
-        match groups.iter_mut().find(|group| group.path == path && group.kind == kind) {
+        match groups
+            .iter_mut()
+            .find(|group| group.path == path && group.kind == kind)
+        {
             Some(group) => {
                 group.count += 1;
                 group.updated_at = group.updated_at.max(at);
             }
-            None => groups.push(Group { path, kind, count: 1, updated_at: at }),
+            None => groups.push(Group {
+                path,
+                kind,
+                count: 1,
+                updated_at: at,
+            }),
         }
     }
     let known: Vec<&str> = groups
@@ -233,7 +249,13 @@ mod tests {
 
     #[test]
     fn the_nearest_place_comes_first() {
-        let wanted = |query, path, kind| Wanted { query, path, id: None, kind, limit: 0 };
+        let wanted = |query, path, kind| Wanted {
+            query,
+            path,
+            id: None,
+            kind,
+            limit: 0,
+        };
         let ids = |wanted: &Wanted<'_>| {
             let found = search(rows(), wanted).unwrap();
             found.into_iter().map(|row| row.id).collect::<Vec<_>>()
@@ -255,8 +277,19 @@ mod tests {
         let at = read(&rows(), "work/rust", "all", true, 0);
         assert_eq!(at["parents"], json!(["work"]));
         assert_eq!(at["children"], json!(["work/rust/async"]));
-        let ids: Vec<&str> = at["memories"].as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap()).collect();
+        let ids: Vec<&str> = at["memories"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|row| row["id"].as_str().unwrap())
+            .collect();
         assert_eq!(ids, ["a", "b", "c"]);
-        assert_eq!(read(&rows(), "work/rust", "all", false, 1)["memories"].as_array().unwrap().len(), 1);
+        assert_eq!(
+            read(&rows(), "work/rust", "all", false, 1)["memories"]
+                .as_array()
+                .unwrap()
+                .len(),
+            1
+        );
     }
 }

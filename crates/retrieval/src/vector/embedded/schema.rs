@@ -56,7 +56,9 @@ pub(super) async fn open(path: &Path) -> Result<(SqlitePool, SqlitePool)> {
         .connect_with(options.clone())
         .await
         .map_err(|error| Error::Store(format!("{}: {error}", path.display())))?;
-    let version: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&write).await?;
+    let version: i64 = sqlx::query_scalar("PRAGMA user_version")
+        .fetch_one(&write)
+        .await?;
     match version {
         0 => {
             let mut tx = write.begin_with("BEGIN IMMEDIATE").await?;

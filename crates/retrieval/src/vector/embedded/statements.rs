@@ -42,7 +42,11 @@ pub(super) async fn collection_in(tx: &mut SqliteConnection, name: &str) -> Resu
     Ok(collection_of(row))
 }
 
-pub(super) async fn make_collection(tx: &mut SqliteConnection, name: &str, width: usize) -> Result<Collection> {
+pub(super) async fn make_collection(
+    tx: &mut SqliteConnection,
+    name: &str,
+    width: usize,
+) -> Result<Collection> {
     let id = sqlx::query_scalar("INSERT INTO collection (name, width) VALUES (?, ?) RETURNING id")
         .bind(name)
         .bind(i64::try_from(width).unwrap_or(0))
@@ -157,7 +161,8 @@ async fn note(tx: &mut SqliteConnection, entries: &[i64]) -> Result<()> {
 pub(super) async fn add(tx: &mut SqliteConnection, collection: i64, items: &[Item]) -> Result<Vec<i64>> {
     let mut entries = Vec::with_capacity(items.len());
     for item in items {
-        let metadata = serde_json::to_string(&item.metadata).map_err(|error| Error::Store(error.to_string()))?;
+        let metadata =
+            serde_json::to_string(&item.metadata).map_err(|error| Error::Store(error.to_string()))?;
         let entry: i64 = sqlx::query_scalar(
             "INSERT INTO entry (collection, key, text, metadata) VALUES (?, ?, ?, ?) RETURNING id",
         )
@@ -167,7 +172,11 @@ pub(super) async fn add(tx: &mut SqliteConnection, collection: i64, items: &[Ite
         .bind(metadata)
         .fetch_one(&mut *tx)
         .await?;
-        let numbers: Vec<u8> = item.vector.iter().flat_map(|number| number.to_le_bytes()).collect();
+        let numbers: Vec<u8> = item
+            .vector
+            .iter()
+            .flat_map(|number| number.to_le_bytes())
+            .collect();
         sqlx::query("INSERT INTO vector (entry, collection, numbers) VALUES (?, ?, ?)")
             .bind(entry)
             .bind(collection)
@@ -183,7 +192,10 @@ pub(super) async fn add(tx: &mut SqliteConnection, collection: i64, items: &[Ite
 }
 
 pub(super) async fn drop_collection(tx: &mut SqliteConnection, id: i64) -> Result<()> {
-    for table in ["DELETE FROM vector WHERE collection = ?", "DELETE FROM entry WHERE collection = ?"] {
+    for table in [
+        "DELETE FROM vector WHERE collection = ?",
+        "DELETE FROM entry WHERE collection = ?",
+    ] {
         sqlx::query(table).bind(id).execute(&mut *tx).await?;
     }
     sqlx::query("DELETE FROM collection WHERE id = ?")
@@ -216,8 +228,9 @@ fn numbers(bytes: &[u8]) -> Vec<f32> {
 pub(super) async fn matrix(pool: &SqlitePool, collection: &Collection) -> Result<Matrix> {
     use futures::TryStreamExt;
     let mut matrix = Matrix::new(collection.width);
-    let mut rows =
-        sqlx::query("SELECT entry, numbers FROM vector WHERE collection = ?").bind(collection.id).fetch(pool);
+    let mut rows = sqlx::query("SELECT entry, numbers FROM vector WHERE collection = ?")
+        .bind(collection.id)
+        .fetch(pool);
     while let Some(row) = rows.try_next().await? {
         matrix.push(row.try_get(0)?, &numbers(row.try_get(1)?));
     }
@@ -241,7 +254,12 @@ async fn by_entry(pool: &SqlitePool, select: &str, entries: &[i64]) -> Result<Ve
 
 /// Whole vectors of entries.
 pub(super) async fn vectors(pool: &SqlitePool, entries: &[i64]) -> Result<Vec<(i64, Vec<f32>)>> {
-    let rows = by_entry(pool, "SELECT entry, numbers FROM vector WHERE entry IN (", entries).await?;
+    let rows = by_entry(
+        pool,
+        "SELECT entry, numbers FROM vector WHERE entry IN (",
+        entries,
+    )
+    .await?;
     rows.iter()
         .map(|row| Ok((row.try_get(0)?, numbers(row.try_get(1)?))))
         .collect()
@@ -249,7 +267,12 @@ pub(super) async fn vectors(pool: &SqlitePool, entries: &[i64]) -> Result<Vec<(i
 
 /// Entries by their numbers.
 pub(super) async fn entries(pool: &SqlitePool, ids: &[i64]) -> Result<HashMap<i64, Entry>> {
-    let rows = by_entry(pool, "SELECT id, key, text, metadata FROM entry WHERE id IN (", ids).await?;
+    let rows = by_entry(
+        pool,
+        "SELECT id, key, text, metadata FROM entry WHERE id IN (",
+        ids,
+    )
+    .await?;
     rows.iter()
         .map(|row| {
             let metadata: &str = row.try_get(3)?;

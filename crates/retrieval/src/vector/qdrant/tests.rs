@@ -43,11 +43,17 @@ fn fits(point: &Value, filter: &Value) -> bool {
 }
 
 fn result(value: Value) -> (axum::http::StatusCode, Json<Value>) {
-    (axum::http::StatusCode::OK, Json(json!({ "result": value, "status": "ok" })))
+    (
+        axum::http::StatusCode::OK,
+        Json(json!({ "result": value, "status": "ok" })),
+    )
 }
 
 fn missing() -> (axum::http::StatusCode, Json<Value>) {
-    (axum::http::StatusCode::NOT_FOUND, Json(json!({ "status": { "error": "Not found" } })))
+    (
+        axum::http::StatusCode::NOT_FOUND,
+        Json(json!({ "status": { "error": "Not found" } })),
+    )
 }
 
 type Answer = (axum::http::StatusCode, Json<Value>);
@@ -55,7 +61,13 @@ type Answer = (axum::http::StatusCode, Json<Value>);
 async fn list(State(server): State<Shared>, headers: HeaderMap) -> Answer {
     let key = headers.get("api-key").map(|key| key.to_str().unwrap().to_owned());
     server.keys.lock().unwrap().extend(key);
-    let names: Vec<Value> = server.collections.lock().unwrap().keys().map(|name| json!({ "name": name })).collect();
+    let names: Vec<Value> = server
+        .collections
+        .lock()
+        .unwrap()
+        .keys()
+        .map(|name| json!({ "name": name }))
+        .collect();
     result(json!({ "collections": names }))
 }
 
@@ -76,7 +88,9 @@ async fn drop_one(State(server): State<Shared>, Path(name): Path<String>) -> Ans
 
 async fn upsert(State(server): State<Shared>, Path(name): Path<String>, Json(body): Json<Value>) -> Answer {
     let mut collections = server.collections.lock().unwrap();
-    let Some(points) = collections.get_mut(&name) else { return missing() };
+    let Some(points) = collections.get_mut(&name) else {
+        return missing();
+    };
     for point in body["points"].as_array().unwrap() {
         points.insert(point["id"].as_str().unwrap().to_owned(), point.clone());
     }
@@ -89,8 +103,14 @@ async fn act(
     Json(body): Json<Value>,
 ) -> Answer {
     let mut collections = server.collections.lock().unwrap();
-    let Some(points) = collections.get_mut(&name) else { return missing() };
-    let found: Vec<Value> = points.values().filter(|point| fits(point, &body["filter"])).cloned().collect();
+    let Some(points) = collections.get_mut(&name) else {
+        return missing();
+    };
+    let found: Vec<Value> = points
+        .values()
+        .filter(|point| fits(point, &body["filter"]))
+        .cloned()
+        .collect();
     let limit = usize::try_from(body["limit"].as_u64().unwrap_or(u64::MAX)).unwrap();
     match action.as_str() {
         "count" => result(json!({ "count": found.len() })),
@@ -102,12 +122,21 @@ async fn act(
             let start = usize::try_from(body["offset"].as_u64().unwrap_or(0)).unwrap();
             let page: Vec<Value> = found.iter().skip(start).take(limit).cloned().collect();
             let next = start + page.len();
-            let offset = if next < found.len() { json!(next) } else { Value::Null };
+            let offset = if next < found.len() {
+                json!(next)
+            } else {
+                Value::Null
+            };
             result(json!({ "points": page, "next_page_offset": offset }))
         }
         _ => {
             let numbers = |value: &Value| -> Vec<f32> {
-                value.as_array().unwrap().iter().map(|number| number.as_f64().unwrap() as f32).collect()
+                value
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|number| number.as_f64().unwrap() as f32)
+                    .collect()
             };
             let question = numbers(&body["query"]);
             let mut scored: Vec<(f64, Value)> = found
@@ -157,7 +186,10 @@ async fn it_does_what_every_engine_does_in_both_layouts() {
     for shared in [true, false] {
         let (server, url) = start().await;
         conformance::check(&store(&url, shared)).await;
-        assert_eq!(server.keys.lock().unwrap().first().map(String::as_str), Some("secret"));
+        assert_eq!(
+            server.keys.lock().unwrap().first().map(String::as_str),
+            Some("secret")
+        );
     }
 }
 
