@@ -1,5 +1,6 @@
 //! Vectors and scores beside those that sentence-transformers computed from the same files. The small models have
 //! random weights; the real one is tried where it is installed.
+#![expect(clippy::unwrap_used, reason = "a failure is the test's failure")]
 
 use std::path::{Path, PathBuf};
 

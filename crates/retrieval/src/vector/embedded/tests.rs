@@ -1,3 +1,5 @@
+//! The embedded store on files of its own: what it keeps, finds, forgets and survives.
+
 use serde_json::json;
 
 use super::*;
