@@ -56,7 +56,11 @@ fn plan(behaviour: Behaviour, conversation: &Conversation, settings: &Settings) 
         Behaviour::Echo => echo(&conversation.last_user),
         // The two that never get here refuse every chat; they would say the fixed text.
         Behaviour::Fixed | Behaviour::Refuse(_) | Behaviour::Embed => {
-            Plan::texts(text::fixed_chunks(settings.chunks))
+            if settings.times {
+                Plan::texts(std::iter::repeat_n(text::NO_TIME, settings.chunks))
+            } else {
+                Plan::texts(text::fixed_chunks(settings.chunks))
+            }
         }
         Behaviour::Slow => Plan {
             pause_ms: Some(SLOW_PAUSE_MS),

@@ -27,6 +27,9 @@ struct Options {
     /// Milliseconds before each chunk, for models without a pace of their own.
     #[arg(long, default_value_t = 0)]
     delay_ms: u64,
+    /// Says the time of sending, in microseconds since 1970, as every chunk of the fixed text.
+    #[arg(long)]
+    times: bool,
     /// Threads that serve.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     workers: u16,
@@ -52,6 +55,7 @@ async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
         models: options.models,
         chunks: options.chunks,
         pause: Duration::from_millis(options.delay_ms),
+        times: options.times,
         keep: options.keep,
     };
     let mut provider = FakeProvider::bind(SocketAddr::new(options.host, options.port), settings).await?;

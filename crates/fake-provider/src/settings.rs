@@ -54,6 +54,9 @@ pub struct Settings {
     pub chunks: usize,
     /// Pause before each chunk, for every model that has no pace of its own.
     pub pause: Duration,
+    /// Whether the fixed text is the time instead: each chunk a space and the microseconds since 1970 at which it
+    /// is sent, so that a reader can tell how long it was on its way.
+    pub times: bool,
     /// How many requests are kept for reading back; the oldest go first. Zero keeps none.
     pub keep: usize,
 }
@@ -69,6 +72,7 @@ impl Default for Settings {
                 .collect(),
             chunks: 9,
             pause: Duration::ZERO,
+            times: false,
             keep: 10_000,
         }
     }

@@ -6,6 +6,15 @@ const FIXED_WORDS: [&str; 9] = [
     "The", " quick", " brown", " fox", " jumps", " over", " the", " lazy", " dog.",
 ];
 
+/// Stands in a frame for the time of its sending: a space and as many digits as the microseconds since 1970 have
+/// until the year 2286.
+pub(crate) const NO_TIME: &str = " 0000000000000000";
+
+/// [`NO_TIME`] with a time in its place.
+pub(crate) fn time(micros: u128) -> String {
+    format!(" {micros:016}")
+}
+
 /// The chunks of the fixed text: words of one sentence, over and over.
 pub fn fixed_chunks(count: usize) -> impl Iterator<Item = &'static str> {
     (0..count).map(|index| match index % FIXED_WORDS.len() {

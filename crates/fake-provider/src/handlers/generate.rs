@@ -12,7 +12,7 @@ use crate::{
     plan::{Ending, Part, Plan, Refusal, Reply},
     state::ollama_name,
     task_prompts::Task,
-    wire::{Dialect, Exchange, Family, midstream_error, ollama, transport},
+    wire::{Dialect, Exchange, Family, midstream_error, ollama, transport, transport::Manner},
 };
 
 /// Answers a generation request: as a queued script says, else as the model behaves.
@@ -83,11 +83,15 @@ fn precomputed(call: &Call, conversation: &Conversation) -> Option<Response> {
         .precomputed
         .stream(model, *include_usage, serial, *prompt_words)?;
     let content_type = Dialect::Chat.stream_type();
+    let manner = Manner {
+        pause: Duration::ZERO,
+        times: false,
+        ending: Ending::Complete,
+    };
     Some(transport::streamed(
         content_type,
         frames,
-        Duration::ZERO,
-        Ending::Complete,
+        manner,
         shared.closing.clone(),
     ))
 }
@@ -104,7 +108,12 @@ async fn deliver(dialect: Dialect, call: &Call, conversation: &Conversation, pla
     let closing = shared.closing.clone();
     if conversation.stream {
         let frames = dialect.frames(&exchange, plan);
-        return transport::streamed(dialect.stream_type(), frames, pause, plan.ending, closing);
+        let manner = Manner {
+            pause,
+            times: shared.settings.times,
+            ending: plan.ending,
+        };
+        return transport::streamed(dialect.stream_type(), frames, manner, closing);
     }
     let body = match plan.ending {
         Ending::Error => dialect.family().error_body(&midstream_error()),

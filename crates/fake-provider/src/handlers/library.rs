@@ -15,7 +15,7 @@ use crate::{
     plan::{Ending, Refusal},
     settings::ListedModel,
     state::ollama_name,
-    wire::{Dialect, Family, Frames, Pace, transport},
+    wire::{Dialect, Family, Frames, Pace, transport, transport::Manner},
 };
 
 /// Names that begin so cannot be pulled.
@@ -162,12 +162,15 @@ fn progress(call: &Call, body: &Value, lines: &[Value]) -> Response {
     for line in lines {
         frames.line(Pace::Paced, line);
     }
-    let pause = call.shared.settings.pause;
+    let manner = Manner {
+        pause: call.shared.settings.pause,
+        times: false,
+        ending: Ending::Complete,
+    };
     transport::streamed(
         Dialect::OllamaChat.stream_type(),
         frames,
-        pause,
-        Ending::Complete,
+        manner,
         call.shared.closing.clone(),
     )
 }

@@ -26,13 +26,13 @@ pub(crate) struct Precomputed {
 }
 
 impl Precomputed {
-    /// Writes the streams; there are none when the instance pauses between chunks.
+    /// Writes the streams; there are none when the instance pauses between chunks or tells the time.
     pub(crate) fn new(settings: &Settings) -> Self {
         let mut precomputed = Self {
             completion_tokens: settings.chunks as u64,
             ..Self::default()
         };
-        if !settings.pause.is_zero() {
+        if settings.times || !settings.pause.is_zero() {
             return precomputed;
         }
         let plan = Plan::texts(text::fixed_chunks(settings.chunks));

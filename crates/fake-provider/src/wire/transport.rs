@@ -1,19 +1,24 @@
 //! Sending a reply: at its pace, and to the end that its plan foresees.
 
-use std::{convert::Infallible, io, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use axum::{
     body::Body,
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::stream;
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 use crate::{
     plan::{Ending, RawReply, Refusal},
+    text,
     wire::{Family, Frames, Pace},
 };
 
@@ -61,28 +66,46 @@ pub(crate) fn raw(reply: RawReply) -> Response {
     response
 }
 
+/// How a streamed reply is sent.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Manner {
+    /// Time between chunks. One that leaves late does not make the next ones late.
+    pub(crate) pause: Duration,
+    /// Whether the time of sending is put into each chunk.
+    pub(crate) times: bool,
+    pub(crate) ending: Ending,
+}
+
 /// A streamed reply.
 pub(crate) fn streamed(
     content_type: &'static str,
     frames: Frames,
-    pause: Duration,
-    ending: Ending,
+    manner: Manner,
     closing: Closing,
 ) -> Response {
+    let Manner { pause, times, ending } = manner;
     let mut frames = cut(frames);
-    let body = if pause.is_zero() && matches!(ending, Ending::Complete | Ending::Error) {
+    let at_once = pause.is_zero() && !times;
+    let body = if at_once && matches!(ending, Ending::Complete | Ending::Error) {
         Body::from_stream(stream::iter(frames.map(|(frame, _)| Ok::<_, Infallible>(frame))))
     } else {
         // The receiver is polled inside the stream, so that a stopped provider ends it at once.
-        let state = Some((frames.by_ref().collect::<Vec<_>>().into_iter(), closing));
+        let frames = frames.by_ref().collect::<Vec<_>>().into_iter();
+        let state = Some((frames, closing, Instant::now()));
         Body::from_stream(stream::unfold(state, move |state| async move {
-            let (mut frames, mut closing) = state?;
+            let (mut frames, mut closing, mut due) = state?;
             match frames.next() {
-                Some((frame, pace)) => {
-                    if pace == Pace::Paced && !rest(pause, &mut closing).await {
-                        return None;
+                Some((mut frame, pace)) => {
+                    if pace == Pace::Paced {
+                        due += pause;
+                        if !rest_until(due, &mut closing).await {
+                            return None;
+                        }
+                        if times {
+                            frame = stamped(&frame);
+                        }
                     }
-                    Some((Ok(frame), Some((frames, closing))))
+                    Some((Ok(frame), Some((frames, closing, due))))
                 }
                 None => end(ending, &mut closing).await.map(|error| (Err(error), None)),
             }
@@ -125,7 +148,12 @@ fn half(body: &str, closing: Closing) -> Response {
         Pace::Now,
         &[&String::from_utf8_lossy(&body.as_bytes()[..length / 2])],
     );
-    let mut response = streamed("application/json", frames, Duration::ZERO, Ending::Drop, closing);
+    let manner = Manner {
+        pause: Duration::ZERO,
+        times: false,
+        ending: Ending::Drop,
+    };
+    let mut response = streamed("application/json", frames, manner, closing);
     response
         .headers_mut()
         .insert(header::CONTENT_LENGTH, HeaderValue::from(length));
@@ -161,13 +189,32 @@ async fn end(ending: Ending, closing: &mut Closing) -> Option<io::Error> {
     }
 }
 
+/// A frame with the time of now in it.
+fn stamped(frame: &Bytes) -> Bytes {
+    let Some(at) = memchr::memmem::find(frame, text::NO_TIME.as_bytes()) else {
+        return frame.clone();
+    };
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "both ends of a measurement read the machine's clock"
+    )]
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let mut bytes = BytesMut::from(&frame[..]);
+    bytes[at..at + text::NO_TIME.len()].copy_from_slice(text::time(now.as_micros()).as_bytes());
+    bytes.freeze()
+}
+
 /// Waits; false if the provider was stopped meanwhile.
 async fn rest(time: Duration, closing: &mut Closing) -> bool {
-    if time.is_zero() {
+    rest_until(Instant::now() + time, closing).await
+}
+
+async fn rest_until(due: Instant, closing: &mut Closing) -> bool {
+    if due <= Instant::now() {
         return true;
     }
     tokio::select! {
-        () = tokio::time::sleep(time) => true,
+        () = tokio::time::sleep_until(due) => true,
         () = closed(closing) => false,
     }
 }

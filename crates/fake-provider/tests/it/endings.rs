@@ -205,3 +205,26 @@ async fn a_paced_stream_sends_each_chunk_by_itself() {
         oui_fake_provider::fixed_text(9)
     );
 }
+
+#[tokio::test]
+async fn chunks_can_tell_when_they_were_sent() {
+    let settings = Settings {
+        pause: Duration::from_millis(2),
+        times: true,
+        chunks: 3,
+        ..Settings::default()
+    };
+    let bench = Bench::with(settings).await;
+    let response = bench
+        .post("/v1/chat/completions", &chat("fake-model", "hello", true))
+        .await;
+    let text = response.text().await.unwrap();
+    // The opening chunk is empty.
+    let times: Vec<u64> = deltas(&events(&text), "content")
+        .iter()
+        .filter_map(|delta| delta.strip_prefix(' ')?.parse().ok())
+        .collect();
+    assert_eq!(times.len(), 3, "{text}");
+    assert!(times[0] > 1_700_000_000_000_000, "{times:?}");
+    assert!(times.is_sorted(), "{times:?}");
+}
