@@ -46,6 +46,18 @@ conformance *only:
 e2e *groups:
     E2E_GROUPS={{ replace(groups, " ", ",") }} ./test.sh --only e2e
 
+# this server and the reference under the same load, for example: just bench --only reads
+bench *arguments: bench-build
+    "$CARGO_TARGET_DIR/release/oui-bench" --oui "$CARGO_TARGET_DIR/release/oui" --reference conformance/reference.sh --provider "$CARGO_TARGET_DIR/release/oui-fake-provider" {{ arguments }}
+
+# this server alone under load
+bench-ours *arguments: bench-build
+    "$CARGO_TARGET_DIR/release/oui-bench" --oui "$CARGO_TARGET_DIR/release/oui" --provider "$CARGO_TARGET_DIR/release/oui-fake-provider" {{ arguments }}
+
+[private]
+bench-build:
+    cargo build --release --package oui-server --package oui-fake-provider --package oui-bench
+
 # every route with its policy
 routes:
     cargo run --quiet --package oui-server -- routes

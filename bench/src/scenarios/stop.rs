@@ -1,0 +1,75 @@
+//! SIGTERM while replies are being written: how long the server takes to end, and whether what had arrived is there
+//! when it starts again.
+
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+
+use crate::http::Connection;
+use crate::process::{Program, Server};
+use crate::report::Figures;
+use crate::site::{CLOCK_MODEL, Site, call};
+use crate::tab::{Heard, Tab};
+
+/// Replies in flight when the signal comes.
+const CHATS: usize = 100;
+/// Words of each that must have arrived before.
+const HEARD: usize = 10;
+
+/// Begins chats, stops the server in the middle, starts it again and looks for the words. The answer is the new
+/// server.
+///
+/// # Errors
+/// When the server does not end well, or a reply has lost what its tab had seen.
+pub async fn run(
+    server: Server,
+    program: &Program,
+    data: &Path,
+    site: &Site,
+    figures: &mut Figures,
+) -> Result<Server> {
+    let (mut events, mut tab) = Tab::open(site.address, site.token(0)).await?.into_parts();
+    let listening = tokio::spawn(async move {
+        let mut heard = 0;
+        while heard < CHATS * HEARD {
+            if let Heard::Piece(_) = events.next().await? {
+                heard += 1;
+            }
+        }
+        anyhow::Ok(events)
+    });
+    let mut chats = Vec::new();
+    for _ in 0..CHATS {
+        chats.push(tab.start(CLOCK_MODEL, "What time is it?").await?);
+    }
+    let events = listening.await??;
+    figures.add(
+        "SIGTERM during 100 replies, ms",
+        milliseconds(server.stop().await?),
+    );
+    drop((events, tab));
+
+    let server = Server::start(program, data).await?;
+    figures.add("start after that, ms", milliseconds(server.start));
+    let mut connection = Connection::open(server.address).await?;
+    for id in chats {
+        let path = format!("/api/v1/chats/{id}");
+        let chat = call(&mut connection, "GET", &path, Some(site.token(0)), None).await?;
+        let history = &chat["chat"]["history"];
+        let current = history["currentId"].as_str().unwrap_or_default();
+        let reply = &history["messages"][current];
+        ensure!(
+            reply["done"] == true,
+            "the reply of chat {id} is not done: {reply}"
+        );
+        let text = reply["output"][0]["content"][0]["text"]
+            .as_str()
+            .unwrap_or_default();
+        ensure!(!text.is_empty(), "the reply of chat {id} is lost: {reply}");
+    }
+    Ok(server)
+}
+
+fn milliseconds(time: std::time::Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
+}
