@@ -11,6 +11,8 @@ use oui_core::ApiResult;
 use oui_providers::{CallContext, CallUser, ChatReply, GroupName, Secret, UpstreamStream};
 use oui_web::{Caller, Role};
 
+use crate::joined::Joined;
+
 /// The caller as providers may learn of them.
 pub(crate) async fn call_context<R>(caller: &Caller<R>, headers: &HeaderMap) -> ApiResult<CallContext>
 where
@@ -98,7 +100,7 @@ pub(crate) fn reply(reply: ChatReply) -> Response {
     }
 }
 
-/// A streamed response: every piece goes out as it comes.
+/// A streamed response: every piece goes out as it comes, together with those that are there already.
 pub(crate) fn stream(status: StatusCode, headers: HeaderMap, body: oui_providers::ByteStream) -> Response {
     let kind = headers
         .get(header::CONTENT_TYPE)
@@ -107,7 +109,7 @@ pub(crate) fn stream(status: StatusCode, headers: HeaderMap, body: oui_providers
     let is_events = ["text/event-stream", "application/x-ndjson"]
         .iter()
         .any(|known| kind.starts_with(known));
-    let mut response = Response::new(ResponseBody::from_stream(body));
+    let mut response = Response::new(ResponseBody::from_stream(Joined::new(body)));
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     if !is_events {

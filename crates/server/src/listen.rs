@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use axum::extract::connect_info::IntoMakeServiceWithConnectInfo;
+use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 
 use crate::services::Running;
@@ -22,6 +23,13 @@ pub async fn serve_until(
     let service: IntoMakeServiceWithConnectInfo<_, std::net::SocketAddr> =
         running.router.clone().into_make_service_with_connect_info();
     let mut ended = stopping.clone();
+    // A word of a reply must leave when it is there, not when the kernel has gathered enough or the client has
+    // confirmed the one before (40 ms and more).
+    let listener = listener.tap_io(|connection| {
+        if let Err(error) = connection.set_nodelay(true) {
+            tracing::debug!(%error, "a connection gathers small packets");
+        }
+    });
     let server = axum::serve(listener, service).with_graceful_shutdown(async move {
         // An error means that the sender is gone, which ends the server too.
         let _ = ended.wait_for(|stop| *stop).await;
