@@ -11,6 +11,12 @@ use oui_core::Clock;
 use oui_frontend::{InstallOptions, Step};
 use tokio::net::TcpListener;
 
+/// JSON and rows make very many small blocks, which are often freed by another thread than the one that made them:
+/// what the C library's allocator is worst at.
+#[cfg(target_os = "linux")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The backend of Open WebUI, in one small binary.
 #[derive(Parser)]
 #[command(name = "oui", version)]
