@@ -8,6 +8,10 @@ use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 
+/// Rows that the driver's thread may read ahead: a whole page of a list, so that the thread does not stop and wake
+/// for every row beyond.
+const ROW_BUFFER: usize = 256;
+
 /// The settings of the DATABASE_ENABLE_SQLITE_WAL and DATABASE_SQLITE_PRAGMA_* variables. `None` leaves SQLite's own
 /// value, as an empty variable does; the defaults are the original's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +68,7 @@ impl SqlitePragmas {
                 options = options.pragma(name, value.to_string());
             }
         }
-        options.with_regexp()
+        options.row_buffer_size(ROW_BUFFER).with_regexp()
     }
 
     /// Options that change nothing in the file by themselves: no journal mode.

@@ -3,11 +3,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde_json::{Value, json};
-
 use crate::args;
+pub use crate::chat_lines::{Line, Listed};
 use crate::chat_search::matches;
-use crate::db::{Arg, Conn, Db, DbResult, Row, placeholders, sql};
+use crate::db::{Arg, Conn, Db, DbResult, Dialect, Json, placeholders, sql};
 use crate::tags::tag_condition;
 
 /// Condition under which a chat is shown in lists: chats of sub-agents, notes and timers are not.
@@ -20,48 +19,6 @@ const UNFINISHED: &str = "EXISTS (SELECT 1 FROM chat_message m WHERE m.chat_id =
 
 /// The order that most lists have.
 const NEWEST_FIRST: &str = "chat.updated_at DESC, chat.id";
-
-/// One line of a list.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Listed {
-    /// Row id.
-    pub id: String,
-    /// Owner.
-    pub user_id: Option<String>,
-    /// Title shown.
-    pub title: Option<String>,
-    /// Seconds.
-    pub updated_at: Option<i64>,
-    /// Seconds.
-    pub created_at: Option<i64>,
-    /// Seconds.
-    pub last_read_at: Option<i64>,
-}
-
-impl Listed {
-    /// SELECT list that [`Listed::read`] expects.
-    pub(crate) const COLUMNS: &str =
-        "chat.id, chat.user_id, chat.title, chat.updated_at, chat.created_at, chat.last_read_at";
-
-    pub(crate) fn read(row: &Row) -> DbResult<Self> {
-        Ok(Self {
-            id: row.at(0)?,
-            user_id: row.at(1)?,
-            title: row.at(2)?,
-            updated_at: row.at(3)?,
-            created_at: row.at(4)?,
-            last_read_at: row.at(5)?,
-        })
-    }
-
-    /// The line as routes send it; `active` tells whether a reply is being written.
-    pub fn to_json(&self, active: bool) -> Value {
-        json!({
-            "id": self.id, "title": self.title, "updated_at": self.updated_at, "created_at": self.created_at,
-            "last_read_at": self.last_read_at, "snippet": null, "active": active, "archived": false,
-        })
-    }
-}
 
 /// Which lines of a list: at most `limit` after the first `skip`.
 #[derive(Debug, Clone, Copy)]
@@ -156,14 +113,25 @@ impl Listing {
             order,
             order_args,
         } = self;
-        let (columns, conditions) = (Listed::COLUMNS, conditions.join(" AND "));
+        let conditions = conditions.join(" AND ");
+        let columns = match db.dialect() {
+            Dialect::Sqlite => Listed::AS_JSON,
+            Dialect::Postgres => Listed::COLUMNS,
+        };
         let mut text = format!("SELECT {columns} FROM chat WHERE {conditions} ORDER BY {order}");
         args.extend(order_args);
         if let Some(window) = window {
             text.push_str(" LIMIT ? OFFSET ?");
             args.extend(args![window.limit, window.skip]);
         }
-        sql(text, args).all(db).await?.iter().map(Listed::read).collect()
+        match db.dialect() {
+            Dialect::Sqlite => {
+                let text = format!("SELECT '[' || group_concat(line) || ']' FROM ({text})");
+                let lines: Option<Json<Vec<Listed>>> = sql(text, args).scalar(db).await?;
+                Ok(lines.map(|Json(lines)| lines).unwrap_or_default())
+            }
+            Dialect::Postgres => sql(text, args).all(db).await?.iter().map(Listed::read).collect(),
+        }
     }
 }
 
@@ -401,6 +369,8 @@ fn add_up(folders: &[(String, Option<String>)], direct: HashMap<String, i64>) ->
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

@@ -207,6 +207,33 @@ pub async fn map(conn: impl Into<Conn<'_>>, chat_id: &str) -> DbResult<Option<Ob
     Ok(Some(messages))
 }
 
+/// The messages as [`map`] would read them from their rows, made from the document that stands beside the rows.
+/// `None` when there is not a row for every message: then only the database knows. Costs one look at an index instead
+/// of reading every message a second time.
+pub async fn map_from_document(
+    conn: impl Into<Conn<'_>>,
+    chat_id: &str,
+    document: &Object,
+) -> DbResult<Option<Object>> {
+    let stored = document
+        .get("history")
+        .and_then(|history| history.get("messages"))
+        .and_then(Value::as_object);
+    let Some(stored) = stored.filter(|stored| !stored.is_empty()) else {
+        return Ok(None);
+    };
+    let rows = ChatMessageRow::count(conn, "WHERE chat_id = ?", args![chat_id]).await?;
+    let has_role = |message: &Value| history::text(message, "role").is_some();
+    if usize::try_from(rows).ok() != Some(stored.len()) || !stored.values().all(has_role) {
+        return Ok(None);
+    }
+    let shaped = stored.iter().map(|(id, message)| {
+        let row = ChatMessageRow::from_message(chat_id, id, "", message, 0);
+        (id.clone(), Value::Object(row.to_message()))
+    });
+    Ok(Some(shaped.collect()))
+}
+
 /// Deletes the rows of messages.
 pub async fn delete(tx: &mut crate::Tx, chat_id: &str, message_ids: &[String]) -> DbResult<()> {
     for id in message_ids {
@@ -218,6 +245,7 @@ pub async fn delete(tx: &mut crate::Tx, chat_id: &str, message_ids: &[String]) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::db::sql;
 
     #[test]
     fn a_message_comes_back_as_it_went() {
@@ -245,5 +273,48 @@ mod tests {
         }
         assert_eq!(back["usage"]["total_tokens"], 3);
         assert_eq!(back["info"]["usage"], back["usage"]);
+    }
+
+    #[tokio::test]
+    async fn the_document_tells_the_same_as_the_rows() {
+        for db in crate::testing::databases().await {
+            let ada = crate::testing::user(&db, "ada").await;
+            let chat = crate::testing::chat(&db, &ada, "first", "?").await;
+            let reply = json!({"role": "assistant", "parentId": "q", "content": "yes", "usage": {"prompt_tokens": 1}});
+            let reply = reply.as_object().cloned().unwrap();
+            crate::chat_edits::upsert_message(&db, &chat.id, "r", reply, false)
+                .await
+                .unwrap();
+            let document = crate::chats::by_id(&db, &chat.id)
+                .await
+                .unwrap()
+                .unwrap()
+                .document();
+            let plain = |messages: Object| {
+                let mut messages = messages;
+                for message in messages.values_mut().filter_map(Value::as_object_mut) {
+                    for name in ["user_id", "childrenIds", "timestamp"] {
+                        message.remove(name);
+                    }
+                }
+                Value::Object(messages)
+            };
+            let rows = map(&db, &chat.id).await.unwrap().unwrap();
+            let told = map_from_document(&db, &chat.id, &document)
+                .await
+                .unwrap()
+                .unwrap();
+            assert!(told.contains_key("r"));
+            assert_eq!(plain(told), plain(rows));
+            // A row that is missing is for the database to find.
+            sql(
+                "DELETE FROM chat_message WHERE id = ?",
+                args![row_id(&chat.id, "r")],
+            )
+            .execute(&db)
+            .await
+            .unwrap();
+            assert_eq!(map_from_document(&db, &chat.id, &document).await.unwrap(), None);
+        }
     }
 }

@@ -3,9 +3,9 @@
 
 use std::collections::HashMap;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::chat_lists::{Listed, NOT_INTERNAL, Window};
+use crate::chat_lists::{Line, Listed, NOT_INTERNAL, Window};
 use crate::db::{Arg, Db, DbResult, Dialect, placeholders, sql};
 use crate::tags::tag_condition;
 use crate::{args, folders, history, tags};
@@ -110,11 +110,12 @@ pub struct Hit {
 
 impl Hit {
     /// The line as routes send it; `active` tells whether a reply is being written.
-    pub fn to_json(&self, active: bool) -> Value {
-        let mut line = self.listed.to_json(active);
-        line["snippet"] = json!(self.snippet);
-        line["archived"] = json!(self.archived);
-        line
+    pub fn line(&self, active: bool) -> Line<'_> {
+        Line {
+            snippet: self.snippet.as_deref(),
+            archived: self.archived,
+            ..self.listed.line(active)
+        }
     }
 }
 

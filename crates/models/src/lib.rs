@@ -18,6 +18,7 @@ pub mod chat_edits;
 pub mod chat_events;
 pub mod chat_export;
 pub mod chat_files;
+mod chat_lines;
 pub mod chat_lists;
 pub mod chat_messages;
 pub mod chat_removal;

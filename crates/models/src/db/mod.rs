@@ -24,7 +24,7 @@ pub use arg::{Arg, Date};
 pub use cache::RowCache;
 pub use pools::Connect;
 pub(crate) use pools::Pools;
-pub use row::{Column, Row};
+pub use row::{Column, Json, Row};
 pub use table::{Changes, FromRow};
 
 use crate::caches::Caches;

@@ -93,6 +93,17 @@ impl Column for Value {
     }
 }
 
+/// A JSON column read into a type of its own, without a detour through [`Value`].
+pub struct Json<T>(pub T);
+
+impl<T: serde::de::DeserializeOwned> Column for Json<T> {
+    fn read(row: &Row, index: usize) -> DbResult<Self> {
+        serde_json::from_str(&row.text(index)?)
+            .map(Json)
+            .map_err(|error| wrong(index, error))
+    }
+}
+
 impl Column for Date {
     fn read(row: &Row, index: usize) -> DbResult<Self> {
         match row {

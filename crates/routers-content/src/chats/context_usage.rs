@@ -4,7 +4,7 @@ use oui_chat::context_size;
 use oui_config::chat as keys;
 use oui_core::ApiResult;
 use oui_models::history::{self, Object};
-use oui_models::{Db, chat_edits};
+use oui_models::{Db, chat_edits, chat_messages};
 use oui_web::App;
 use serde_json::Value;
 
@@ -25,7 +25,10 @@ pub(super) async fn of(
     else {
         return Ok(Value::Null);
     };
-    let messages = chat_edits::messages_map(db, chat_id).await?.unwrap_or_default();
+    let messages = match chat_messages::map_from_document(db, chat_id, document).await? {
+        Some(messages) => messages,
+        None => chat_edits::messages_map(db, chat_id).await?.unwrap_or_default(),
+    };
     let path: Vec<Value> = history::path_to(&messages, &current_id)
         .into_iter()
         .cloned()

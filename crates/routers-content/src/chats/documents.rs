@@ -67,11 +67,12 @@ pub(super) async fn get(loaded: LoadedChat<Reader, Unknown>) -> ApiResult<Json<V
     if let Some(document) = answer["chat"].as_object_mut() {
         document.insert("share_mode".into(), json!(mode));
     }
-    app.chat.streams.merge_into(&loaded.chat.id, &mut answer["chat"]);
+    // What is stored counts, not what streams just now.
     if let Some(document) = answer["chat"].as_object() {
         let usage = context_usage::of(app, db, &loaded.chat.id, document, current_id.as_deref()).await?;
         answer["context_usage"] = usage;
     }
+    app.chat.streams.merge_into(&loaded.chat.id, &mut answer["chat"]);
     Ok(Json(answer))
 }
 

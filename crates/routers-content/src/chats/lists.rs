@@ -4,8 +4,9 @@ use std::collections::HashSet;
 
 use axum::Json;
 use axum::extract::Path;
+use axum::response::{IntoResponse, Response};
 use oui_core::{ApiError, ApiResult, form, messages};
-use oui_models::chat_lists::{self, Listed, PageFilter, Sort, Window};
+use oui_models::chat_lists::{self, Line, Listed, PageFilter, Sort, Window};
 use oui_models::chat_search::{self, Search};
 use oui_models::{Db, tags};
 use oui_web::{Admin, App, Caller, Query, Verified};
@@ -28,14 +29,13 @@ pub(crate) async fn active(
 }
 
 /// A list as routes send it.
-pub(crate) async fn lines(app: &App, db: &Db, listed: &[Listed]) -> ApiResult<Json<Value>> {
+pub(crate) async fn lines(app: &App, db: &Db, listed: &[Listed]) -> ApiResult<Response> {
     let active = active(app, db, listed.iter().map(|line| &line.id)).await?;
-    Ok(Json(
-        listed
-            .iter()
-            .map(|line| line.to_json(active.contains(&line.id)))
-            .collect(),
-    ))
+    let lines: Vec<Line<'_>> = listed
+        .iter()
+        .map(|line| line.line(active.contains(&line.id)))
+        .collect();
+    Ok(Json(lines).into_response())
 }
 
 form! {
@@ -57,7 +57,7 @@ form! {
 pub(super) async fn sidebar(
     caller: Caller<Verified>,
     Query(query): Query<SidebarQuery>,
-) -> ApiResult<Json<Value>> {
+) -> ApiResult<Response> {
     let sort = Sort {
         by: &query.sort_by,
         direction: &query.sort_dir,
@@ -72,7 +72,7 @@ pub(super) async fn sidebar(
     lines(caller.app(), caller.db(), &listed).await
 }
 
-pub(super) async fn pinned(caller: Caller<Verified>) -> ApiResult<Json<Value>> {
+pub(super) async fn pinned(caller: Caller<Verified>) -> ApiResult<Response> {
     let listed = chat_lists::pinned(caller.db(), caller.id()).await?;
     lines(caller.app(), caller.db(), &listed).await
 }
@@ -93,7 +93,7 @@ pub(super) async fn of_folder(
     caller: Caller<Verified>,
     Path(folder_id): Path<String>,
     Query(query): Query<FolderQuery>,
-) -> ApiResult<Json<Value>> {
+) -> ApiResult<Response> {
     let sort = Sort {
         by: &query.sort_by,
         direction: &query.sort_dir,
@@ -138,7 +138,7 @@ impl PageQuery {
 pub(super) async fn archived(
     caller: Caller<Verified>,
     Query(query): Query<PageQuery>,
-) -> ApiResult<Json<Value>> {
+) -> ApiResult<Response> {
     let (filter, window) = query.read()?;
     let mut listed = chat_lists::archived(caller.db(), caller.id(), &filter, window).await?;
     // The archive does not tell what was read.
@@ -156,7 +156,7 @@ pub(super) async fn of_user(
     caller: Caller<Admin>,
     Path(user_id): Path<String>,
     Query(query): Query<PageQuery>,
-) -> ApiResult<Json<Value>> {
+) -> ApiResult<Response> {
     if !caller.app().settings.access.admin_chats {
         return Err(ApiError::unauthorized(messages::ACCESS_PROHIBITED));
     }
@@ -178,7 +178,7 @@ form! {
 pub(super) async fn search(
     caller: Caller<Verified>,
     Query(query): Query<SearchQuery>,
-) -> ApiResult<Json<Value>> {
+) -> ApiResult<Response> {
     let db = caller.db();
     let page = query.page.unwrap_or(1);
     let hits = chat_search::run(
@@ -197,9 +197,9 @@ pub(super) async fn search(
         tags::sweep(db, caller.id(), &[tags::slug(tag)]).await?;
     }
     let active = active(caller.app(), db, hits.iter().map(|hit| &hit.listed.id)).await?;
-    Ok(Json(
-        hits.iter()
-            .map(|hit| hit.to_json(active.contains(&hit.listed.id)))
-            .collect(),
-    ))
+    let lines: Vec<Line<'_>> = hits
+        .iter()
+        .map(|hit| hit.line(active.contains(&hit.listed.id)))
+        .collect();
+    Ok(Json(lines).into_response())
 }

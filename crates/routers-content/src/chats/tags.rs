@@ -1,6 +1,7 @@
 //! Tags: those of the caller, those of a chat, and the chats that carry one.
 
 use axum::Json;
+use axum::response::Response;
 use oui_core::{ApiError, ApiResult, form, messages};
 use oui_models::chat_lists::{self, Window};
 use oui_models::chats::ChatHead;
@@ -37,10 +38,7 @@ pub(super) async fn all(caller: Caller<Verified>) -> ApiResult<Json<Value>> {
     Ok(Json(tags.iter().map(TagRow::to_json).collect()))
 }
 
-pub(super) async fn chats_with(
-    caller: Caller<Verified>,
-    body: Body<TagFilterForm>,
-) -> ApiResult<Json<Value>> {
+pub(super) async fn chats_with(caller: Caller<Verified>, body: Body<TagFilterForm>) -> ApiResult<Response> {
     let TagFilterForm { name, skip, limit } = body.form;
     let limit = limit.filter(|limit| *limit != 0).unwrap_or(i64::MAX);
     let (id, window) = (
