@@ -126,7 +126,7 @@ impl Listing {
         }
         match db.dialect() {
             Dialect::Sqlite => {
-                let text = format!("SELECT '[' || group_concat(line) || ']' FROM ({text})");
+                let text = format!("SELECT '[' || COALESCE(group_concat(line), '') || ']' FROM ({text})");
                 let lines: Option<Json<Vec<Listed>>> = sql(text, args).scalar(db).await?;
                 Ok(lines.map(|Json(lines)| lines).unwrap_or_default())
             }
@@ -430,6 +430,7 @@ mod tests {
     async fn the_sidebar_leaves_out_what_stands_elsewhere() {
         for db in crate::testing::databases().await {
             let ada = crate::testing::user(&db, "ada").await;
+            assert_eq!(pinned(&db, &ada.id).await.unwrap(), []);
             let mut ids = Vec::new();
             for title in ["b", "a", "pinned", "in a folder", "archived"] {
                 ids.push(crate::testing::chat(&db, &ada, title, "?").await.id);
