@@ -12,7 +12,7 @@ use crate::{
     plan::{Ending, Refusal},
     settings::ListedModel,
     state::ollama_name,
-    wire::{Dialect, Family, Frames, Pace, transport},
+    wire::{Dialect, Family, Frames, Pace, transport, transport::Manner},
 };
 
 /// The job of every download.
@@ -121,11 +121,15 @@ pub(super) async fn llama_events(call: Call) -> Response {
         let event = json!({"model": "echo", "event": "status_change", "data": {"status": status}});
         frames.data(Pace::Paced, &event);
     }
+    let manner = Manner {
+        pause: call.shared.settings.pause,
+        times: false,
+        ending: Ending::Complete,
+    };
     transport::streamed(
         Dialect::Chat.stream_type(),
         frames,
-        call.shared.settings.pause,
-        Ending::Complete,
+        manner,
         call.shared.closing.clone(),
     )
 }
