@@ -12,7 +12,6 @@ pub mod endpoint;
 pub mod loaded;
 mod memo;
 pub mod pages;
-pub mod settings;
 
 pub use app::{App, Services};
 pub use body::{Body, Query};

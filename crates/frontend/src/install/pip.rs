@@ -206,15 +206,17 @@ impl Pip {
         let pip = command.output();
         tokio::pin!(pip);
         let mut tick = tokio::time::interval(TICK);
-        let mut reported = None;
+        // Said before anything is waited for: a pip with a full cache is done before the first tick.
+        progress.report(Step::Downloading { bytes: 0 });
+        let mut reported = 0;
         loop {
             tokio::select! {
                 output = &mut pip => return output.map_err(at(Path::new(&self.program))),
                 _ = tick.tick() => {
                     let bytes = largest_in(dir.to_path_buf()).await;
-                    if reported != Some(bytes) {
+                    if reported != bytes {
                         progress.report(Step::Downloading { bytes });
-                        reported = Some(bytes);
+                        reported = bytes;
                     }
                 }
             }

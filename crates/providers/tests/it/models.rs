@@ -234,9 +234,10 @@ async fn who_asks_matters_when_providers_are_told() {
 #[tokio::test]
 async fn anthropic_lists_come_in_pages() {
     let provider = FakeProvider::start().await;
-    // The address is recognised by the host's name, which may stand in the path.
+    // The address is recognised by the host's name, which may stand in the path; the provider leaves it out of what
+    // it keeps.
     let url = format!("{}/api.anthropic.com/v1", provider.ollama_url());
-    let path = "/api.anthropic.com/v1/models";
+    let path = "/v1/models";
     let pages = [
         json!({"data": [{"id": "c1", "display_name": "C One"}], "has_more": true, "last_id": "c 1"}),
         json!({"data": [{"id": "c2"}], "has_more": false, "last_id": "c2"}),

@@ -135,12 +135,25 @@ pub(super) async fn save(caller: Caller<Admin>, AnyJson(body): AnyJson) -> ApiRe
     changes.extend(web.changes);
     caller.app().save_config(changes).await?;
     web_search::remember(caller.app(), web.translation);
+    apply(&caller).await?;
     let mut page = page(&caller);
     page.retain(|name, _| !SHOWN_ONLY.contains(&name.as_str()));
     if let Some(Value::Object(web)) = page.get_mut("web") {
         web.retain(|name, _| name != web_search::SHOWN_ONLY);
     }
     Ok(Json(Value::Object(page)))
+}
+
+/// Lets the next text find the models of the new settings. Hybrid search without its reranking model is turned off.
+async fn apply(caller: &Caller<Admin>) -> ApiResult<()> {
+    let retrieval = &caller.app().retrieval;
+    retrieval.embedder.local().unload();
+    if retrieval.search_options().hybrid && !retrieval.is_bypassed() && !retrieval.reranker.is_usable() {
+        tracing::error!("the reranking model is not on this machine; hybrid search is turned off");
+        let off = Changes::from([(rag::ENABLE_RAG_HYBRID_SEARCH.path().to_owned(), json!(false))]);
+        caller.app().save_config(off).await?;
+    }
+    Ok(())
 }
 
 fn without_nulls(body: &Value) -> Value {
@@ -240,5 +253,6 @@ pub(super) async fn save_embedding(caller: Caller<Admin>, AnyJson(body): AnyJson
         changes.extend(service.into_iter().map(|(path, value)| (path, filled(value))));
     }
     caller.app().save_config(changes).await?;
+    caller.app().retrieval.embedder.local().unload();
     Ok(show_embedding(caller).await)
 }
