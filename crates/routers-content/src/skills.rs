@@ -86,7 +86,7 @@ fn item(entry: &Skill) -> Map<String, Value> {
 
 async fn all(caller: Caller<Verified>, Query(query): Query<NameQuery>) -> ApiResult<Json<Value>> {
     let reading = Reading::of(&caller).await?;
-    let filter = Filter::readable(reading.reader(), "r.updated_at DESC");
+    let filter = Filter::readable(reading.reader(), "r.updated_at DESC, r.id");
     let mut entries = shared::list::<SkillRow>(caller.db(), &filter).await?;
     if let Some(text) = given(&query.query) {
         let text = text.to_lowercase();

@@ -49,7 +49,7 @@ fn export_query(pairs: Vec<(String, String)>) -> ExportQuery {
 async fn selected(caller: &Caller<Verified>, ids: Option<&[String]>) -> ApiResult<Vec<Skill>> {
     let Some(ids) = ids else {
         let reading = Reading::of(caller).await?;
-        let filter = Filter::readable(reading.reader(), "r.updated_at DESC");
+        let filter = Filter::readable(reading.reader(), "r.updated_at DESC, r.id");
         return Ok(shared::list::<SkillRow>(caller.db(), &filter).await?);
     };
     let mut found = Vec::new();
