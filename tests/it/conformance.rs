@@ -16,9 +16,8 @@ fn is_storage_class(backend: Backend, report: &Report) -> bool {
         && report.faults.iter().all(|fault| {
             fault.failure.is_none()
                 && fault.differences.iter().all(|found| {
-                    number(found.expected.as_ref(), "int").is_some_and(|expected| {
-                        Some(expected) == number(found.actual.as_ref(), "float")
-                    })
+                    number(found.expected.as_ref(), "int")
+                        .is_some_and(|expected| Some(expected) == number(found.actual.as_ref(), "float"))
                 })
         })
 }

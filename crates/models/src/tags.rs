@@ -68,7 +68,10 @@ pub async fn by_ids(conn: impl Into<Conn<'_>>, user_id: &str, ids: &[String]) ->
     list.extend(ids.iter().map(Into::into));
     TagRow::list(
         conn,
-        &format!("WHERE user_id = ? AND id IN ({}) ORDER BY id", placeholders(ids.len())),
+        &format!(
+            "WHERE user_id = ? AND id IN ({}) ORDER BY id",
+            placeholders(ids.len())
+        ),
         list,
     )
     .await
