@@ -111,7 +111,8 @@ async fn replay_patiently(
         faults: vec![],
     };
     let mut recorded = golden.steps.iter();
-    for step in &scenario.steps {
+    for (index, step) in scenario.steps.iter().enumerate() {
+        runner.foresee(&scenario.steps[index..]);
         let mut fault = StepReport {
             step: step.label.clone(),
             differences: vec![],
@@ -170,7 +171,8 @@ pub async fn record(base_url: &str, provider_url: &str, scenario: &Scenario) -> 
         profile: scenario.profile.clone(),
         steps: vec![],
     };
-    for step in &scenario.steps {
+    for (index, step) in scenario.steps.iter().enumerate() {
+        runner.foresee(&scenario.steps[index..]);
         let played = runner.play(step).await.map_err(|error| {
             let before = golden
                 .steps

@@ -231,17 +231,36 @@ impl Runner {
         Ok(emit.ack.then(|| json!({ "acknowledgement": acknowledgement })))
     }
 
+    fn answers(&mut self, spec: &Events) -> Result<IndexMap<String, Value>> {
+        spec.answers
+            .iter()
+            .map(|(kind, answer)| Ok((kind.clone(), self.vars.json(answer, &mut self.names)?)))
+            .collect()
+    }
+
+    /// Gets ready for the first of these steps: what the server asks may come before the step that reads the events,
+    /// so the answers of the next such step are given to its connection now. Those with values that are still to
+    /// come have to wait for the step.
+    pub fn foresee(&mut self, steps: &[Step]) {
+        let next = steps.iter().find_map(|step| match &step.action {
+            Action::Events(spec) if !spec.answers.is_empty() => Some(spec),
+            _ => None,
+        });
+        if let Some(spec) = next
+            && let Ok(answers) = self.answers(spec)
+            && let Some(socket) = self.tabs.get(&spec.tab)
+        {
+            socket.answer(answers);
+        }
+    }
+
     async fn events(&mut self, spec: &Events) -> Result<Value> {
         let until = spec
             .until
             .as_ref()
             .map(|until| self.vars.json(until, &mut self.names))
             .transpose()?;
-        let answers = spec
-            .answers
-            .iter()
-            .map(|(kind, answer)| Ok((kind.clone(), self.vars.json(answer, &mut self.names)?)))
-            .collect::<Result<IndexMap<_, _>>>()?;
+        let answers = self.answers(spec)?;
         let socket = self
             .tabs
             .get(&spec.tab)

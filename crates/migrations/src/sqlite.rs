@@ -5,6 +5,7 @@ mod catalogue;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteLockingMode};
 use sqlx::{ConnectOptions, Connection, Sqlite, SqliteConnection};
@@ -23,21 +24,33 @@ pub(crate) async fn prepare(
     now: i64,
 ) -> Result<Outcome, MigrationError> {
     let file = File::new(path, pragmas);
-    if file.exists().await? {
+    let is_new = !file.exists().await?;
+    if !is_new {
         let verdict = file.look().await?;
         if verdict.is_current() && file.is_settled().await? {
             return Ok(Outcome::AlreadyOurs);
         }
     }
-    match file.take_over(now).await {
-        // Another process of this server may have been faster and now has its pool open.
-        Err(MigrationError::Locked { place }) => match file.look().await {
-            Ok(verdict) if verdict.is_current() => Ok(Outcome::AlreadyOurs),
-            _ => Err(MigrationError::Locked { place }),
-        },
-        result => result,
+    let began = tokio::time::Instant::now();
+    loop {
+        match file.take_over(now).await {
+            // Another process of this server may have been faster and now has its pool open.
+            Err(MigrationError::Locked { place }) => match file.look().await {
+                Ok(verdict) if verdict.is_current() => return Ok(Outcome::AlreadyOurs),
+                // Whoever locks a file that was not there is creating it, which takes a while on a slow disk.
+                _ if is_new && began.elapsed() < PATIENCE => tokio::time::sleep(PAUSE).await,
+                _ => return Err(MigrationError::Locked { place }),
+            },
+            result => return result,
+        }
     }
 }
+
+/// Between two looks at a file that another process is creating.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// How long it is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 struct File<'a> {
     path: PathBuf,

@@ -146,6 +146,28 @@ async fn of_two_servers_that_start_together_one_creates() {
 }
 
 #[tokio::test]
+async fn a_server_waits_longer_for_the_creator_than_a_statement_does() {
+    let database = SqliteDatabase::missing();
+    let target = || match database.target() {
+        Target::Sqlite { path, pragmas } => Target::Sqlite {
+            path,
+            pragmas: SqlitePragmas {
+                busy_timeout: Some(1),
+                ..pragmas
+            },
+        },
+        other => other,
+    };
+    let (one, two) = (target(), target());
+    let (first, second) = tokio::join!(prepare(&one, NOW), prepare(&two, NOW));
+    let outcomes = [first.unwrap(), second.unwrap()];
+    assert!(
+        outcomes.contains(&Outcome::Created) && outcomes.contains(&Outcome::AlreadyOurs),
+        "{outcomes:?}"
+    );
+}
+
+#[tokio::test]
 async fn migrations_that_are_new_are_applied_without_a_backup() {
     let database = SqliteDatabase::prepared().await;
     let path = database.path();
