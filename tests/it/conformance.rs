@@ -57,7 +57,7 @@ async fn replay_all(backend: Backend) {
     let verdicts: Vec<Option<Verdict>> = futures::stream::iter(scenarios)
         .map(|scenario| async {
             // The addresses are not known before the start, so the provider comes first.
-            let provider = oui_fake_provider::FakeProvider::start().await;
+            let provider = oui_conformance::start_provider().await;
             let provider_url = provider.ollama_url();
             let environment = suite.environment(scenario, &provider_url).unwrap();
             let variables: Vec<(&str, &str)> = environment

@@ -31,4 +31,4 @@ pub use mask::Masker;
 pub use replay::{Report, record, replay, replay_from};
 pub use scenario::Scenario;
 pub use socket::{Event, Socket};
-pub use suite::{Suite, Verdict};
+pub use suite::{Suite, Verdict, provider_settings, start_provider};

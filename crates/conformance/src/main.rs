@@ -11,8 +11,10 @@ use std::{io::Read, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
 use futures::{StreamExt, stream};
-use oui_conformance::{Golden, Scenario, Suite, Verdict, coverage, record, reference, replay};
-use oui_fake_provider::{FakeProvider, Settings};
+use oui_conformance::{
+    Golden, Scenario, Suite, Verdict, coverage, provider_settings, record, reference, replay, start_provider,
+};
+use oui_fake_provider::FakeProvider;
 
 /// Records scenarios from the reference server and replays them against another one.
 #[derive(Parser)]
@@ -146,7 +148,7 @@ async fn record_one(
     scenario: &Scenario,
     check: bool,
 ) -> Result<String> {
-    let provider = FakeProvider::start().await;
+    let provider = start_provider().await;
     let url = provider.ollama_url();
     let server = host.serve(&suite.environment(scenario, &url)?).await?;
     let outcome = if check {
@@ -216,11 +218,11 @@ async fn provider_at(url: &str) -> Result<Option<FakeProvider>> {
     let address: SocketAddr = host
         .parse()
         .with_context(|| format!("{url} is not an address of this machine"))?;
-    Ok(FakeProvider::bind(address, Settings::default()).await.ok())
+    Ok(FakeProvider::bind(address, provider_settings()).await.ok())
 }
 
 async fn replay_launched(suite: &Suite, program: &std::path::Path, scenario: &Scenario) -> Result<Verdict> {
-    let provider = FakeProvider::start().await;
+    let provider = start_provider().await;
     let url = provider.ollama_url();
     let server = reference::Launched::start(program, &suite.environment(scenario, &url)?).await?;
     let verdict = suite.check(scenario, &server.base_url, &url).await;

@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use oui_fake_provider::{FakeProvider, Settings};
 
 use crate::{
     profiles::Profiles,
@@ -77,6 +78,21 @@ impl fmt::Display for Verdict {
                 )
             }
         }
+    }
+}
+
+/// The scripted provider behind a server that scenarios are played against. It makes titles and the like at once, and
+/// thinks over everything else, so that what happens side by side ends in the same order every time.
+pub async fn start_provider() -> FakeProvider {
+    FakeProvider::start_with(provider_settings()).await
+}
+
+/// How [`start_provider`] sets it up.
+#[must_use]
+pub fn provider_settings() -> Settings {
+    Settings {
+        think: std::time::Duration::from_millis(150),
+        ..Settings::default()
     }
 }
 

@@ -55,6 +55,7 @@ async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
         models: options.models,
         chunks: options.chunks,
         pause: Duration::from_millis(options.delay_ms),
+        think: Duration::ZERO,
         times: options.times,
         keep: options.keep,
     };

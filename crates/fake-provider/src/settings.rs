@@ -54,6 +54,9 @@ pub struct Settings {
     pub chunks: usize,
     /// Pause before each chunk, for every model that has no pace of its own.
     pub pause: Duration,
+    /// Wait before the answer to a chat, but not to a small job such as a title: a real model has made the title
+    /// before it has written the reply, and what clients are told at the end has it.
+    pub think: Duration,
     /// Whether the fixed text is the time instead: each chunk a space and the microseconds since 1970 at which it
     /// is sent, so that a reader can tell how long it was on its way.
     pub times: bool,
@@ -72,6 +75,7 @@ impl Default for Settings {
                 .collect(),
             chunks: 9,
             pause: Duration::ZERO,
+            think: Duration::ZERO,
             times: false,
             keep: 10_000,
         }

@@ -17,7 +17,13 @@ use crate::{
 
 /// Answers a generation request: as a queued script says, else as the model behaves.
 pub(super) async fn answer(dialect: Dialect, call: Call) -> Response {
-    match chosen(dialect, &call) {
+    let chosen = chosen(dialect, &call);
+    if let Ok((conversation, _)) = &chosen
+        && Task::of(conversation).is_none()
+    {
+        tokio::time::sleep(call.shared.settings.think).await;
+    }
+    match chosen {
         Err(response) => *response,
         Ok((conversation, Reply::Plan(plan))) => deliver(dialect, &call, &conversation, &plan).await,
         Ok((_, Reply::Refusal(refusal))) => *call.refuse(&refusal),
@@ -57,6 +63,7 @@ fn chosen(dialect: Dialect, call: &Call) -> Result<(Conversation, Reply), Box<Re
         && conversation.stream
         && task.is_none()
         && behaviour == Behaviour::Fixed
+        && shared.settings.think.is_zero()
         && let Some(response) = precomputed(call, &conversation)
     {
         return Err(Box::new(response));
