@@ -12,7 +12,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::Mutex;
 
 /// What the child runs.
-const SCRIPT: &str = include_str!("host.py");
+const SCRIPT: &str = concat!(include_str!("python/common.py"), include_str!("python/inspect.py"));
 
 /// Variables that plugins do not get to see: with them they could sign tokens and read the database.
 const SECRETS: &[&str] = &[
@@ -30,6 +30,8 @@ pub struct HostOptions {
     pub python: String,
     /// Longest wait for an answer; after it the child is ended.
     pub time_limit: Duration,
+    /// Longest silence of a call to a plugin; after it the call has failed.
+    pub call_limit: Duration,
     /// Most memory, in megabytes; 0 for no limit.
     pub memory_limit: u64,
     /// Variables that the child gets in addition.
@@ -42,6 +44,7 @@ impl Default for HostOptions {
             python: "python3".into(),
             // Plugins import large packages when they are loaded.
             time_limit: Duration::from_secs(60),
+            call_limit: Duration::from_secs(300),
             memory_limit: 4096,
             environment: HashMap::new(),
         }
@@ -60,6 +63,8 @@ pub enum HostProblem {
     },
     /// The plugin took too long.
     TimedOut(Duration),
+    /// A call was silent for too long.
+    Silent(Duration),
     /// The child ended before it answered.
     Died,
     /// The plugin is wrong: what Python says.
@@ -77,7 +82,10 @@ impl fmt::Display for HostProblem {
             Self::TimedOut(limit) => {
                 write!(out, "The plugin did not load within {} seconds", limit.as_secs())
             }
-            Self::Died => out.write_str("The Python process ended while it loaded the plugin"),
+            Self::Silent(limit) => {
+                write!(out, "The plugin did not answer within {} seconds", limit.as_secs())
+            }
+            Self::Died => out.write_str("The Python process of the plugin ended before it answered"),
             Self::Plugin(text) => out.write_str(text),
         }
     }
@@ -129,6 +137,40 @@ pub struct Inspection {
     pub valves_problem: Option<String>,
 }
 
+/// Starts a script. What it prints beside its answers goes to the log.
+pub(crate) fn spawn(
+    options: &HostOptions,
+    script: &str,
+) -> Result<(Child, ChildStdin, ChildStdout), HostProblem> {
+    let problem = |cause: String| HostProblem::NoPython {
+        python: options.python.clone(),
+        cause,
+    };
+    let mut command = Command::new(&options.python);
+    command
+        .args(["-u", "-c", script, &options.memory_limit.to_string()])
+        .envs(&options.environment)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    for name in SECRETS {
+        command.env_remove(name);
+    }
+    let mut child = command.spawn().map_err(|error| problem(error.to_string()))?;
+    let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let (Some(questions), Some(answers), Some(printed)) = pipes else {
+        return Err(problem("no pipes".into()));
+    };
+    tokio::spawn(async move {
+        let mut lines = BufReader::new(printed).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            tracing::debug!(target: "oui_plugin_host", "{line}");
+        }
+    });
+    Ok((child, questions, answers))
+}
+
 struct Running {
     questions: ChildStdin,
     answers: Lines<BufReader<ChildStdout>>,
@@ -139,32 +181,7 @@ struct Running {
 
 impl Running {
     fn start(options: &HostOptions) -> Result<Self, HostProblem> {
-        let problem = |cause: String| HostProblem::NoPython {
-            python: options.python.clone(),
-            cause,
-        };
-        let mut command = Command::new(&options.python);
-        command
-            .args(["-u", "-c", SCRIPT, &options.memory_limit.to_string()])
-            .envs(&options.environment)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true);
-        for name in SECRETS {
-            command.env_remove(name);
-        }
-        let mut child = command.spawn().map_err(|error| problem(error.to_string()))?;
-        let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let (Some(questions), Some(answers), Some(printed)) = pipes else {
-            return Err(problem("no pipes".into()));
-        };
-        tokio::spawn(async move {
-            let mut lines = BufReader::new(printed).lines();
-            while let Ok(Some(line)) = lines.next_line().await {
-                tracing::debug!(target: "oui_plugin_host", "{line}");
-            }
-        });
+        let (child, questions, answers) = spawn(options, SCRIPT)?;
         Ok(Self {
             questions,
             answers: BufReader::new(answers).lines(),

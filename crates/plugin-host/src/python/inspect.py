@@ -1,77 +1,19 @@
-"""Loads the Python source of tools and functions and answers the server's questions about it.
+"""Answers the server's questions about the source of tools and functions.
 
-A question is one line of JSON on standard input, `{"id", "ask", ...}`; its answer is one line on what was standard
-output, `{"id", "answer"}` or `{"id", "problem"}`. Whatever plugins print goes to standard error.
+A question is one line of JSON on standard input, `{"id", "ask", ...}`; its answer is one line, `{"id", "answer"}` or
+`{"id", "problem"}`.
 """
-
-import hashlib
-import inspect
-import json
-import os
-import re
-import sys
-import tempfile
-import types
-import typing
-
-KINDS = ("Pipe", "Filter", "Action", "Event")
-
-
-def open_pipes():
-    """Takes both pipes away from plugins, which print and read what they like."""
-    questions = os.fdopen(os.dup(0), "r", encoding="utf-8")
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.dup2(2, 1)
-    return questions, answers
-
-
-def limit_memory(megabytes):
-    if not megabytes:
-        return
-    try:
-        import resource
-    except ImportError:
-        return
-    size = megabytes * 1024 * 1024
-    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-    if hard != resource.RLIM_INFINITY:
-        size = min(size, hard)
-    resource.setrlimit(resource.RLIMIT_AS, (size, hard))
-
 
 loaded = {}
 
 
-def load(question):
+def kept(question):
     """The plugin's object and the name of its class; the same one as long as the source stays the same."""
     kind, name, source = question["kind"], question["name"], question["source"]
-    key = (kind, name)
     mark = hashlib.sha256(source.encode("utf-8", "surrogatepass")).digest()
-    if key in loaded and loaded[key][0] == mark:
-        return loaded[key][1:]
-    module = types.ModuleType(f"{kind}_{name}")
-    handle, path = tempfile.mkstemp(suffix=".py")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(source)
-        module.__file__ = path
-        sys.modules[module.__name__] = module
-        exec(compile(source, path, "exec"), module.__dict__)
-    finally:
-        os.unlink(path)
-    if kind == "tool":
-        if not hasattr(module, "Tools"):
-            raise Exception("No Tools class found in the module")
-        found = "Tools"
-    else:
-        found = next((kind for kind in KINDS if hasattr(module, kind)), None)
-        if found is None:
-            raise Exception("No Function class found in the module")
-    plugin = getattr(module, found)()
-    loaded[key] = (mark, plugin, found)
-    return plugin, found
+    if (kind, name) not in loaded or loaded[kind, name][0] != mark:
+        loaded[kind, name] = (mark, *load(kind, name, source))
+    return loaded[kind, name][1:]
 
 
 def described(text):
@@ -192,7 +134,7 @@ def problem_of(plugin, values):
 
 
 def inspect_plugin(question):
-    plugin, found = load(question)
+    plugin, found = kept(question)
     return {
         "class": found,
         "specs": specs(plugin) if found == "Tools" else [],
@@ -212,7 +154,7 @@ def options_of(settings, method, user):
 
 
 def schema(question):
-    plugin, _ = load(question)
+    plugin, _ = kept(question)
     settings = getattr(plugin, question["which"], None)
     if settings is None:
         return {"schema": None}
@@ -234,7 +176,7 @@ def schema(question):
 
 
 def check(question):
-    plugin, _ = load(question)
+    plugin, _ = kept(question)
     settings = getattr(plugin, question["which"], None)
     if settings is None:
         return {"known": False}
