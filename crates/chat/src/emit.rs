@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use oui_core::{CallError, Emitter, Room, ids};
+use oui_models::{Db, chat_events};
 use oui_plugins::Reporter;
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
@@ -131,6 +132,18 @@ impl ChatEmitter {
         }
     }
 
+    /// Stores what an event of a plugin leaves behind in its message.
+    pub(crate) async fn keep(&self, db: &Db, event: &Value) {
+        let kind = event.get("type").and_then(Value::as_str).unwrap_or_default();
+        let message_id = self.message_id.as_deref().filter(|_| self.saved);
+        let (Some(message_id), Some(data)) = (message_id, event.get("data")) else {
+            return;
+        };
+        if let Err(error) = chat_events::store(db, &self.chat_id, message_id, kind, data).await {
+            tracing::error!(%error, chat_id = self.chat_id, "could not keep an event of a plugin");
+        }
+    }
+
     /// Sends an event without data.
     pub(crate) async fn signal(&self, kind: &str) {
         let event = json!({ "type": kind });
@@ -249,6 +262,7 @@ fn growing(mut output: Value) -> Value {
 /// What tools see of the emitter.
 pub(crate) struct ToolReporter {
     pub(crate) emitter: ChatEmitter,
+    pub(crate) db: Db,
     /// The operator's limit for calls to browsers.
     pub(crate) limit: Option<Duration>,
 }
@@ -257,6 +271,11 @@ pub(crate) struct ToolReporter {
 impl Reporter for ToolReporter {
     async fn report(&self, kind: &str, data: Value) {
         self.emitter.send(kind, data).await;
+    }
+
+    async fn relay(&self, event: &Value) {
+        self.emitter.relay(event).await;
+        self.emitter.keep(&self.db, event).await;
     }
 
     async fn ask(&self, kind: &str, data: Value, timeout: Option<Duration>) -> Result<Value, CallError> {

@@ -9,8 +9,8 @@ use oui_config::{Config, Settings};
 use oui_core::{ApiError, ApiResult, Clock, Emitter, ids, messages};
 use oui_models::users::UserRow;
 use oui_models::{Db, DbResult};
-use oui_plugins::ToolServers;
 use oui_plugins::servers::Patience;
+use oui_plugins::{Python, ToolServers};
 use oui_providers::{ByteStream, Http, HttpOptions, ModelCatalogue, ProviderClient, TlsVerify};
 use serde_json::{Value, json};
 
@@ -52,6 +52,8 @@ pub struct Engine {
     pub catalogue: Catalogue,
     /// OpenAPI servers with tools.
     pub tool_servers: Arc<ToolServers>,
+    /// Runs tools and functions that are Python source.
+    pub python: Python,
     /// Running tasks.
     pub tasks: TaskRegistry,
     /// Replies in flight.
@@ -86,6 +88,7 @@ impl Engine {
         let upstream = ModelCatalogue::new(providers.http.clone(), clock.clone());
         let catalogue = Catalogue::new(db.clone(), config.clone(), settings.clone(), upstream);
         let tool_servers = Arc::new(tool_servers(&settings, &providers, &clock));
+        let python = Python::new(settings.clone());
         let streams = Arc::new(Streams::default());
         tokio::spawn(journal::run(db.clone(), streams.clone()));
         Arc::new(Self {
@@ -98,6 +101,7 @@ impl Engine {
             providers,
             catalogue,
             tool_servers,
+            python,
             tasks: TaskRegistry::default(),
             streams,
         })

@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 
 use crate::catalogue::{Model, Models};
 use crate::dispatch::dispatch;
-use crate::emit::ChatEmitter;
 use crate::engine::Engine;
 use crate::generate::{answer_text, object_in, text_of};
 use crate::tooling::Tooling;
@@ -78,7 +77,6 @@ pub(crate) async fn run(
     models: &Models,
     tooling: &Tooling,
     messages: &[Value],
-    emitter: &ChatEmitter,
 ) -> Vec<Value> {
     let chosen = match choose(engine, user, model, models, tooling, messages).await {
         Ok(chosen) => chosen,
@@ -87,19 +85,24 @@ pub(crate) async fn run(
             return Vec::new();
         }
     };
+    *tooling.context.messages.lock() = json!(messages);
     let mut sources = Vec::new();
     for (name, parameters) in chosen {
         let Some(tool) = tooling.tools.get(&name) else {
             tracing::warn!(name, "a model asked for a tool that is not there");
             continue;
         };
+        let mut parameters = parameters;
+        if let Some(given) = parameters.as_object_mut() {
+            given.retain(|name, _| tool.has_parameter(name));
+        }
         let call = Call {
             id: String::new(),
             name: name.clone(),
             arguments: parameters.to_string(),
         };
         let outcome = call::run(&tooling.tools, &tooling.context, &call).await;
-        show(&outcome, emitter).await;
+        show(&outcome, tooling).await;
         if !outcome.text.is_empty() {
             let shown = format!("{}/{name}", tool.id);
             sources.push(json!({
@@ -111,12 +114,13 @@ pub(crate) async fn run(
     sources
 }
 
-async fn show(outcome: &Outcome, emitter: &ChatEmitter) {
-    if !outcome.files.is_empty() {
-        emitter.send("files", json!({ "files": outcome.files })).await;
-    }
-    if !outcome.embeds.is_empty() {
-        emitter.send("embeds", json!({ "embeds": outcome.embeds })).await;
+/// Shows files and pages of a result, which stay with the message.
+async fn show(outcome: &Outcome, tooling: &Tooling) {
+    for (kind, items) in [("files", &outcome.files), ("embeds", &outcome.embeds)] {
+        if !items.is_empty() {
+            let event = json!({ "type": kind, "data": { kind: items } });
+            tooling.context.reporter.relay(&event).await;
+        }
     }
 }
 

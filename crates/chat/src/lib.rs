@@ -28,6 +28,7 @@ pub mod payload;
 mod place;
 pub mod recurrence;
 mod run;
+mod scene;
 pub mod scheduler;
 mod sources;
 mod streaming;

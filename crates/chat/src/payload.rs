@@ -119,7 +119,7 @@ pub(crate) async fn build(
     }
     let mut sources = Vec::new();
     if !tooling.native && !tooling.tools.is_empty() {
-        sources = legacy_tools::run(engine, &turn.user, &model, models, &tooling, &messages, emitter).await;
+        sources = legacy_tools::run(engine, &turn.user, &model, models, &tooling, &messages).await;
         let chat = &engine.settings.chat;
         let keys = &chat.source_metadata;
         sources::put_into(

@@ -260,6 +260,14 @@ impl Run {
                 };
             }
         }
+        let reads = tooling
+            .tools
+            .get(&call.name)
+            .is_some_and(|tool| tool.callable.reads_messages());
+        if reads {
+            let messages = payload.body.get("messages").cloned().unwrap_or_default();
+            *tooling.context.messages.lock() = messages;
+        }
         call::run(&tooling.tools, &tooling.context, call).await
     }
 

@@ -1,4 +1,4 @@
-//! Which tools a run offers to its model: servers of the user's browser and the built-in ones, each where
+//! Which tools a run offers to its model: workspace tools, tool servers and the built-in ones, each where
 //! configuration, model and account allow it; and what is told to the model about them.
 
 use std::sync::Arc;
@@ -8,12 +8,14 @@ use oui_core::ApiResult;
 use oui_models::{folders, groups, knowledge, shared::Reader};
 use oui_plugins::builtin::{self, Offer};
 use oui_plugins::{Schedules, ToolContext, Toolbox, direct};
+use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
 use crate::catalogue::Model;
 use crate::emit::{ChatEmitter, ToolReporter};
 use crate::engine::Engine;
 use crate::recurrence;
+use crate::scene;
 use crate::turn::{Object, Turn};
 
 /// Schedules as [`recurrence`] reads them.
@@ -95,6 +97,7 @@ pub(crate) async fn resolve(
         emitter: engine.emitter.clone(),
         reporter: Arc::new(ToolReporter {
             emitter: emitter.clone(),
+            db: engine.db.clone(),
             limit,
         }),
         schedules: Arc::new(Rules),
@@ -107,6 +110,9 @@ pub(crate) async fn resolve(
         call: turn.call_context(message_id),
         model_id: model.id.clone(),
         knowledge,
+        python: engine.python.clone(),
+        scene: Arc::new(scene::of_run(engine, turn, model, params, message_id)),
+        messages: Mutex::default(),
     };
     let mut tooling = Tooling {
         tools: Toolbox::default(),
@@ -122,10 +128,18 @@ pub(crate) async fn resolve(
     };
     if !turn.choices.own_tools {
         for tool_id in &turn.choices.tool_ids {
-            if engine.settings.plugins.tool_servers() {
-                let tools = engine.tool_servers.tools(tool_id, &tooling.context).await;
-                tools.into_iter().for_each(|tool| tooling.tools.add(tool));
-            }
+            let plugins = &engine.settings.plugins;
+            let tools = if tool_id.starts_with("server:") {
+                if !plugins.tool_servers() {
+                    continue;
+                }
+                engine.tool_servers.tools(tool_id, &tooling.context).await
+            } else if plugins.tools() {
+                oui_plugins::python::tools::of(tool_id, &tooling.context).await?
+            } else {
+                continue;
+            };
+            tools.into_iter().for_each(|tool| tooling.tools.add(tool));
         }
         tooling.add_servers(engine, turn);
         tooling.add_builtin(turn, model, &meta);

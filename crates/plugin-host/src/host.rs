@@ -12,7 +12,10 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::Mutex;
 
 /// What the child runs.
-const SCRIPT: &str = concat!(include_str!("python/common.py"), include_str!("python/inspect.py"));
+const SCRIPT: &str = concat!(
+    include_str!("python/common.py"),
+    include_str!("python/inspect.py")
+);
 
 /// Variables that plugins do not get to see: with them they could sign tokens and read the database.
 const SECRETS: &[&str] = &[
@@ -83,7 +86,11 @@ impl fmt::Display for HostProblem {
                 write!(out, "The plugin did not load within {} seconds", limit.as_secs())
             }
             Self::Silent(limit) => {
-                write!(out, "The plugin did not answer within {} seconds", limit.as_secs())
+                write!(
+                    out,
+                    "The plugin did not answer within {} seconds",
+                    limit.as_secs()
+                )
             }
             Self::Died => out.write_str("The Python process of the plugin ended before it answered"),
             Self::Plugin(text) => out.write_str(text),

@@ -16,10 +16,7 @@ use tokio::sync::{OnceCell, mpsc};
 use crate::host::{HostOptions, HostProblem, Plugin, spawn};
 
 /// What a process runs.
-const SCRIPT: &str = concat!(
-    include_str!("python/common.py"),
-    include_str!("python/runner.py")
-);
+const SCRIPT: &str = concat!(include_str!("python/common.py"), include_str!("python/runner.py"));
 
 /// Bytes of a line. A process limits its messages itself; one that says more is broken.
 const LONGEST: usize = 160 * 1024 * 1024;
@@ -81,7 +78,9 @@ impl Facts {
         };
         let methods = told["methods"].as_object().into_iter().flatten();
         Self {
-            methods: methods.map(|(name, about)| (name.clone(), method(about))).collect(),
+            methods: methods
+                .map(|(name, about)| (name.clone(), method(about)))
+                .collect(),
             has_valves: flag("has_valves"),
             has_user_valves: flag("has_user_valves"),
             has_pipes: flag("has_pipes"),
@@ -387,11 +386,14 @@ impl Slot {
     }
 }
 
+/// By whether it is a tool, and by id.
+type Slots = HashMap<(bool, String), Arc<Slot>>;
+
 /// The processes by plugin. Cheap to clone.
 #[derive(Clone)]
 pub struct Runners {
     options: Arc<HostOptions>,
-    slots: Arc<Mutex<HashMap<(bool, String), Arc<Slot>>>>,
+    slots: Arc<Mutex<Slots>>,
 }
 
 /// A loaded plugin.

@@ -89,7 +89,9 @@ async fn answer(mut call: Call) -> Result<Value, HostProblem> {
 #[tokio::test]
 async fn calls_see_settings_and_talk_to_the_chat() {
     let runners = Runners::new(HostOptions::default());
-    let Some(runner) = runner(&runners).await else { return };
+    let Some(runner) = runner(&runners).await else {
+        return;
+    };
     let facts = runner.facts();
     assert!(facts.takes("all", "__user__") && !facts.takes("page", "__user__"));
     assert_eq!(facts.methods["all"].doc.as_deref(), Some("Tells."));
@@ -111,14 +113,19 @@ async fn calls_see_settings_and_talk_to_the_chat() {
     let value = json!({"kind": "value", "value": ["5", 7, "yes", "k", "F", 1]});
     assert_eq!(call.next().await, Ok(Said::Answer(value)));
     let page = answer(runner.call("page", Map::new())).await.unwrap();
-    assert_eq!((&page["kind"], &page["body"]), (&json!("html"), &json!("<p>x</p>")));
+    assert_eq!(
+        (&page["kind"], &page["body"]),
+        (&json!("html"), &json!("<p>x</p>"))
+    );
     assert_eq!(page["headers"]["content-disposition"], "inline");
 }
 
 #[tokio::test]
 async fn streams_go_on_as_they_are_read() {
     let runners = Runners::new(HostOptions::default());
-    let Some(runner) = runner(&runners).await else { return };
+    let Some(runner) = runner(&runners).await else {
+        return;
+    };
     let mut call = runner.call("words", Map::new());
     for at in 0..200 {
         assert_eq!(call.next().await, Ok(Said::Piece(json!(format!("w{at}")))));
@@ -127,7 +134,12 @@ async fn streams_go_on_as_they_are_read() {
     assert_eq!(call.next().await, Ok(Said::Answer(end)));
     let look = json!({"look": {"tool_id": "t"}});
     let mut call = runner.call("tools", question(json!({"tools": look})));
-    let Ok(Said::Tool { number, name, arguments }) = call.next().await else {
+    let Ok(Said::Tool {
+        number,
+        name,
+        arguments,
+    }) = call.next().await
+    else {
         panic!("no call")
     };
     assert_eq!((name.as_str(), &arguments), ("look", &json!({"at": "sky"})));
@@ -142,7 +154,9 @@ async fn calls_that_go_wrong_harm_nobody_else() {
         ..HostOptions::default()
     };
     let runners = Runners::new(options);
-    let Some(first) = runner(&runners).await else { return };
+    let Some(first) = runner(&runners).await else {
+        return;
+    };
     assert_eq!(
         answer(first.call("wrong", Map::new())).await,
         Err(HostProblem::Plugin("not today".into()))
@@ -175,7 +189,13 @@ async fn a_new_source_gets_a_new_process() {
     }
     let source = "class Tools:\n    def page(self): return 'new'";
     let changed = runners.of(plugin(source)).await.unwrap();
-    assert_eq!(answer(changed.call("page", Map::new())).await.unwrap()["value"], "new");
+    assert_eq!(
+        answer(changed.call("page", Map::new())).await.unwrap()["value"],
+        "new"
+    );
     let wrong = runners.of(plugin("class Other: pass")).await.err();
-    assert_eq!(wrong, Some(HostProblem::Plugin("No Tools class found in the module".into())));
+    assert_eq!(
+        wrong,
+        Some(HostProblem::Plugin("No Tools class found in the module".into()))
+    );
 }

@@ -121,7 +121,7 @@ pub async fn run(tools: &Toolbox, context: &ToolContext, call: &Call) -> Outcome
     let answer = perform(tool, context, arguments).await;
     Outcome {
         arguments: understood,
-        ..outcome(tool.kind, answer)
+        ..outcome(tool.kind, name, answer)
     }
 }
 
@@ -140,36 +140,127 @@ async fn perform(tool: &Tool, context: &ToolContext, mut arguments: Object) -> V
 }
 
 /// What the model and the chat get of an answer.
-fn outcome(kind: Kind, answer: Value) -> Outcome {
+fn outcome(kind: Kind, name: &str, answer: Value) -> Outcome {
     let mut outcome = Outcome::default();
-    // Servers answer `[body, headers]`; a page in it is shown, not read.
-    let answer = match (kind, answer) {
-        (Kind::Server | Kind::Direct, Value::Array(mut pair)) if is_response(&pair) => {
-            let headers = pair.pop().unwrap_or_default();
-            let body = pair.pop().unwrap_or_default();
-            if is_inline_page(&headers) && body.as_str().is_some_and(|page| !page.is_empty()) {
-                outcome.embeds.push(body);
-                json!({ "status": "success", "code": "ui_component", "message": "The page is shown to the user in the chat." })
-            } else {
-                body
-            }
+    if kind == Kind::Builtin {
+        let answer = take_pictures(answer, &mut outcome.files);
+        outcome.text = shortened(match answer {
+            Value::String(text) => text,
+            other => other.to_string(),
+        });
+        return outcome;
+    }
+    let answer = match kind {
+        // Servers answer `[body, headers]`; a page in it is shown, not read.
+        Kind::Server | Kind::Direct => unpacked(answer, &mut outcome.embeds),
+        Kind::Python => of_python(answer, &mut outcome.embeds),
+        Kind::Builtin => answer,
+    };
+    let answer = match answer {
+        Value::String(text) if text.starts_with("data:image/") => {
+            outcome.files.push(json!({ "type": "image", "url": text }));
+            json!(format!("{name}: the picture was received."))
         }
-        (_, answer) => answer,
+        Value::Array(items) => {
+            let (data, rest) = items.into_iter().partition::<Vec<Value>, _>(is_data);
+            let data = data.into_iter();
+            outcome
+                .files
+                .extend(data.map(|content| json!({ "type": "data", "content": content })));
+            Value::Array(rest)
+        }
+        other => other,
     };
-    let answer = take_pictures(answer, &mut outcome.files);
-    let says_nothing = match &answer {
-        Value::Null | Value::Bool(false) => true,
-        Value::Array(items) => items.is_empty(),
-        Value::Object(fields) => fields.is_empty(),
-        _ => false,
+    let answer = match take_pictures(answer, &mut outcome.files) {
+        Value::Array(items) => json!({ "results": items }),
+        other => other,
     };
-    outcome.text = shortened(match answer {
-        Value::String(text) => text,
-        // The server's own tools answer in JSON; of others, nothing is nothing.
-        _ if says_nothing && kind != Kind::Builtin => String::new(),
-        other => other.to_string(),
-    });
+    outcome.text = shortened(written(&answer));
     outcome
+}
+
+/// A value as Python writes it: objects as indented JSON, the rest as its text.
+fn written(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::Bool(true) => "True".into(),
+        Value::Bool(false) => "False".into(),
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
+        other => serde_json::to_string_pretty(other).unwrap_or_default(),
+    }
+}
+
+/// What the model reads in place of a page that is shown in the chat: the tool's own words, if it has any.
+fn shown(status: u64, context: Option<Value>) -> Value {
+    let context = context.filter(|context| context.is_string() || context.is_object() || context.is_array());
+    match (status, context) {
+        (200..300, Some(context)) => context,
+        (200..300, None) => {
+            json!({ "status": "success", "code": "ui_component", "message": "The page is shown to the user in the chat." })
+        }
+        _ => {
+            let message = format!("The page has the status {status}.");
+            json!({ "status": "error", "code": "ui_component", "message": message })
+        }
+    }
+}
+
+/// The body of a server's answer; pages and addresses that are to be shown go to the chat.
+fn unpacked(answer: Value, embeds: &mut Vec<Value>) -> Value {
+    let (mut body, headers) = match answer {
+        Value::Array(pair) if is_response(&pair) => {
+            let mut pair = pair.into_iter();
+            (pair.next().unwrap_or_default(), pair.next().unwrap_or_default())
+        }
+        other => return other,
+    };
+    if !header(&headers, "content-disposition").contains("inline") {
+        return body;
+    }
+    let pair = body.as_array_mut().filter(|pair| pair.len() == 2);
+    let (page, context) = match pair {
+        Some(pair) => (pair[0].take(), Some(pair[1].take())),
+        None => (body.clone(), None),
+    };
+    let location = header(&headers, "location");
+    if header(&headers, "content-type").contains("text/html") {
+        embeds.push(page);
+        shown(200, context)
+    } else if !location.is_empty() {
+        embeds.push(json!(location));
+        shown(200, context)
+    } else {
+        body
+    }
+}
+
+/// What a method of a workspace tool answered, see the plugin host.
+fn of_python(mut answer: Value, embeds: &mut Vec<Value>) -> Value {
+    match answer["kind"].as_str() {
+        Some("html") => {
+            let body = answer["body"].take();
+            if !header(&answer["headers"], "content-disposition").contains("inline") {
+                return body;
+            }
+            embeds.push(body);
+            let context = answer.get_mut("context").map(Value::take);
+            shown(answer["status"].as_u64().unwrap_or(200), context)
+        }
+        // Of several values the model gets the first, as JSON.
+        Some("tuple") => {
+            let first = answer["value"].get_mut(0).map(Value::take);
+            json!(
+                first
+                    .map(|first| serde_json::to_string_pretty(&first).unwrap_or_default())
+                    .unwrap_or_default()
+            )
+        }
+        Some("response") => answer["body"].take(),
+        Some(_) => answer["value"].take(),
+        // An error, which has no kind.
+        None => answer,
+    }
 }
 
 fn is_response(pair: &[Value]) -> bool {
@@ -189,33 +280,44 @@ fn header<'h>(headers: &'h Value, wanted: &str) -> &'h str {
         .unwrap_or_default()
 }
 
-fn is_inline_page(headers: &Value) -> bool {
-    header(headers, "content-type").contains("text/html")
-        && header(headers, "content-disposition").contains("inline")
+fn is_picture(text: &str) -> bool {
+    let rest = text
+        .get(..11)
+        .filter(|start| start.eq_ignore_ascii_case("data:image/"))
+        .and_then(|_| text[11..].split_once(";base64,"));
+    rest.is_some_and(|(kind, data)| {
+        !kind.is_empty()
+            && kind
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b".+-".contains(&byte))
+            && !data.is_empty()
+            && data
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte))
+    })
 }
 
-/// Takes inline pictures out of an answer: models get them as pictures, not as text.
+/// Whether it is a file in a text that is no picture.
+fn is_data(item: &Value) -> bool {
+    item.as_str()
+        .is_some_and(|text| text.starts_with("data:") && !is_picture(text))
+}
+
+/// Takes inline pictures out of an answer, wherever they stand: models get them as pictures, not as text.
 fn take_pictures(answer: Value, files: &mut Vec<Value>) -> Value {
-    let is_picture = |text: &str| text.starts_with("data:image/") && text.contains(";base64,");
     match answer {
         Value::String(text) if is_picture(&text) => {
             files.push(json!({ "type": "image", "url": text }));
-            json!("The picture was received.")
+            json!("[image]")
         }
-        Value::Array(items) => {
-            let mut kept = Vec::with_capacity(items.len());
-            for item in items {
-                match item {
-                    Value::String(text) if is_picture(&text) => {
-                        files.push(json!({ "type": "image", "url": text }));
-                    }
-                    other => kept.push(other),
-                }
-            }
-            if kept.is_empty() && !files.is_empty() {
-                return json!("The picture was received.");
-            }
-            Value::Array(kept)
+        Value::Array(items) => items.into_iter().map(|item| take_pictures(item, files)).collect(),
+        Value::Object(fields) => {
+            let fields = fields.into_iter();
+            Value::Object(
+                fields
+                    .map(|(name, item)| (name, take_pictures(item, files)))
+                    .collect(),
+            )
         }
         other => other,
     }
@@ -320,21 +422,62 @@ mod tests {
 
     #[test]
     fn answers_become_text_pictures_and_pages() {
+        let outcome = |kind, answer| super::outcome(kind, "look", answer);
         let plain = outcome(Kind::Builtin, json!([{"id": 1}]));
         assert_eq!(plain.text, "[{\"id\":1}]");
         assert_eq!(outcome(Kind::Builtin, json!([])).text, "[]");
-        assert_eq!(outcome(Kind::Server, json!([])).text, "");
+        assert_eq!(outcome(Kind::Server, json!([])).text, "{\n  \"results\": []\n}");
+        assert_eq!(
+            outcome(Kind::Server, json!({"a": "é"})).text,
+            "{\n  \"a\": \"é\"\n}"
+        );
         let picture = outcome(Kind::Server, json!("data:image/png;base64,AAAA"));
         assert_eq!(picture.files[0]["url"], "data:image/png;base64,AAAA");
+        let deep = outcome(
+            Kind::Server,
+            json!([{"a": "data:image/png;base64,AAAA"}, "data:text/plain;base64,AA"]),
+        );
+        assert_eq!(deep.files.len(), 2);
+        assert!(deep.text.contains("\"a\": \"[image]\"") && !deep.text.contains("text/plain"));
         let page = json!(["<p>x</p>", {"Content-Type": "text/html", "Content-Disposition": "inline"}]);
         let page = outcome(Kind::Server, page);
         assert_eq!(page.embeds, [json!("<p>x</p>")]);
         assert!(page.text.contains("ui_component"));
+        let place = json!([{}, {"Content-Type": "text/plain", "Content-Disposition": "inline", "location": "https://a"}]);
+        assert_eq!(outcome(Kind::Server, place).embeds, [json!("https://a")]);
+    }
+
+    #[test]
+    fn answers_of_python_have_kinds() {
+        let outcome = |answer| super::outcome(Kind::Python, "look", answer);
+        assert_eq!(outcome(json!({"kind": "value", "value": true})).text, "True");
+        assert_eq!(outcome(json!({"kind": "value", "value": null})).text, "");
+        assert_eq!(outcome(json!({"kind": "tuple", "value": ["a", 1]})).text, "\"a\"");
+        let failed = outcome(json!({"error": "no"}));
+        assert_eq!(
+            (failed.text.as_str(), failed.status()),
+            ("{\n  \"error\": \"no\"\n}", "failed")
+        );
+        let page = json!({"kind": "html", "body": "<p>", "headers": {"content-disposition": "inline"}, "status": 200});
+        let mut told = page.clone();
+        told["context"] = json!({"about": 1});
+        assert_eq!(outcome(told).text, "{\n  \"about\": 1\n}");
+        let mut wrong = page;
+        wrong["status"] = json!(500);
+        assert_eq!(
+            (outcome(wrong.clone()).status(), outcome(wrong).embeds.len()),
+            ("failed", 1)
+        );
+        let read = json!({"kind": "html", "body": "<p>", "headers": {}, "status": 200});
+        assert_eq!(
+            (outcome(read.clone()).text.as_str(), outcome(read).embeds.len()),
+            ("<p>", 0)
+        );
     }
 
     #[test]
     fn endless_answers_are_cut() {
-        let outcome = outcome(Kind::Server, json!("é".repeat(RESULT_LIMIT + 5)));
+        let outcome = outcome(Kind::Server, "look", json!("é".repeat(RESULT_LIMIT + 5)));
         assert!(outcome.text.chars().count() < RESULT_LIMIT + 100);
         assert!(outcome.text.ends_with("bytes.]"));
     }

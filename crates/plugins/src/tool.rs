@@ -12,7 +12,10 @@ use oui_models::shared::Reader;
 use oui_models::users::UserRow;
 use oui_models::{Db, DbError};
 use oui_providers::CallContext;
+use parking_lot::Mutex;
 use serde_json::{Map, Value};
+
+use crate::python::{Python, Scene};
 
 /// A JSON object.
 pub type Object = Map<String, Value>;
@@ -56,6 +59,8 @@ pub enum Kind {
     Server,
     /// An OpenAPI server that the user's browser calls.
     Direct,
+    /// A workspace tool, which is Python source.
+    Python,
 }
 
 /// Something that a model may call.
@@ -63,6 +68,11 @@ pub enum Kind {
 pub trait Callable: Send + Sync {
     /// Runs with these arguments, which hold nothing that the specification does not name.
     async fn call(&self, context: &ToolContext, arguments: Object) -> Answer;
+
+    /// Whether it reads the conversation, which is then put into [`ToolContext::messages`].
+    fn reads_messages(&self) -> bool {
+        false
+    }
 }
 
 /// A tool as a run offers it.
@@ -99,6 +109,9 @@ impl Tool {
 pub trait Reporter: Send + Sync {
     /// Sends an event about the message that is being written.
     async fn report(&self, kind: &str, data: Value);
+
+    /// Passes on an event that a plugin made up, and keeps with the message what such events leave behind.
+    async fn relay(&self, event: &Value);
 
     /// Asks the browser that started the run, and waits for its answer.
     async fn ask(&self, kind: &str, data: Value, timeout: Option<Duration>) -> Result<Value, CallError>;
@@ -146,6 +159,12 @@ pub struct ToolContext {
     pub call: CallContext,
     /// The model that calls.
     pub model_id: String,
+    /// Runs plugins.
+    pub python: Python,
+    /// What plugins get to see of the run.
+    pub scene: Arc<Scene>,
+    /// The conversation as the model has it, while a tool that reads it is called.
+    pub messages: Mutex<Value>,
     /// What the model was given to answer from: items of `meta.knowledge` and of the folder.
     pub knowledge: Vec<Value>,
 }

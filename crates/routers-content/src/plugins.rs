@@ -4,18 +4,16 @@
 use std::collections::BTreeMap;
 use std::sync::{LazyLock, OnceLock};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE;
 use http::StatusCode;
 use oui_core::form::{Extra, Field, Issues};
 use oui_core::{ApiError, ApiResult, form, messages};
 use oui_models::users::UserRow;
 use oui_models::versions::Version;
 use oui_plugin_host::{Host, HostOptions, HostProblem, Inspection, Plugin, Which};
+use oui_plugins::python::valves;
 use oui_web::{App, Caller, Role};
 use regex::Regex;
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 
 use crate::diff::unified;
 
@@ -158,53 +156,20 @@ pub(crate) async fn check(
     }
 }
 
-/// The cipher of stored settings, where the operator wants them encrypted.
-fn cipher(app: &App) -> Option<fernet::Fernet> {
-    let secret = app.settings.secret_key.expose();
-    // A secret of this length is taken for a key.
-    if secret.len() == 44 {
-        return fernet::Fernet::new(secret);
-    }
-    fernet::Fernet::new(&URL_SAFE.encode(Sha256::digest(secret.as_bytes())))
-}
-
 /// Settings from how they are stored: an object, or a token that holds one.
-pub(crate) fn valves_of(app: &App, stored: &Value) -> Map<String, Value> {
-    let opened = match stored {
-        Value::Object(values) => return values.clone(),
-        Value::String(token) => cipher(app).and_then(|cipher| cipher.decrypt(token).ok()),
-        _ => None,
-    };
-    match opened.map(|bytes| serde_json::from_slice(&bytes)) {
-        Some(Ok(Value::Object(values))) => values,
-        _ => Map::new(),
-    }
-}
-
-/// Settings from the column that holds them as JSON text.
 pub(crate) fn read_valves(app: &App, text: Option<&str>) -> Map<String, Value> {
-    let stored = text.and_then(|text| serde_json::from_str::<Value>(text).ok());
-    valves_of(app, &stored.unwrap_or_default())
+    valves::read(&app.settings, text)
 }
 
 /// Settings as they are stored.
 pub(crate) fn stored_valves(app: &App, values: &Map<String, Value>) -> ApiResult<Value> {
-    let plain = Value::Object(values.clone());
-    if !app.settings.plugins.encrypt_valves {
-        return Ok(plain);
-    }
-    let cipher = cipher(app).ok_or_else(|| ApiError::internal("the secret key is no key for encryption"))?;
-    Ok(Value::String(cipher.encrypt(plain.to_string().as_bytes())))
+    valves::seal(&app.settings, values)
+        .ok_or_else(|| ApiError::internal("the secret key is no key for encryption"))
 }
 
 /// Settings of a user for a plugin; `area` is `tools` or `functions`.
 pub(crate) fn user_valves(app: &App, user: &UserRow, area: &str, id: &str) -> Map<String, Value> {
-    let settings = user.settings_object();
-    let stored = settings
-        .get(area)
-        .and_then(|area| area.get("valves"))
-        .and_then(|all| all.get(id));
-    stored.map_or_else(Map::new, |stored| valves_of(app, stored))
+    valves::of_user(&app.settings, user, area, id)
 }
 
 /// The difference of two versions of a source.

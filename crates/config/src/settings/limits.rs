@@ -113,6 +113,8 @@ settings! {
         PIP_PACKAGE_INDEX_OPTIONS => pub pip_index_options: Vec<String> = words("");
         /// Python that runs tools and functions: a name that is looked up, or a path.
         OUI_PYTHON => pub python: String = text("python3");
+        /// Seconds that a call of a tool or function may be silent; after them it has failed.
+        OUI_PLUGIN_CALL_TIMEOUT => pub call_limit: u64 = int("300");
         /// Headers added to calls to terminal servers, as a JSON object.
         TERMINAL_PROXY_HEADERS => pub terminal_headers: Value = object().secret();
     }
