@@ -13,12 +13,16 @@ use oui_models::groups::{self, Membership};
 use oui_models::models::{self, Registered};
 use oui_models::users::UserRow;
 use oui_models::{Db, grants};
+use oui_plugins::Python;
 use oui_providers::{CallContext, ModelCatalogue, ModelSnapshot, ProviderKind, ProviderSettings};
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
+use crate::pipes;
+
 mod assemble;
 mod listing;
+mod offers;
 
 /// One model of the list.
 #[derive(Debug, Clone)]
@@ -108,6 +112,7 @@ pub struct Catalogue {
     db: Db,
     config: Arc<Config>,
     settings: Arc<Settings>,
+    python: Python,
     providers: ModelCatalogue,
     cached: Mutex<Option<Cached>>,
     listings: listing::Listings,
@@ -115,11 +120,18 @@ pub struct Catalogue {
 
 impl Catalogue {
     /// A catalogue over the providers' one.
-    pub fn new(db: Db, config: Arc<Config>, settings: Arc<Settings>, providers: ModelCatalogue) -> Self {
+    pub fn new(
+        db: Db,
+        config: Arc<Config>,
+        settings: Arc<Settings>,
+        python: Python,
+        providers: ModelCatalogue,
+    ) -> Self {
         Self {
             db,
             config,
             settings,
+            python,
             providers,
             cached: Mutex::default(),
             listings: listing::Listings::default(),
@@ -162,7 +174,9 @@ impl Catalogue {
         } else {
             self.providers.refresh(&self.connections(), context).await
         };
-        let models = Arc::new(self.assemble(&snapshot.base_models()).await?);
+        let mut base = self.pipes().await?;
+        base.extend(snapshot.base_models());
+        let models = Arc::new(self.assemble(&base).await?);
         *self.cached.lock() = Some(Cached {
             at: Instant::now(),
             models: models.clone(),
@@ -232,17 +246,27 @@ impl Catalogue {
     }
 
     /// Base models only, as administrators see them.
-    pub async fn base(&self, context: &CallContext) -> Vec<Value> {
-        self.providers
-            .refresh(&self.connections(), context)
-            .await
-            .base_models()
+    pub async fn base(&self, context: &CallContext) -> ApiResult<Vec<Value>> {
+        let mut base = self.pipes().await?;
+        let snapshot = self.providers.refresh(&self.connections(), context).await;
+        base.extend(snapshot.base_models());
+        Ok(base)
+    }
+
+    /// The models that functions are.
+    async fn pipes(&self) -> ApiResult<Vec<Value>> {
+        Ok(pipes::models(&self.db, &self.python, &self.settings).await?)
     }
 
     async fn assemble(&self, base: &[Value]) -> ApiResult<Models> {
         let registry = models::registry(&self.db).await?;
         let snapshot = self.config.snapshot();
-        Ok(assemble::assemble(base, &registry, &snapshot))
+        let offers = if self.settings.plugins.functions() {
+            offers::Offers::load(&self.db, &self.python).await?
+        } else {
+            offers::Offers::default()
+        };
+        Ok(assemble::assemble(base, &registry, &snapshot, &offers))
     }
 
     /// Whether the user may use the model: everything for administrators that bypass grants, else ownership or

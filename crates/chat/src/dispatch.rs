@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::catalogue::Model;
 use crate::direct;
 use crate::engine::Engine;
+use crate::pipes;
 use crate::turn::Object;
 
 /// Calls the provider of a model with a finished request.
@@ -23,6 +24,9 @@ pub(crate) async fn dispatch(
 ) -> ApiResult<ChatReply> {
     if model.is_direct() {
         return direct::complete(engine, model, body, context).await;
+    }
+    if pipes::is_pipe(model) {
+        return pipes::complete(engine, model, body, context).await;
     }
     let base = base_id(model);
     let settings = engine.catalogue.connections();

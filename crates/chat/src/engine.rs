@@ -1,6 +1,6 @@
 //! The engine: everything a run needs, built once, and the way in for requests.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -10,12 +10,12 @@ use oui_core::{ApiError, ApiResult, Clock, Emitter, ids, messages};
 use oui_models::users::UserRow;
 use oui_models::{Db, DbResult};
 use oui_plugins::servers::Patience;
-use oui_plugins::{Python, ToolServers};
+use oui_plugins::{FileKeeper, Python, ToolServers};
 use oui_providers::{ByteStream, Http, HttpOptions, ModelCatalogue, ProviderClient, TlsVerify};
 use serde_json::{Value, json};
 
 use crate::catalogue::{Catalogue, Model, Models};
-use crate::emit::ChatEmitter;
+use crate::emit::{ChatEmitter, ToolReporter};
 use crate::run::Run;
 use crate::streams::Streams;
 use crate::tasks::TaskRegistry;
@@ -54,6 +54,8 @@ pub struct Engine {
     pub tool_servers: Arc<ToolServers>,
     /// Runs tools and functions that are Python source.
     pub python: Python,
+    /// Keeps files that come with results of tools.
+    pub(crate) files: OnceLock<Arc<dyn FileKeeper>>,
     /// Running tasks.
     pub tasks: TaskRegistry,
     /// Replies in flight.
@@ -86,9 +88,15 @@ impl Engine {
         } = parts;
         let clock = db.clock().clone();
         let upstream = ModelCatalogue::new(providers.http.clone(), clock.clone());
-        let catalogue = Catalogue::new(db.clone(), config.clone(), settings.clone(), upstream);
-        let tool_servers = Arc::new(tool_servers(&settings, &providers, &clock));
         let python = Python::new(settings.clone());
+        let catalogue = Catalogue::new(
+            db.clone(),
+            config.clone(),
+            settings.clone(),
+            python.clone(),
+            upstream,
+        );
+        let tool_servers = Arc::new(tool_servers(&settings, &providers, &clock));
         let streams = Arc::new(Streams::default());
         tokio::spawn(journal::run(db.clone(), streams.clone()));
         Arc::new(Self {
@@ -102,9 +110,16 @@ impl Engine {
             catalogue,
             tool_servers,
             python,
+            files: OnceLock::new(),
             tasks: TaskRegistry::default(),
             streams,
         })
+    }
+
+    /// Lets files that come with results of tools be kept. Without this they stay in the chat as data.
+    pub fn keep_files_with(&self, files: Arc<dyn FileKeeper>) {
+        // The first one stays.
+        let _ = self.files.set(files);
     }
 
     /// Completes replies that a crash cut off. Call it once, before serving.
@@ -269,6 +284,22 @@ impl Engine {
             (Some(folder_id), _) => Ok(Some(folder_id.clone())),
             (None, Some(chat_id)) => Ok(oui_models::chats::folder_id(&self.db, chat_id).await?),
             (None, None) => Ok(None),
+        }
+    }
+
+    /// The way back to the chat for a plugin that is called outside a run.
+    pub(crate) fn reporter(
+        &self,
+        user_id: &str,
+        chat_id: Option<&str>,
+        message_id: Option<&str>,
+        session_id: Option<&str>,
+    ) -> ToolReporter {
+        let chat = ChatKind::read(chat_id.unwrap_or_default());
+        ToolReporter {
+            emitter: ChatEmitter::new(self.emitter.clone(), user_id, &chat, message_id, session_id),
+            db: self.db.clone(),
+            limit: self.settings.websocket.call_timeout,
         }
     }
 

@@ -1,22 +1,26 @@
 //! What stands between the conversation and the model: filters that see the request before it goes out (`inlet`) and
-//! the conversation when the reply is there (`outlet`). So far they are those of external pipelines servers; others
-//! implement [`Filter`] and get their place in [`Filters::of`], after these, by priority and id.
+//! the conversation when the reply is there (`outlet`). First come those of external pipelines servers, then functions
+//! by priority and id; functions also see the finished request (`request`) and every event of a reply (`stream`).
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use futures::StreamExt;
 use http::StatusCode;
 use oui_core::{ApiError, ApiResult};
 use oui_models::users::UserRow;
 use oui_models::{chat_edits, history};
+use oui_plugins::ToolContext;
 use oui_providers::{Http, ProviderKind};
 use serde_json::{Map, Value, json};
 
 use crate::catalogue::{Model, Models};
+use crate::emit::ToolReporter;
 use crate::engine::Engine;
+use crate::functions::{self, Function, Stage};
+use crate::payload::Payload;
 use crate::run::Run;
+use crate::scene;
 use crate::turn::{Object, RunUser, truthy};
 
 /// How long a filter may take. A pipelines server that hangs must not hold a chat for ever.
@@ -25,23 +29,30 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// Bytes of a filter's answer.
 const LIMIT: usize = 64 * 1024 * 1024;
 
-/// One filter.
-#[async_trait]
-pub(crate) trait Filter: Send + Sync {
-    /// Answers the request as it is to go on; an error ends the run.
-    async fn inlet(&self, user: &UserRow, body: Value) -> ApiResult<Value>;
-
-    /// Answers the conversation as it is to be shown and stored.
-    async fn outlet(&self, user: &UserRow, body: Value) -> ApiResult<Value>;
+/// The filters of a model, in the order in which requests pass them.
+pub(crate) struct Filters {
+    pipelines: Vec<Pipeline>,
+    functions: Vec<Function>,
 }
 
-/// The filters of a model, in the order in which requests pass them.
-pub(crate) struct Filters(Vec<Arc<dyn Filter>>);
+/// What a request was made by its filters.
+pub(crate) struct Filtered {
+    /// The request.
+    pub(crate) body: Value,
+    /// Whether a filter takes care of the files itself.
+    pub(crate) files_are_handled: bool,
+}
 
 impl Filters {
-    /// The filters of a model: those that are there for all models and for this one by their priority, then the model
-    /// itself when it is a pipeline.
-    pub(crate) fn of(engine: &Engine, model: &Arc<Model>, models: &Models) -> Self {
+    /// The filters of a model: those of pipelines servers that are there for all models and for this one by their
+    /// priority, then the model itself when it is a pipeline, then functions. `wanted` are functions that have to be
+    /// asked for.
+    pub(crate) async fn of(
+        engine: &Engine,
+        model: &Arc<Model>,
+        models: &Models,
+        wanted: &[String],
+    ) -> ApiResult<Self> {
         let mut chosen: Vec<&Arc<Model>> = models
             .values()
             .filter(|other| filters(other, &model.id))
@@ -50,39 +61,174 @@ impl Filters {
         if model.json.get("pipeline").is_some() {
             chosen.push(model);
         }
-        let stages = chosen.into_iter().filter_map(|filter| pipeline(engine, filter));
-        Self(stages.map(|stage| Arc::new(stage) as Arc<dyn Filter>).collect())
+        let pipelines = chosen.into_iter().filter_map(|filter| pipeline(engine, filter));
+        Ok(Self {
+            pipelines: pipelines.collect(),
+            functions: of_model(engine, model, wanted).await?,
+        })
     }
 
     /// Whether nothing stands in between.
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.pipelines.is_empty() && self.functions.is_empty()
     }
 
-    /// Passes a request through.
-    pub(crate) async fn inlet(&self, user: &UserRow, mut body: Value) -> ApiResult<Value> {
-        for filter in &self.0 {
-            body = filter.inlet(user, body).await?;
+    /// Whether a function has this method.
+    pub(crate) fn have(&self, method: &str) -> bool {
+        self.functions.iter().any(|function| function.has(method))
+    }
+
+    /// Passes a request through. `metadata` is what functions are told of the run.
+    pub(crate) async fn inlet(
+        &self,
+        stage: &Stage<'_>,
+        mut body: Value,
+        metadata: Value,
+    ) -> ApiResult<Filtered> {
+        for pipeline in &self.pipelines {
+            body = pipeline.pass("inlet", stage.user, body).await?;
         }
-        Ok(body)
+        let mut files_are_handled = false;
+        if self.have("inlet") {
+            body["metadata"] = metadata;
+            body = self.pass(stage, "inlet", body).await?;
+            let takers = self.functions.iter().filter(|function| function.has("inlet"));
+            files_are_handled = takers
+                .map(|function| function.runner.facts())
+                .any(|facts| facts.file_handler);
+        }
+        Ok(Filtered {
+            body,
+            files_are_handled,
+        })
     }
 
-    /// Passes a conversation back: the model itself comes first here.
+    /// Passes a finished request through the functions that want to see it.
+    pub(crate) async fn request(&self, stage: &Stage<'_>, body: Object) -> ApiResult<Object> {
+        if !self.have("request") {
+            return Ok(body);
+        }
+        let mut body = Value::Object(body);
+        body["metadata"] = stage.scene.get("__metadata__").cloned().unwrap_or_default();
+        let mut changed = self.pass(stage, "request", body).await?;
+        let body = changed.as_object_mut().map(std::mem::take).unwrap_or_default();
+        Ok(body.into_iter().filter(|(name, _)| name != "metadata").collect())
+    }
+
+    /// Passes an event of a reply through. Nothing: it is not to be shown. `request` is what the model was asked.
+    pub(crate) async fn stream(
+        &self,
+        stage: &Stage<'_>,
+        mut event: Value,
+        request: &Object,
+    ) -> ApiResult<Option<Value>> {
+        for function in self.functions.iter().filter(|function| function.has("stream")) {
+            let mut more = Object::new();
+            if function.runner.facts().takes("stream", "__body__") {
+                more.insert("__body__".into(), Value::Object(request.clone()));
+            }
+            event = function.call(stage, "stream", "event", event, more).await?;
+        }
+        Ok(Some(event).filter(truthy))
+    }
+
+    /// Passes a conversation back: a model that is a pipeline comes first here. A pipelines server that fails changes
+    /// nothing unless it was `asked` for itself.
     pub(crate) async fn outlet(
         &self,
-        user: &UserRow,
+        stage: &Stage<'_>,
         mut body: Value,
         model_is_last: bool,
+        asked: bool,
     ) -> ApiResult<Value> {
-        let (last, before) = match self.0.split_last() {
+        let (last, before) = match self.pipelines.split_last() {
             Some((last, before)) if model_is_last => (Some(last), before),
-            _ => (None, &self.0[..]),
+            _ => (None, &self.pipelines[..]),
         };
-        for filter in last.into_iter().chain(before) {
-            body = filter.outlet(user, body).await?;
+        for pipeline in last.into_iter().chain(before) {
+            match pipeline.pass("outlet", stage.user, body.clone()).await {
+                Ok(changed) => body = changed,
+                Err(error) if asked => return Err(error),
+                Err(error) => {
+                    tracing::warn!(%error, "an outlet filter of a pipelines server failed");
+                    break;
+                }
+            }
+        }
+        self.pass(stage, "outlet", body).await
+    }
+
+    async fn pass(&self, stage: &Stage<'_>, method: &str, mut body: Value) -> ApiResult<Value> {
+        for function in self.functions.iter().filter(|function| function.has(method)) {
+            body = function.call(stage, method, "body", body, Object::new()).await?;
         }
         Ok(body)
     }
+}
+
+/// Functions that see every event of a reply.
+pub(crate) struct Sieve {
+    filters: Arc<Filters>,
+    tools: Arc<ToolContext>,
+    user: Arc<UserRow>,
+    request: Object,
+}
+
+impl Sieve {
+    /// The filters of a payload.
+    pub(crate) fn of(payload: &Payload) -> Self {
+        Self {
+            filters: payload.filters.clone(),
+            tools: payload.tooling.context.clone(),
+            user: payload.user.clone(),
+            request: payload.body.clone(),
+        }
+    }
+
+    /// Where the functions are called.
+    pub(crate) fn stage(&self) -> Stage<'_> {
+        Stage {
+            python: &self.tools.python,
+            user: &self.user,
+            scene: &self.tools.scene,
+            reporter: &*self.tools.reporter,
+        }
+    }
+
+    /// The event as it is to be shown, if it is. One on which a filter fails is left out, as in the reference.
+    pub(crate) async fn pass(&self, event: Value) -> Option<Value> {
+        match self.filters.stream(&self.stage(), event, &self.request).await {
+            Ok(event) => event.filter(Value::is_object),
+            Err(error) => {
+                tracing::warn!(%error, "a stream filter failed");
+                None
+            }
+        }
+    }
+}
+
+/// Filter functions for a model, by priority and id: those for all models, and those that its settings name. Some have
+/// to be asked for, too.
+async fn of_model(engine: &Engine, model: &Model, wanted: &[String]) -> ApiResult<Vec<Function>> {
+    if !engine.settings.plugins.functions() {
+        return Ok(Vec::new());
+    }
+    let named = model.meta().and_then(|meta| meta.get("filterIds")?.as_array());
+    let named: Vec<&str> = named.into_iter().flatten().filter_map(Value::as_str).collect();
+    let mut found = Vec::new();
+    for row in functions::rows_of(&engine.db, "filter").await? {
+        if !row.is_global.unwrap_or(false) && !named.contains(&row.id.as_str()) {
+            continue;
+        }
+        let Some(function) = functions::load(&engine.db, &engine.python, row).await? else {
+            continue;
+        };
+        if !function.runner.facts().toggle || wanted.contains(&function.row.id) {
+            found.push((function.priority(&engine.python), function));
+        }
+    }
+    found.sort_by(|(a, first), (b, second)| a.total_cmp(b).then_with(|| first.row.id.cmp(&second.row.id)));
+    Ok(found.into_iter().map(|(_, function)| function).collect())
 }
 
 /// Whether a model of the list is a filter for a model.
@@ -180,17 +326,6 @@ fn refusal(status: StatusCode, answer: Option<&Value>) -> ApiError {
     }
 }
 
-#[async_trait]
-impl Filter for Pipeline {
-    async fn inlet(&self, user: &UserRow, body: Value) -> ApiResult<Value> {
-        self.pass("inlet", user, body).await
-    }
-
-    async fn outlet(&self, user: &UserRow, body: Value) -> ApiResult<Value> {
-        self.pass("outlet", user, body).await
-    }
-}
-
 impl Engine {
     /// Passes a conversation through the outlet filters of its model, as clients of older versions ask for it.
     pub async fn outlet(&self, user: &RunUser, model_id: &str, body: Value) -> ApiResult<Value> {
@@ -198,9 +333,34 @@ impl Engine {
         let Some(model) = models.get(model_id) else {
             return Ok(body);
         };
-        let filters = Filters::of(self, model, &models);
+        let texts = |name: &str| {
+            let list = body.get(name).and_then(Value::as_array).into_iter().flatten();
+            list.filter_map(|item| item.as_str().map(str::to_owned))
+                .collect::<Vec<_>>()
+        };
+        let given = |name: &str| body.get(name).cloned().unwrap_or_default();
+        let wanted = texts("filter_ids");
+        let filters = Filters::of(self, model, &models, &wanted).await?;
         let is_pipeline = model.json.get("pipeline").is_some();
-        filters.outlet(&user.user, body, is_pipeline).await
+        let mut scene = scene::of_user(self, user, Some(model));
+        let metadata = json!({
+            "chat_id": given("chat_id"), "message_id": given("id"), "filter_ids": wanted,
+            "session_id": given("session_id"), "user_id": user.user.id,
+        });
+        scene.set("__metadata__", metadata);
+        let reporter = self.reporter(
+            &user.user.id,
+            given("chat_id").as_str(),
+            given("id").as_str(),
+            given("session_id").as_str(),
+        );
+        let stage = Stage {
+            python: &self.python,
+            user: &user.user,
+            scene: &scene,
+            reporter: &reporter,
+        };
+        filters.outlet(&stage, body, is_pipeline, true).await
     }
 }
 
@@ -237,8 +397,16 @@ fn seen(message: &Value) -> Value {
 impl Run {
     /// Passes the conversation through the outlet filters, stores what they changed and tells the client. A filter
     /// that fails changes nothing.
-    pub(crate) async fn outlet(&self) {
-        let filters = Filters::of(&self.engine, &self.model, &self.models);
+    pub(crate) async fn outlet(&self, finish: Option<&str>) {
+        let choices = &self.turn.choices;
+        let filters = Filters::of(&self.engine, &self.model, &self.models, &choices.filter_ids).await;
+        let filters = match filters {
+            Ok(filters) => filters,
+            Err(error) => {
+                tracing::error!(%error, "the filters of a reply could not be found");
+                return;
+            }
+        };
         let Some(chat_id) = self.turn.chat.saved().filter(|_| !filters.is_empty()) else {
             return;
         };
@@ -246,16 +414,39 @@ impl Run {
             return;
         };
         let path = history::path_to(&stored, &self.message_id);
+        let mut messages: Vec<Value> = path.iter().map(|message| seen(message)).collect();
+        if let (Some(finish), Some(reply)) = (finish, messages.last_mut()) {
+            reply["finish_reason"] = json!(finish);
+        }
         let body = json!({
             "model": self.model.id,
-            "messages": path.iter().map(|message| seen(message)).collect::<Vec<_>>(),
+            "messages": messages,
             "filter_ids": self.turn.choices.filter_ids,
             "chat_id": chat_id,
             "session_id": self.turn.session_id,
             "id": self.message_id,
         });
         let is_pipeline = self.model.json.get("pipeline").is_some();
-        let changed = match filters.outlet(&self.turn.user.user, body, is_pipeline).await {
+        let message_id = Some(self.message_id.as_str());
+        let scene = scene::of_run(
+            &self.engine,
+            &self.turn,
+            &self.model,
+            &self.turn.params,
+            message_id,
+        );
+        let reporter = ToolReporter {
+            emitter: self.emitter.clone(),
+            db: self.engine.db.clone(),
+            limit: self.engine.settings.websocket.call_timeout,
+        };
+        let stage = Stage {
+            python: &self.engine.python,
+            user: &self.turn.user.user,
+            scene: &scene,
+            reporter: &reporter,
+        };
+        let changed = match filters.outlet(&stage, body, is_pipeline, false).await {
             Ok(changed) => changed,
             Err(error) => {
                 tracing::warn!(%error, "an outlet filter failed");

@@ -119,7 +119,7 @@ impl Engine {
             self.task_model(model, &models)
         };
         if !model.is_direct() && !self.catalogue.may_use(&user.user, &model).await? {
-            return Err(ApiError::bad_request("Model not found"));
+            return Err(ApiError::bad_request("An internal error has occurred."));
         }
         let content = self.task_prompt(kind, user, form).await?;
         let mut body = Object::new();
@@ -127,7 +127,9 @@ impl Engine {
         body.insert("messages".into(), json!([{ "role": "user", "content": content }]));
         let streams = kind == TaskKind::Merge && form.get("stream").and_then(Value::as_bool).unwrap_or(false);
         body.insert("stream".into(), json!(streams));
-        self.task_params(kind, &model, &mut body);
+        if kind != TaskKind::Merge {
+            self.task_params(kind, &model, &mut body);
+        }
         let mut context = user.call.clone();
         context.metadata = json!({
             "task": kind.name(), "task_body": form, "chat_id": form.get("chat_id"),
@@ -162,7 +164,9 @@ impl Engine {
                 body.insert("max_tokens".into(), json!(limit));
             }
         } else {
-            params::apply_openai(configured, body);
+            // As they are: they are the administrator's own words.
+            let given = params::for_provider(configured).into_iter();
+            body.extend(given.filter(|(_, value)| !value.is_null() && *value != json!("")));
         }
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use oui_config::task as keys;
 use oui_core::ApiResult;
 use oui_plugins::call::{self, Call, Outcome};
+use oui_plugins::pictures;
 use oui_providers::ChatReply;
 use serde_json::{Value, json};
 
@@ -101,7 +102,13 @@ pub(crate) async fn run(
             name: name.clone(),
             arguments: parameters.to_string(),
         };
-        let outcome = call::run(&tooling.tools, &tooling.context, &call).await;
+        let mut outcome = call::run(&tooling.tools, &tooling.context, &call).await;
+        pictures::keep_all(&tooling.context, &mut outcome).await;
+        for file in &mut outcome.files {
+            if let Some(path) = file.as_object_mut().and_then(|file| file.shift_remove("stored")) {
+                file["url"] = path;
+            }
+        }
         show(&outcome, tooling).await;
         if !outcome.text.is_empty() {
             let shown = format!("{}/{name}", tool.id);

@@ -6,6 +6,8 @@
 //! (`output`), tells browsers about it (`emit`), and saves the end state. [`catalogue`] knows which models there
 //! are and who may use them. No HTTP types beyond statuses live here, and no SQL.
 
+mod actions;
+mod api_filters;
 mod approval;
 pub mod automations;
 pub mod catalogue;
@@ -17,6 +19,7 @@ pub mod dispatch;
 mod emit;
 mod engine;
 mod filters;
+mod functions;
 pub mod gateway;
 pub mod generate;
 mod journal;
@@ -25,6 +28,7 @@ mod non_stream;
 mod output;
 mod output_tags;
 pub mod payload;
+mod pipes;
 mod place;
 pub mod recurrence;
 mod run;

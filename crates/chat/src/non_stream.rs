@@ -30,6 +30,8 @@ impl Run {
         self.emitter
             .completion("chat:completion", answer.clone(), move || copy)
             .await;
+        let finish = answer.pointer("/choices/0/finish_reason").and_then(Value::as_str);
+        let finish = finish.map(str::to_owned);
         let counts = answer
             .get("usage")
             .filter(|usage| truthy(usage))
@@ -41,7 +43,7 @@ impl Run {
             fields.insert("usage".into(), counts.clone());
         }
         self.save_end(fields).await;
-        let end = self.announce_end(output, None).await;
+        let end = self.announce_end(output, None, finish).await;
         self.announce_list().await;
         end
     }

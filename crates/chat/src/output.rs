@@ -158,7 +158,6 @@ impl Output {
     }
 
     /// Why the provider stopped.
-    #[cfg(test)]
     pub fn finish_reason(&self) -> Option<&str> {
         self.finish_reason.as_deref()
     }

@@ -6,6 +6,7 @@ mod replay;
 use std::sync::Arc;
 
 use oui_core::{ApiError, ApiResult};
+use oui_models::users::UserRow;
 use oui_models::{chat_edits, chats, folders, groups, history};
 use oui_providers::{ProviderKind, params};
 use rand::seq::IndexedRandom;
@@ -13,10 +14,12 @@ use serde_json::{Value, json};
 
 use crate::catalogue::{Model, Models};
 use crate::compaction;
-use crate::emit::ChatEmitter;
+use crate::emit::{ChatEmitter, ToolReporter};
 use crate::engine::Engine;
 use crate::filters::Filters;
+use crate::functions::Stage;
 use crate::legacy_tools;
+use crate::scene;
 use crate::sources;
 use crate::template;
 use crate::tooling::{self, Tooling};
@@ -40,6 +43,23 @@ pub struct Payload {
     pub(crate) has_open_calls: bool,
     /// What the reply is based on, as the chat shows it.
     pub(crate) sources: Vec<Value>,
+    /// What stands between the conversation and the model.
+    pub(crate) filters: Arc<Filters>,
+    /// For whom the model answers.
+    pub(crate) user: Arc<UserRow>,
+}
+
+impl Payload {
+    /// Where filters are called for this reply.
+    pub(crate) fn stage(&self) -> Stage<'_> {
+        let context = &self.tooling.context;
+        Stage {
+            python: &context.python,
+            user: &self.user,
+            scene: &context.scene,
+            reporter: &*context.reporter,
+        }
+    }
 }
 
 /// Builds the request of one reply.
@@ -55,7 +75,6 @@ pub(crate) async fn build(
     let mut body = turn.body.clone();
     body.insert("model".into(), json!(model.id));
     let params = merged_params(engine, turn, &model);
-    let tooling = tooling::resolve(engine, turn, &model, &params, message_id, emitter).await?;
     let (mut messages, continued) = history_messages(engine, turn, &body).await?;
     let has_open_calls = continued.as_ref().is_some_and(|message| {
         turn.resume == Some(Resume::Tools) || crate::approval::has_pending(&message["output"])
@@ -100,20 +119,26 @@ pub(crate) async fn build(
     if let Some(prompt) = folder_prompt(engine, turn).await? {
         prepend_system(&mut messages, &template::render(&prompt, &context));
     }
-    let filters = Filters::of(engine, &model, models);
+    let filters = Filters::of(engine, &model, models, &turn.choices.filter_ids).await?;
     let is_filtered = !filters.is_empty();
+    let mut changed = None;
     if is_filtered {
         body.insert("messages".into(), Value::Array(messages));
         apply_params(engine, &mut body, &model, &params);
-        body.insert("metadata".into(), turn.call_context(message_id).metadata);
-        let changed = filters.inlet(&turn.user.user, Value::Object(body)).await?;
-        body = changed.as_object().cloned().unwrap_or_default();
-        body.shift_remove("metadata");
+        let mut asked = turn.clone();
+        body = inlet(
+            engine, &filters, &mut asked, &model, &params, message_id, body, emitter,
+        )
+        .await?;
         messages = match body.shift_remove("messages") {
             Some(Value::Array(messages)) => messages,
             _ => Vec::new(),
         };
+        changed = Some(asked);
     }
+    // Filters may have chosen other tools and files.
+    let turn = changed.as_ref().unwrap_or(turn);
+    let tooling = tooling::resolve(engine, turn, &model, &params, message_id, emitter).await?;
     for prompt in &tooling.prompts {
         append_system(&mut messages, prompt);
     }
@@ -143,9 +168,14 @@ pub(crate) async fn build(
         apply_params(engine, &mut body, &model, &params);
     }
     if tooling.native && !tooling.tools.is_empty() {
-        body.insert("tools".into(), Value::Array(tooling.to_request()));
+        let mut tools = tooling.to_request();
+        if turn.choices.filter_tools {
+            let added = body.get("tools").and_then(Value::as_array);
+            tools.extend(added.cloned().unwrap_or_default());
+        }
+        body.insert("tools".into(), Value::Array(tools));
     }
-    Ok(Payload {
+    let mut payload = Payload {
         model,
         selected,
         body,
@@ -154,7 +184,59 @@ pub(crate) async fn build(
         continued,
         has_open_calls,
         sources: sources::shown(&sources),
-    })
+        filters: Arc::new(filters),
+        user: Arc::new(turn.user.user.clone()),
+    };
+    if !has_open_calls {
+        let body = std::mem::take(&mut payload.body);
+        payload.body = payload.filters.request(&payload.stage(), body).await?;
+    }
+    Ok(payload)
+}
+
+/// Passes a request through its inlet filters. What they changed of the choices goes into the turn.
+#[expect(clippy::too_many_arguments, reason = "it is one step of the function above")]
+async fn inlet(
+    engine: &Engine,
+    filters: &Filters,
+    turn: &mut Turn,
+    model: &Model,
+    params: &Object,
+    message_id: Option<&str>,
+    mut body: Object,
+    emitter: &ChatEmitter,
+) -> ApiResult<Object> {
+    let scene = scene::of_run(engine, turn, model, params, message_id);
+    let reporter = ToolReporter {
+        emitter: emitter.clone(),
+        db: engine.db.clone(),
+        limit: engine.settings.websocket.call_timeout,
+    };
+    let user = turn.user.user.clone();
+    let stage = Stage {
+        python: &engine.python,
+        user: &user,
+        scene: &scene,
+        reporter: &reporter,
+    };
+    let given = turn.choices.to_body(turn.files.as_ref());
+    for (name, value) in &given {
+        body.insert(name.clone(), value.clone());
+    }
+    body.insert("metadata".into(), turn.call_context(message_id).metadata);
+    let metadata = scene.get("__metadata__").cloned().unwrap_or_default();
+    let had_tools = body.contains_key("tools");
+    let changed = filters.inlet(&stage, Value::Object(body), metadata).await?;
+    let Value::Object(mut body) = changed.body else {
+        return Err(ApiError::bad_request(
+            "An inlet filter did not answer with the request",
+        ));
+    };
+    body.shift_remove("metadata");
+    turn.choices.take_from(&mut body);
+    turn.files = body.shift_remove("files").filter(|_| !changed.files_are_handled);
+    turn.choices.filter_tools = !had_tools && body.contains_key("tools");
+    Ok(body)
 }
 
 fn apply_params(engine: &Engine, body: &mut Object, model: &Model, params: &Object) {
@@ -167,7 +249,8 @@ fn apply_params(engine: &Engine, body: &mut Object, model: &Model, params: &Obje
 
 /// Adds what a round of tool calls brought to the conversation.
 pub(crate) fn append_round(payload: &mut Payload, items: &[Value]) {
-    let added = replay::round(items, &payload.model);
+    let items = oui_plugins::pictures::with_bytes(&payload.tooling.context, items);
+    let added = replay::round(&items, &payload.model);
     let Some(Value::Array(messages)) = payload.body.get_mut("messages") else {
         return;
     };

@@ -9,14 +9,16 @@ use oui_providers::ChatReply;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use crate::api_filters::{self, Outlet};
 use crate::approval::Approved;
 use crate::catalogue::{Model, Models};
-use crate::dispatch::{dispatch, error_text};
+use crate::dispatch::error_text;
 use crate::emit::ChatEmitter;
 use crate::engine::{Completion, Engine, broken_stream_tail};
-use crate::payload;
+use crate::filters::Sieve;
 use crate::tasks::Ticket;
 use crate::turn::{AfterTasks, ChatKind, Object, Turn};
+use crate::{payload, pipes};
 
 /// One reply to be written.
 #[derive(Clone)]
@@ -38,6 +40,8 @@ pub(crate) enum End {
     Done {
         /// Output items.
         output: Value,
+        /// Why the provider stopped.
+        finish: Option<String>,
     },
     /// It failed or was empty; nothing comes after.
     Failed,
@@ -63,37 +67,42 @@ impl Run {
             return Self::inline_saved(engine, turn, model, models, message_id).await;
         }
         let emitter = engine.emitter_for(&turn, message_id.as_deref());
-        let payload =
+        let mut payload =
             payload::build(&engine, &turn, &model, &models, message_id.as_deref(), &emitter).await?;
         let context = turn.call_context(message_id.as_deref());
         let selected = payload.selected.then(|| payload.model.id.clone());
-        Ok(
-            match dispatch(&engine, &payload.model, payload.body, &context).await? {
-                ChatReply::Json(mut answer) => {
-                    if let (Some(id), Some(object)) = (selected, answer.as_object_mut()) {
-                        object.insert("selected_model_id".into(), json!(id));
-                    }
-                    Completion::Json(answer)
+        let outlet = Outlet::of(&engine, &turn, &payload);
+        let sieve = payload.filters.have("stream").then(|| Sieve::of(&payload));
+        let body = std::mem::take(&mut payload.body);
+        Ok(match pipes::dispatch(&engine, &payload, body, &context).await? {
+            ChatReply::Json(mut answer) => {
+                if let Some(outlet) = outlet {
+                    outlet.answer(&answer).await;
                 }
-                ChatReply::Stream(stream) => {
-                    let first = selected.map(|id| {
-                        let event = json!({ "selected_model_id": id });
-                        Ok(bytes::Bytes::from(format!("data: {event}\n\n")))
-                    });
-                    let body = stream.body.map(|piece| {
-                        piece.or_else(|error| {
-                            tracing::warn!(%error, "a provider's stream broke off");
-                            Ok(broken_stream_tail())
-                        })
-                    });
-                    let body = futures::stream::iter(first).chain(body);
-                    Completion::Stream {
-                        headers: stream.headers,
-                        body: Box::pin(body),
-                    }
+                if let (Some(id), Some(object)) = (selected, answer.as_object_mut()) {
+                    object.insert("selected_model_id".into(), json!(id));
                 }
-            },
-        )
+                Completion::Json(answer)
+            }
+            ChatReply::Stream(stream) => {
+                let first = selected.map(|id| {
+                    let event = json!({ "selected_model_id": id });
+                    Ok(bytes::Bytes::from(format!("data: {event}\n\n")))
+                });
+                let body = api_filters::passed_on(stream.body, sieve, outlet);
+                let body = body.map(|piece| {
+                    piece.or_else(|error| {
+                        tracing::warn!(%error, "a provider's stream broke off");
+                        Ok(broken_stream_tail())
+                    })
+                });
+                let body = futures::stream::iter(first).chain(body);
+                Completion::Stream {
+                    headers: stream.headers,
+                    body: Box::pin(body),
+                }
+            }
+        })
     }
 
     /// A chat without a socket: the reply is written as for a browser, and sent when it is whole.
@@ -117,7 +126,8 @@ impl Run {
             titled: false,
         };
         let (mut payload, context) = run.prepare().await?;
-        match dispatch(&run.engine, &payload.model, payload.body.clone(), &context).await {
+        let body = payload.body.clone();
+        match pipes::dispatch(&run.engine, &payload, body, &context).await {
             Err(error) => {
                 run.fail(&json!(error_text(&error))).await;
                 Err(error)
@@ -190,7 +200,7 @@ impl Run {
                 return Ok(None);
             }
             let body = payload.body.clone();
-            let answer = dispatch(&self.engine, &payload.model, body, &context).await?;
+            let answer = pipes::dispatch(&self.engine, &payload, body, &context).await?;
             self.show_sources(&payload).await;
             Ok(Some((answer, payload, context)))
         };
@@ -331,8 +341,8 @@ impl Run {
 
     /// What comes after a complete reply.
     async fn finish(&self, end: End) {
-        if let End::Done { output } = end {
-            self.outlet().await;
+        if let End::Done { output, finish } = end {
+            self.outlet(finish.as_deref()).await;
             self.after_reply(&output).await;
         }
     }

@@ -12,11 +12,13 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::dispatch::{dispatch, error_text};
+use crate::dispatch::error_text;
 use crate::emit::ChatEmitter;
+use crate::filters::Sieve;
 use crate::output::{Event, Output};
 use crate::output_tags::Tags;
 use crate::payload::Payload;
+use crate::pipes;
 use crate::run::{End, Run};
 use crate::streams::Stream;
 use crate::tool_loop::Next;
@@ -103,6 +105,7 @@ impl Run {
         });
         let mut writer = Writer {
             run: self,
+            sieve: payload.filters.have("stream").then(|| Sieve::of(payload)),
             stream: stream.clone(),
             deltas: Deltas::new(self.chunk_size()),
         };
@@ -130,8 +133,15 @@ impl Run {
             }
             stream.dirty.store(true, Ordering::Release);
             payload.body.insert("stream".into(), json!(true));
+            let ask = async {
+                let body = payload
+                    .filters
+                    .request(&payload.stage(), payload.body.clone())
+                    .await?;
+                pipes::dispatch(&self.engine, payload, body, context).await
+            };
             let answer = tokio::select! {
-                answer = dispatch(&self.engine, &payload.model, payload.body.clone(), context) => answer,
+                answer = ask => answer,
                 () = cancel.cancelled() => return self.stop(&stream).await,
             };
             match answer {
@@ -206,6 +216,7 @@ impl Run {
 /// Turns what the provider streams into events and output items.
 pub(crate) struct Writer<'r> {
     run: &'r Run,
+    sieve: Option<Sieve>,
     pub(crate) stream: Arc<Stream>,
     deltas: Deltas,
 }
@@ -291,10 +302,17 @@ impl Writer<'_> {
         }
     }
 
-    async fn chunk(&mut self, chunk: Value) {
+    async fn chunk(&mut self, mut chunk: Value) {
+        if let Some(sieve) = &self.sieve {
+            match sieve.pass(chunk).await {
+                Some(changed) => chunk = changed,
+                None => return,
+            }
+        }
         // Pipelines send events of their own between the pieces.
         if let Some(event) = chunk.get("event").filter(|event| event.is_object()) {
             self.emitter().relay(event).await;
+            self.emitter().keep(&self.run.engine.db, event).await;
         }
         let now = self.run.engine.clock.seconds_f64();
         let events = self.stream.output.lock().apply(chunk, now);
@@ -378,10 +396,11 @@ impl Writer<'_> {
     }
 
     async fn end(self) -> End {
-        let (output, usage) = {
+        let (output, usage, finish) = {
             let mut output = self.stream.output.lock();
             output.complete();
-            (output.to_value(), output.usage().cloned())
+            let finish = output.finish_reason().map(str::to_owned);
+            (output.to_value(), output.usage().cloned(), finish)
         };
         let mut fields = Object::new();
         fields.insert("output".into(), output.clone());
@@ -391,7 +410,7 @@ impl Writer<'_> {
         self.run.save_end(fields).await;
         self.run.engine.streams.close(&self.run.message_id);
         self.run.announce_list().await;
-        self.run.announce_end(output, usage).await
+        self.run.announce_end(output, usage, finish).await
     }
 }
 
@@ -417,7 +436,12 @@ impl Run {
     }
 
     /// Tells the client that the reply is whole.
-    pub(crate) async fn announce_end(&self, output: Value, usage: Option<Value>) -> End {
+    pub(crate) async fn announce_end(
+        &self,
+        output: Value,
+        usage: Option<Value>,
+        finish: Option<String>,
+    ) -> End {
         let title = match self.turn.chat.saved() {
             Some(chat_id) => chats::title(&self.engine.db, chat_id)
                 .await
@@ -434,7 +458,7 @@ impl Run {
         self.emitter
             .completion("chat:completion", data, move || copy)
             .await;
-        End::Done { output }
+        End::Done { output, finish }
     }
 }
 

@@ -3,8 +3,8 @@
 
 use oui_core::ids;
 use oui_models::chat_edits;
-use oui_plugins::ask_user;
 use oui_plugins::call::{self, Call, Outcome};
+use oui_plugins::{ask_user, pictures};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -31,7 +31,8 @@ pub(crate) fn result_item(call_id: &str, outcome: &Outcome) -> Value {
         let url = file["url"].as_str().unwrap_or_default();
         let is_picture = file["type"] == "image" && !url.is_empty();
         if is_picture {
-            parts.push(json!({ "type": "input_image", "image_url": url }));
+            let kept = file["stored"].as_str().unwrap_or(url);
+            parts.push(json!({ "type": "input_image", "image_url": kept }));
         }
         // Inline pictures are for the model; the chat shows what has an address.
         if !(is_picture && url.starts_with("data:")) {
@@ -268,7 +269,9 @@ impl Run {
             let messages = payload.body.get("messages").cloned().unwrap_or_default();
             *tooling.context.messages.lock() = messages;
         }
-        call::run(&tooling.tools, &tooling.context, call).await
+        let mut outcome = call::run(&tooling.tools, &tooling.context, call).await;
+        pictures::keep_all(&tooling.context, &mut outcome).await;
+        outcome
     }
 
     /// Shows where the text of a result comes from.

@@ -40,7 +40,7 @@ pub(crate) struct Tooling {
     /// By name.
     pub(crate) tools: Toolbox,
     /// What calls get to see.
-    pub(crate) context: ToolContext,
+    pub(crate) context: Arc<ToolContext>,
     /// Whether the user is asked before a tool runs.
     pub(crate) asks: bool,
     /// Whether the model calls tools itself; else it is asked beforehand which ones to call.
@@ -90,7 +90,7 @@ pub(crate) async fn resolve(
     let meta = model.meta().cloned().map(Value::Object).unwrap_or_default();
     let knowledge = attached(engine, turn, &meta, native).await?;
     let limit: Option<Duration> = engine.settings.websocket.call_timeout;
-    let context = ToolContext {
+    let context = Arc::new(ToolContext {
         db: engine.db.clone(),
         config: engine.config.clone(),
         settings: engine.settings.clone(),
@@ -110,10 +110,12 @@ pub(crate) async fn resolve(
         call: turn.call_context(message_id),
         model_id: model.id.clone(),
         knowledge,
+        files: engine.files.get().cloned(),
+        pictures: Mutex::default(),
         python: engine.python.clone(),
         scene: Arc::new(scene::of_run(engine, turn, model, params, message_id)),
         messages: Mutex::default(),
-    };
+    });
     let mut tooling = Tooling {
         tools: Toolbox::default(),
         asks: asks(engine, turn, params),

@@ -5,7 +5,7 @@ mod write;
 
 use serde_json::{Map, Value, json};
 
-use crate::db::{Conn, DbResult};
+use crate::db::{Conn, Db, DbResult, sql};
 use crate::tools::json_object;
 use crate::{args, table};
 
@@ -59,6 +59,18 @@ impl FunctionRow {
         Value::Object(meta)
     }
 
+    /// A text of its manifest, which is what its source begins with.
+    pub fn manifest_text(&self, name: &str) -> Option<String> {
+        let meta = self.meta();
+        let text = meta.get("manifest")?.get(name)?.as_str()?;
+        Some(text.to_owned()).filter(|text| !text.is_empty())
+    }
+
+    /// Its description.
+    pub fn description(&self) -> Value {
+        self.meta()["description"].take()
+    }
+
     /// The function as lists send it, without its source.
     pub fn to_json(&self) -> Map<String, Value> {
         let mut object = Map::new();
@@ -88,6 +100,18 @@ pub async fn all(conn: impl Into<Conn<'_>>) -> DbResult<Vec<FunctionRow>> {
 /// All functions, last changed first.
 pub async fn newest(conn: impl Into<Conn<'_>>) -> DbResult<Vec<FunctionRow>> {
     FunctionRow::list(conn, "ORDER BY updated_at DESC", args![]).await
+}
+
+/// Functions of a kind that are in use.
+pub async fn active(conn: impl Into<Conn<'_>>, kind: &str) -> DbResult<Vec<FunctionRow>> {
+    FunctionRow::list(conn, "WHERE type = ? AND is_active = ?", args![kind, true]).await
+}
+
+/// Takes a function out of use.
+pub async fn switch_off(db: &Db, id: &str) -> DbResult<()> {
+    let text = "UPDATE function SET is_active = ?, updated_at = ? WHERE id = ?";
+    sql(text, args![false, db.now(), id]).execute(db).await?;
+    Ok(())
 }
 
 /// The function with this id.

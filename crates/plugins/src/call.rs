@@ -115,7 +115,7 @@ pub async fn run(tools: &Toolbox, context: &ToolContext, call: &Call) -> Outcome
     let Some(tool) = tools.get(name) else {
         return Outcome {
             arguments: understood,
-            ..Outcome::text(format!("Error: there is no tool \"{name}\"."))
+            ..Outcome::text(format!("Error: Tool \"{name}\" not found."))
         };
     };
     let answer = perform(tool, context, arguments).await;
@@ -261,6 +261,21 @@ fn of_python(mut answer: Value, embeds: &mut Vec<Value>) -> Value {
         // An error, which has no kind.
         None => answer,
     }
+}
+
+/// What an action answers, with the pages taken out that are to be shown in the chat.
+pub fn shown_pages(answer: Value) -> (Value, Vec<Value>) {
+    let mut pages = Vec::new();
+    let is_pair = answer["kind"] == "tuple";
+    let answer = if is_pair {
+        unpacked(answer["value"].clone(), &mut pages)
+    } else {
+        of_python(answer, &mut pages)
+    };
+    if pages.is_empty() {
+        return (answer, pages);
+    }
+    (json!(written(&answer)), pages)
 }
 
 fn is_response(pair: &[Value]) -> bool {

@@ -1,5 +1,6 @@
 //! The one trait behind every tool, and what a call gets to see of the run it belongs to.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -117,6 +118,20 @@ pub trait Reporter: Send + Sync {
     async fn ask(&self, kind: &str, data: Value, timeout: Option<Duration>) -> Result<Value, CallError>;
 }
 
+/// Keeps files that come with results.
+#[async_trait]
+pub trait FileKeeper: Send + Sync {
+    /// Keeps a file of the user and answers the path under which it is found. `about` says to what it belongs.
+    async fn keep(
+        &self,
+        user: &UserRow,
+        name: &str,
+        content_type: &str,
+        bytes: &[u8],
+        about: Object,
+    ) -> Option<String>;
+}
+
 /// What tools know of recurring schedules. Times are nanoseconds; errors are for people.
 pub trait Schedules: Send + Sync {
     /// Refuses schedules that can not be read or never come due again.
@@ -159,6 +174,10 @@ pub struct ToolContext {
     pub call: CallContext,
     /// The model that calls.
     pub model_id: String,
+    /// Keeps files that come with results.
+    pub files: Option<Arc<dyn FileKeeper>>,
+    /// Pictures that became files in this run: the path of each and what it was before, which models are sent.
+    pub pictures: Mutex<HashMap<String, String>>,
     /// Runs plugins.
     pub python: Python,
     /// What plugins get to see of the run.

@@ -2,6 +2,7 @@
 //! after a reply.
 
 use axum::Json;
+use axum::extract::Path;
 use axum::response::Response;
 use http::HeaderMap;
 use oui_core::{ApiError, ApiResult, messages};
@@ -20,6 +21,7 @@ pub(crate) fn areas() -> Vec<Area> {
         },
         endpoints! { "completions" at "/api/chat";
             POST "/completed" Verified => completed,
+            POST "/actions/{action_id}" Verified => act,
         },
     ]
 }
@@ -61,6 +63,26 @@ async fn completed(
         .app()
         .chat
         .outlet(&user, &model, Value::Object(body))
+        .await
+        .map(Json)
+}
+
+/// Calls an action for a message.
+async fn act(
+    caller: Caller<Verified>,
+    Path(action_id): Path<String>,
+    headers: HeaderMap,
+    ObjectBody(mut body): ObjectBody,
+) -> ApiResult<Json<Value>> {
+    let chat_id = body.get("chat_id").and_then(Value::as_str).unwrap_or_default();
+    check_owner(&caller, chat_id).await?;
+    let direct = body
+        .shift_remove("model_item")
+        .filter(|item| item["direct"] == true);
+    let user = run_user(&caller, &headers).await?;
+    let engine = &caller.app().chat;
+    engine
+        .act(&user, &action_id, direct.as_ref(), body)
         .await
         .map(Json)
 }

@@ -42,6 +42,6 @@ async fn list(
 
 async fn base(caller: Caller<Admin>, headers: HeaderMap) -> ApiResult<Json<Value>> {
     let context = call_context(&caller, &headers).await?;
-    let models = caller.app().chat.catalogue.base(&context).await;
+    let models = caller.app().chat.catalogue.base(&context).await?;
     Ok(Json(json!({ "data": models })))
 }

@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
 use oui_chat::TaskKind;
 use oui_config::task as keys;
-use oui_core::{ApiError, ApiResult, messages};
+use oui_core::{ApiError, ApiResult};
 use oui_web::body::{AnyJson, ObjectBody};
 use oui_web::{Admin, Area, Caller, Verified, endpoints, pages};
 use serde_json::{Map, Value, json};
@@ -88,7 +88,11 @@ async fn run(
     form: &Map<String, Value>,
 ) -> ApiResult<Response> {
     if !form.contains_key("model") {
-        return Err(ApiError::not_found(messages::model_not_found("")));
+        // The reference reads it without looking whether it is there.
+        return Err(ApiError::plain(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "Internal Server Error".to_owned(),
+        ));
     }
     let user = request::run_user(caller, headers).await?;
     Ok(request::reply(

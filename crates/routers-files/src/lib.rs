@@ -11,4 +11,4 @@ pub fn areas() -> Vec<Area> {
     vec![files::area(), process::area(), web::area()]
 }
 
-pub use files::upload::{Upload, UploadOptions, keep_upload};
+pub use files::upload::{Upload, UploadOptions, keep_upload, store};

@@ -5,6 +5,7 @@ mod audit;
 mod backend;
 pub mod database;
 pub mod doctor;
+mod kept_files;
 mod listen;
 mod logging;
 pub mod mfa;

@@ -33,6 +33,7 @@ use oui_web::{App, Services};
 use oui_web_search::Web;
 
 use crate::backend::SocketBackend;
+use crate::kept_files::KeptFiles;
 use crate::peers::{BusPeers, Parts, SharedSessions, SharedUsage, everywhere};
 use crate::{database, middleware, routes};
 
@@ -132,6 +133,10 @@ pub async fn start(environment: &Environment, settings: Settings, clock: Clock) 
     oui_chat::scheduler::start(&engine);
     let storage =
         Arc::new(Storage::new(&settings).context("the storage for uploaded files can not be used")?);
+    engine.keep_files_with(Arc::new(KeptFiles {
+        storage: storage.clone(),
+        db: db.clone(),
+    }));
     // With others on the same database a file may be theirs, which they are still reading.
     if settings.redis.url.is_none() {
         match oui_models::files::fail_interrupted(&db, INTERRUPTED).await? {

@@ -8,10 +8,16 @@ use oui_config::models as keys;
 use oui_models::models::Registered;
 use serde_json::{Map, Value, json};
 
+use super::offers::Offers;
 use super::{Model, Models};
 
 /// Puts the list together. Without base models it is empty, as in the reference.
-pub(super) fn assemble(base: &[Value], registry: &[Registered], config: &Snapshot) -> Models {
+pub(super) fn assemble(
+    base: &[Value],
+    registry: &[Registered],
+    config: &Snapshot,
+    offers: &Offers,
+) -> Models {
     let mut list: Vec<Model> = base.iter().filter_map(plain).collect();
     if list.is_empty() {
         return Models::new();
@@ -33,8 +39,7 @@ pub(super) fn assemble(base: &[Value], registry: &[Registered], config: &Snapsho
     for model in &mut list {
         apply_defaults(&mut model.json, &defaults);
         apply_threshold(&mut model.json, params.get("compact_token_threshold"));
-        model.json["actions"] = json!([]);
-        model.json["filters"] = json!([]);
+        offers.put_into(&mut model.json);
     }
     let mut models = Models::new();
     for model in list {

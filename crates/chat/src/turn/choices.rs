@@ -33,9 +33,14 @@ pub struct Choices {
     pub automated: bool,
     /// Whether the caller brings its own tools, so that none are added.
     pub own_tools: bool,
+    /// Whether filters added tools that nobody here runs.
+    pub filter_tools: bool,
     /// Options of models by their id.
     pub model_controls: Object,
 }
+
+/// Fields of a request that filters may change.
+const SHOWN: &[&str] = &["tool_ids", "skill_ids", "terminal_id", "features"];
 
 fn texts(body: &Object, name: &str) -> Vec<String> {
     let list = body.get(name).and_then(Value::as_array).into_iter().flatten();
@@ -64,7 +69,30 @@ impl Choices {
             features: object(body.get("features")),
             automated: text("automation_id").is_some(),
             own_tools: body.get("tools").is_some_and(|tools| !tools.is_null()),
+            filter_tools: false,
             model_controls: object(controls.as_ref()),
+        }
+    }
+
+    /// The choices as filters see them in a request; what was not chosen is not there.
+    pub(crate) fn to_body(&self, files: Option<&Value>) -> Object {
+        let mut shown = self.to_meta();
+        shown.retain(|name, value| SHOWN.contains(&name.as_str()) && truthy(value));
+        if let Some(files) = files {
+            shown.insert("files".into(), files.clone());
+        }
+        shown
+    }
+
+    /// Takes the choices out of a request that went through filters.
+    pub(crate) fn take_from(&mut self, body: &mut Object) {
+        let read = Self::read(body, None);
+        self.tool_ids = read.tool_ids;
+        self.skill_ids = read.skill_ids;
+        self.terminal_id = read.terminal_id;
+        self.features = read.features;
+        for name in SHOWN {
+            body.shift_remove(*name);
         }
     }
 

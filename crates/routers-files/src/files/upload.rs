@@ -12,7 +12,7 @@ use oui_models::files::{self, FileRow};
 use oui_models::knowledge;
 use oui_models::users::UserRow;
 use oui_models::{Db, channels, grants, groups};
-use oui_storage::{Incoming, StorageError};
+use oui_storage::{Incoming, Storage, StorageError};
 use oui_web::{App, Caller, Query, Verified};
 use serde_json::{Map, Value, json};
 
@@ -236,42 +236,7 @@ pub async fn keep_upload(
     mut upload: Upload,
     options: UploadOptions,
 ) -> ApiResult<FileRow> {
-    if upload.bytes.size() == 0 {
-        return Err(ApiError::bad_request(EMPTY_CONTENT));
-    }
-    let id = ids::uuid();
-    let name = base_name(&upload.filename).to_owned();
-    let tags = [
-        ("OpenWebUI-User-Email", user.email.as_str()),
-        ("OpenWebUI-User-Id", user.id.as_str()),
-        ("OpenWebUI-User-Name", user.name.as_str()),
-        ("OpenWebUI-File-Id", id.as_str()),
-    ];
-    let stored = app
-        .storage
-        .keep(&mut upload.bytes, &format!("{id}_{name}"), &tags)
-        .await;
-    let path = match stored {
-        Err(StorageError::NameTooLong) => {
-            let short = match extension(&name).as_str() {
-                "" => id.clone(),
-                extension => format!("{id}.{extension}"),
-            };
-            app.storage.keep(&mut upload.bytes, &short, &tags).await
-        }
-        other => other,
-    }
-    .map_err(not_stored)?;
-    let row = new_row(db, user, &upload, id, name, path, options.process);
-    if let Err(error) = insert(db, user, &row, &upload.metadata).await {
-        if let Some(path) = &row.path
-            && let Err(error) = app.storage.delete(path).await
-        {
-            tracing::error!(%error, path, "a file without a row stays in the storage");
-        }
-        tracing::error!(%error, "an upload has no row");
-        return Err(failed());
-    }
+    let row = store(&app.storage, db, user, &mut upload, options.process).await?;
     if options.process {
         let work = Work {
             app: app.clone(),
@@ -287,6 +252,55 @@ pub async fn keep_upload(
         } else {
             work.run().await;
         }
+    }
+    Ok(row)
+}
+
+/// Keeps an upload as a file of the user.
+///
+/// # Errors
+/// 400 with what the reference says; nothing is left in the storage then.
+pub async fn store(
+    storage: &Storage,
+    db: &Db,
+    user: &UserRow,
+    upload: &mut Upload,
+    process: bool,
+) -> ApiResult<FileRow> {
+    if upload.bytes.size() == 0 {
+        return Err(ApiError::bad_request(EMPTY_CONTENT));
+    }
+    let id = ids::uuid();
+    let name = base_name(&upload.filename).to_owned();
+    let tags = [
+        ("OpenWebUI-User-Email", user.email.as_str()),
+        ("OpenWebUI-User-Id", user.id.as_str()),
+        ("OpenWebUI-User-Name", user.name.as_str()),
+        ("OpenWebUI-File-Id", id.as_str()),
+    ];
+    let stored = storage
+        .keep(&mut upload.bytes, &format!("{id}_{name}"), &tags)
+        .await;
+    let path = match stored {
+        Err(StorageError::NameTooLong) => {
+            let short = match extension(&name).as_str() {
+                "" => id.clone(),
+                extension => format!("{id}.{extension}"),
+            };
+            storage.keep(&mut upload.bytes, &short, &tags).await
+        }
+        other => other,
+    }
+    .map_err(not_stored)?;
+    let row = new_row(db, user, upload, id, name, path, process);
+    if let Err(error) = insert(db, user, &row, &upload.metadata).await {
+        if let Some(path) = &row.path
+            && let Err(error) = storage.delete(path).await
+        {
+            tracing::error!(%error, path, "a file without a row stays in the storage");
+        }
+        tracing::error!(%error, "an upload has no row");
+        return Err(failed());
     }
     Ok(row)
 }
