@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a failure is the test's failure")]
 
 mod accounts;
+mod attachments;
 mod bench;
 mod chats;
 mod conformance;

@@ -317,6 +317,7 @@ impl Run {
         }
         payload::append_system(&mut messages, &introduced(&summary));
         payload.body.insert("messages".into(), Value::Array(messages));
+        payload::summed_up(payload);
         writer.stream.output.lock().items_mut().push(json!({
             "type": "open_webui:context_compaction", "id": ids::output_item("cc_"), "call_id": call_id,
             "summary": summary,

@@ -140,8 +140,23 @@ impl ChatEmitter {
             return;
         };
         if let Err(error) = chat_events::store(db, &self.chat_id, message_id, kind, data).await {
-            tracing::error!(%error, chat_id = self.chat_id, "could not keep an event of a plugin");
+            tracing::error!(%error, chat_id = self.chat_id, "could not keep what an event says of a message");
         }
+    }
+
+    /// Says what is being done for the reply, and keeps it with the reply.
+    pub(crate) async fn status(&self, db: &Db, data: Value) {
+        self.told(db, "status", data).await;
+    }
+
+    /// Shows what a part of the reply is based on, and keeps it with the reply.
+    pub(crate) async fn source(&self, db: &Db, data: Value) {
+        self.told(db, "source", data).await;
+    }
+
+    async fn told(&self, db: &Db, kind: &str, data: Value) {
+        self.send(kind, data.clone()).await;
+        self.keep(db, &json!({ "type": kind, "data": data })).await;
     }
 
     /// Sends an event without data.

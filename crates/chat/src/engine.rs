@@ -12,6 +12,8 @@ use oui_models::{Db, DbResult};
 use oui_plugins::servers::Patience;
 use oui_plugins::{FileKeeper, Python, ToolServers};
 use oui_providers::{ByteStream, Http, HttpOptions, ModelCatalogue, ProviderClient, TlsVerify};
+use oui_retrieval::Retrieval;
+use oui_web_search::Web;
 use serde_json::{Value, json};
 
 use crate::catalogue::{Catalogue, Model, Models};
@@ -36,6 +38,10 @@ pub struct EngineParts {
     pub emitter: Arc<dyn Emitter>,
     /// Reaches providers.
     pub providers: ProviderClient,
+    /// Finds passages of documents.
+    pub retrieval: Arc<Retrieval>,
+    /// Pages and search engines.
+    pub web: Arc<Web>,
 }
 
 /// Chat runs, the model catalogue and the provider connections.
@@ -46,6 +52,8 @@ pub struct Engine {
     pub(crate) clock: Clock,
     pub(crate) auth: Arc<Authenticator>,
     pub(crate) emitter: Arc<dyn Emitter>,
+    pub(crate) retrieval: Arc<Retrieval>,
+    pub(crate) web: Arc<Web>,
     /// Reaches providers.
     pub providers: ProviderClient,
     /// Which models there are.
@@ -85,6 +93,8 @@ impl Engine {
             auth,
             emitter,
             providers,
+            retrieval,
+            web,
         } = parts;
         let clock = db.clock().clone();
         let upstream = ModelCatalogue::new(providers.http.clone(), clock.clone());
@@ -106,6 +116,8 @@ impl Engine {
             clock,
             auth,
             emitter,
+            retrieval,
+            web,
             providers,
             catalogue,
             tool_servers,

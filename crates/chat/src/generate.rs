@@ -11,7 +11,7 @@ use oui_config::Key;
 use oui_config::task as keys;
 use oui_core::{ApiError, ApiResult, messages};
 use oui_models::groups;
-use oui_providers::{ChatReply, params};
+use oui_providers::{ChatReply, ProviderKind, params};
 use serde_json::{Value, json};
 
 use crate::catalogue::{Model, Models};
@@ -130,6 +130,7 @@ impl Engine {
         if kind != TaskKind::Merge {
             self.task_params(kind, &model, &mut body);
         }
+        self.own_params(user, &model, &mut body).await?;
         let mut context = user.call.clone();
         context.metadata = json!({
             "task": kind.name(), "task_body": form, "chat_id": form.get("chat_id"),
@@ -168,6 +169,41 @@ impl Engine {
             let given = params::for_provider(configured).into_iter();
             body.extend(given.filter(|(_, value)| !value.is_null() && *value != json!("")));
         }
+    }
+
+    /// Parameters and system prompt of a workspace model hold for small jobs too.
+    async fn own_params(&self, user: &RunUser, model: &Model, body: &mut Object) -> ApiResult<()> {
+        let mut own = model.params();
+        if own.is_empty() || model.is_direct() {
+            return Ok(());
+        }
+        let system = match own.shift_remove("system") {
+            Some(Value::String(system)) if !system.is_empty() => Some(system),
+            _ => None,
+        };
+        match model.provider() {
+            ProviderKind::Ollama => params::into_options(own, body),
+            ProviderKind::OpenAi => params::apply_openai(own, body),
+        }
+        let Some(system) = system else { return Ok(()) };
+        let membership = groups::membership(&self.db, &user.user.id).await?;
+        let names: Vec<String> = membership
+            .groups
+            .iter()
+            .filter_map(|group| group.name.clone())
+            .collect();
+        let context = template::Context {
+            user: Some(&user.user),
+            groups: &names,
+            variables: None,
+            chat_variables: None,
+            clock: &self.clock,
+        };
+        let system = template::render(&system, &context);
+        if let Some(messages) = body.get_mut("messages").and_then(Value::as_array_mut) {
+            messages.insert(0, json!({ "role": "system", "content": system }));
+        }
+        Ok(())
     }
 
     async fn task_prompt(&self, kind: TaskKind, user: &RunUser, form: &Object) -> ApiResult<String> {
@@ -231,7 +267,8 @@ pub(crate) fn text_of(message: &Value) -> String {
     }
 }
 
-fn last_user_text(messages: &[Value]) -> String {
+/// The last question.
+pub(crate) fn last_user_text(messages: &[Value]) -> String {
     messages
         .iter()
         .rev()

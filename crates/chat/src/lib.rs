@@ -42,6 +42,7 @@ pub mod template;
 mod tool_loop;
 mod tooling;
 pub mod turn;
+mod web_search;
 
 pub use approval::{Decision, Resolution};
 pub use catalogue::{Catalogue, Model};

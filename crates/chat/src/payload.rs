@@ -1,13 +1,19 @@
 //! From a turn to the request that the provider gets: history from the database, output items turned back
-//! into messages, prompts with their placeholders filled, parameters laid over.
+//! into messages, prompts with their placeholders filled, what is known from documents, memories and the web put
+//! before the question, parameters laid over.
 
+mod attachments;
+mod memory;
 mod replay;
+mod step;
+mod told;
+mod web;
 
 use std::sync::Arc;
 
 use oui_core::{ApiError, ApiResult};
 use oui_models::users::UserRow;
-use oui_models::{chat_edits, chats, folders, groups, history};
+use oui_models::{chat_edits, groups, history};
 use oui_providers::{ProviderKind, params};
 use rand::seq::IndexedRandom;
 use serde_json::{Value, json};
@@ -18,12 +24,17 @@ use crate::emit::{ChatEmitter, ToolReporter};
 use crate::engine::Engine;
 use crate::filters::Filters;
 use crate::functions::Stage;
+use crate::generate::last_user_text;
 use crate::legacy_tools;
 use crate::scene;
-use crate::sources;
+use crate::sources::{self, Telling};
 use crate::template;
 use crate::tooling::{self, Tooling};
 use crate::turn::{ChatKind, Object, Resume, Turn, truthy};
+
+use step::Step;
+use told::Told;
+pub(crate) use told::{add_sources, summed_up};
 
 /// A request ready for a provider.
 pub struct Payload {
@@ -47,6 +58,8 @@ pub struct Payload {
     pub(crate) filters: Arc<Filters>,
     /// For whom the model answers.
     pub(crate) user: Arc<UserRow>,
+    /// What the conversation is made of again when tools bring sources of their own.
+    told: Told,
 }
 
 impl Payload {
@@ -75,6 +88,13 @@ pub(crate) async fn build(
     let mut body = turn.body.clone();
     body.insert("model".into(), json!(model.id));
     let params = merged_params(engine, turn, &model);
+    let step = Step {
+        engine,
+        turn,
+        model: &model,
+        emitter,
+        native: tooling::is_native(&params),
+    };
     let (mut messages, continued) = history_messages(engine, turn, &body).await?;
     let has_open_calls = continued.as_ref().is_some_and(|message| {
         turn.resume == Some(Resume::Tools) || crate::approval::has_pending(&message["output"])
@@ -101,7 +121,7 @@ pub(crate) async fn build(
             append_system(&mut messages, &compaction::introduced(&summary));
         }
     }
-    let mut messages = replay::to_provider(messages, &model);
+    let mut messages = replay::to_provider(messages, &model, step.names_files().await?);
     let membership = groups::membership(&engine.db, &turn.user.user.id).await?;
     let group_names: Vec<String> = membership
         .groups
@@ -116,8 +136,17 @@ pub(crate) async fn build(
         clock: &engine.clock,
     };
     fill_system_message(&mut messages, &context);
-    if let Some(prompt) = folder_prompt(engine, turn).await? {
-        prepend_system(&mut messages, &template::render(&prompt, &context));
+    let folder = step.folder().await?;
+    if let Some(prompt) = folder.as_ref().and_then(step::folder_prompt) {
+        prepend_system(&mut messages, &template::render(prompt, &context));
+    }
+    let mut files = attachments::given(&step, folder.as_ref());
+    let knowledge = attachments::knowledge(&step);
+    let question = last_user_text(&messages);
+    let searched = |done: bool| json!({ "action": "knowledge_search", "query": question, "done": done });
+    if !step.native && !knowledge.is_empty() {
+        step.status(searched(false)).await;
+        files.extend(knowledge.iter().cloned());
     }
     let filters = Filters::of(engine, &model, models, &turn.choices.filter_ids).await?;
     let is_filtered = !filters.is_empty();
@@ -126,6 +155,7 @@ pub(crate) async fn build(
         body.insert("messages".into(), Value::Array(messages));
         apply_params(engine, &mut body, &model, &params);
         let mut asked = turn.clone();
+        asked.files = (!files.is_empty()).then_some(Value::Array(files));
         body = inlet(
             engine, &filters, &mut asked, &model, &params, message_id, body, emitter,
         )
@@ -134,36 +164,53 @@ pub(crate) async fn build(
             Some(Value::Array(messages)) => messages,
             _ => Vec::new(),
         };
+        files = match asked.files.take() {
+            Some(Value::Array(files)) => files,
+            _ => Vec::new(),
+        };
         changed = Some(asked);
     }
-    // Filters may have chosen other tools and files.
+    // Filters may have chosen other tools and features.
     let turn = changed.as_ref().unwrap_or(turn);
-    let tooling = tooling::resolve(engine, turn, &model, &params, message_id, emitter).await?;
+    let step = Step { turn, ..step };
+    step.remember(&mut messages).await;
+    step.search_web(&mut files, &messages).await;
+    let files = attachments::unique(files);
+    let tooling = tooling::resolve(engine, turn, &model, &params, message_id, emitter, &files).await?;
     for prompt in &tooling.prompts {
         append_system(&mut messages, prompt);
     }
     let mut sources = Vec::new();
     if !tooling.native && !tooling.tools.is_empty() {
         sources = legacy_tools::run(engine, &turn.user, &model, models, &tooling, &messages).await;
-        let chat = &engine.settings.chat;
-        let keys = &chat.source_metadata;
-        sources::put_into(
-            &mut messages,
-            &sources,
-            &engine.config,
-            keys,
-            chat.context_in_system_prompt,
-        );
+    }
+    if model.capability("file_context", true) {
+        sources.extend(step.search_files(&files, &messages).await);
+    }
+    let plain = messages.clone();
+    Telling { engine }.put_into(&mut messages, &sources, &[]);
+    if !knowledge.is_empty() {
+        let mut done = searched(true);
+        done["hidden"] = json!(true);
+        step.status(done).await;
     }
     let system = params
         .get("system")
         .and_then(Value::as_str)
-        .unwrap_or_default()
-        .to_owned();
-    if !system.is_empty() {
-        prepend_system(&mut messages, &template::render(&system, &context));
-    }
-    body.insert("messages".into(), Value::Array(replay::normalize(messages)));
+        .map(|system| template::render(system, &context))
+        .unwrap_or_default();
+    let finished = |mut messages: Vec<Value>| {
+        prepend_system(&mut messages, &system);
+        replay::normalize(messages)
+    };
+    let messages = finished(messages);
+    let told = Told {
+        plain: finished(plain),
+        count: messages.len(),
+        marks: Vec::new(),
+        sources,
+    };
+    body.insert("messages".into(), Value::Array(messages));
     if !is_filtered {
         apply_params(engine, &mut body, &model, &params);
     }
@@ -176,20 +223,22 @@ pub(crate) async fn build(
         body.insert("tools".into(), Value::Array(tools));
     }
     let mut payload = Payload {
-        model,
         selected,
         body,
         tooling,
         params,
         continued,
         has_open_calls,
-        sources: sources::shown(&sources),
+        sources: sources::shown(&told.sources),
+        told,
         filters: Arc::new(filters),
         user: Arc::new(turn.user.user.clone()),
+        model,
     };
     if !has_open_calls {
         let body = std::mem::take(&mut payload.body);
         payload.body = payload.filters.request(&payload.stage(), body).await?;
+        told::check(&mut payload);
     }
     Ok(payload)
 }
@@ -452,29 +501,6 @@ pub(crate) fn prepend_system(messages: &mut Vec<Value>, prompt: &str) {
         },
         None => messages.insert(0, json!({ "role": "system", "content": prompt })),
     }
-}
-
-/// The prompt of the folder that the chat lies in, if the user may read the folder.
-async fn folder_prompt(engine: &Engine, turn: &Turn) -> ApiResult<Option<String>> {
-    let user = &turn.user.user;
-    let of_chat = match turn.chat.saved() {
-        Some(chat_id) => chats::folder_id(&engine.db, chat_id).await?,
-        None => None,
-    };
-    let Some(folder_id) = of_chat.or_else(|| turn.folder_id.clone()) else {
-        return Ok(None);
-    };
-    let Some(folder) = folders::by_id(&engine.db, &folder_id).await? else {
-        return Ok(None);
-    };
-    if user.role != "admin" && !folders::may_read(&engine.db, &folder, &user.id).await? {
-        return Ok(None);
-    }
-    let prompt = folder
-        .data
-        .as_ref()
-        .and_then(|data| data.get("system_prompt")?.as_str());
-    Ok(prompt.filter(|prompt| !prompt.is_empty()).map(str::to_owned))
 }
 
 #[cfg(test)]

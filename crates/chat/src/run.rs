@@ -71,6 +71,7 @@ impl Run {
             payload::build(&engine, &turn, &model, &models, message_id.as_deref(), &emitter).await?;
         let context = turn.call_context(message_id.as_deref());
         let selected = payload.selected.then(|| payload.model.id.clone());
+        let sources = Some(std::mem::take(&mut payload.sources)).filter(|sources| !sources.is_empty());
         let outlet = Outlet::of(&engine, &turn, &payload);
         let sieve = payload.filters.have("stream").then(|| Sieve::of(&payload));
         let body = std::mem::take(&mut payload.body);
@@ -82,7 +83,7 @@ impl Run {
                 if let (Some(id), Some(object)) = (selected, answer.as_object_mut()) {
                     object.insert("selected_model_id".into(), json!(id));
                 }
-                Completion::Json(answer)
+                Completion::Json(with_sources(answer, sources))
             }
             ChatReply::Stream(stream) => {
                 let first = selected.map(|id| {
@@ -96,7 +97,13 @@ impl Run {
                         Ok(broken_stream_tail())
                     })
                 });
-                let body = futures::stream::iter(first).chain(body);
+                let shown = sources.map(|sources| {
+                    let event = json!({ "sources": sources });
+                    Ok(bytes::Bytes::from(format!("data: {event}\n\n")))
+                });
+                let body = futures::stream::iter(shown)
+                    .chain(futures::stream::iter(first))
+                    .chain(body);
                 Completion::Stream {
                     headers: stream.headers,
                     body: Box::pin(body),
@@ -133,11 +140,13 @@ impl Run {
                 Err(error)
             }
             Ok(ChatReply::Json(answer)) => {
+                let sources = Some(payload.sources).filter(|sources| !sources.is_empty());
                 let end = run.whole(&answer).await;
                 run.finish(end).await;
-                Ok(Completion::Json(answer))
+                Ok(Completion::Json(with_sources(answer, sources)))
             }
             Ok(ChatReply::Stream(stream)) => {
+                run.show_sources(&payload).await;
                 if run.turn.chat.saved().is_none() {
                     // The tab of a temporary chat hears of the reply by events; the caller only that it is done.
                     let cancel = CancellationToken::new();
@@ -356,5 +365,17 @@ impl Run {
         self.emitter
             .send("chat:active", json!({ "active": false, "folder_id": folder_id }))
             .await;
+    }
+}
+
+/// A whole answer with what it is based on before it.
+fn with_sources(answer: Value, sources: Option<Vec<Value>>) -> Value {
+    match (answer, sources) {
+        (Value::Object(answer), Some(sources)) => {
+            let mut all = Object::from_iter([("sources".to_owned(), Value::Array(sources))]);
+            all.extend(answer);
+            Value::Object(all)
+        }
+        (answer, _) => answer,
     }
 }

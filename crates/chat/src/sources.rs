@@ -1,9 +1,11 @@
 //! What a reply is based on: texts put into the conversation with a number each, and shown beside the reply.
 
-use oui_config::Config;
+use oui_config::rag;
 use serde_json::{Map, Value, json};
 
-use crate::generate::text_of;
+use crate::engine::Engine;
+use crate::generate::last_user_text;
+use crate::template;
 
 /// Characters that have a meaning in tags.
 fn escaped(text: &str) -> String {
@@ -18,9 +20,43 @@ fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// The sources as the model reads them. `keys` are the fields of the metadata that it may see.
-pub(crate) fn tags(sources: &[Value], keys: &[String]) -> String {
-    let mut numbers: Vec<String> = Vec::new();
+/// What a passage is known by.
+fn identity(source: &Value, metadata: Option<&Value>) -> String {
+    let filled = |value: &&Value| crate::turn::truthy(value);
+    metadata
+        .and_then(|metadata| metadata.get("source"))
+        .filter(filled)
+        .or_else(|| source.pointer("/source/id").filter(filled))
+        .map_or_else(|| "N/A".into(), plain)
+}
+
+/// How many different documents the passages are from.
+pub(crate) fn count(sources: &[Value]) -> usize {
+    let mut known: Vec<String> = Vec::new();
+    for source in sources {
+        let documents = source.get("document").and_then(Value::as_array);
+        for index in 0..documents.map_or(0, Vec::len) {
+            let id = identity(source, source.pointer(&format!("/metadata/{index}")));
+            if !known.contains(&id) {
+                known.push(id);
+            }
+        }
+    }
+    known.len()
+}
+
+/// What of the sources models get to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// The passages.
+    Whole,
+    /// Only where they are from: the passages stand elsewhere in the conversation.
+    Marks,
+}
+
+/// The sources as the model reads them. `keys` are the fields of the metadata that it may see; `numbers` are those
+/// given already.
+pub(crate) fn tags(sources: &[Value], keys: &[String], numbers: &mut Vec<String>, shown: Shown) -> String {
     let mut text = String::new();
     for source in sources {
         let about = source.get("source").cloned().unwrap_or_default();
@@ -32,10 +68,7 @@ pub(crate) fn tags(sources: &[Value], keys: &[String]) -> String {
                 .unwrap_or_default()
         };
         for (document, metadata) in list("document").iter().zip(list("metadata")) {
-            let id = metadata
-                .get("source")
-                .or_else(|| about.get("id"))
-                .map_or_else(|| "N/A".into(), plain);
+            let id = identity(source, Some(&metadata));
             let number = numbers.iter().position(|known| *known == id).unwrap_or_else(|| {
                 numbers.push(id);
                 numbers.len() - 1
@@ -54,10 +87,14 @@ pub(crate) fn tags(sources: &[Value], keys: &[String]) -> String {
             for (key, value) in allowed(&metadata, keys) {
                 text.push_str(&format!(" {key}=\"{}\"", escaped(&plain(value))));
             }
-            text.push_str(&format!(">{}</source>\n", plain(document)));
+            let passage = match shown {
+                Shown::Whole => plain(document),
+                Shown::Marks => String::new(),
+            };
+            text.push_str(&format!(">{passage}</source>\n"));
         }
     }
-    text.trim().to_owned()
+    text
 }
 
 fn allowed<'m>(metadata: &'m Value, keys: &[String]) -> Vec<(&'m String, &'m Value)> {
@@ -90,33 +127,55 @@ fn filled(template: &str, context: &str, query: &str) -> String {
     text
 }
 
-/// Puts the sources into the conversation: before the last question, or into the system message.
-pub(crate) fn put_into(
-    messages: &mut Vec<Value>,
-    sources: &[Value],
-    config: &Config,
-    keys: &[String],
-    into_system: bool,
-) {
-    let question = messages
-        .iter()
-        .rev()
-        .find(|message| message["role"] == "user")
-        .map(text_of);
-    let Some(question) = question.filter(|question| !question.is_empty()) else {
-        return;
-    };
-    let context = tags(sources, keys);
-    if context.is_empty() {
-        return;
+/// How sources are told to models.
+pub(crate) struct Telling<'e> {
+    /// Knows the template and what models may see.
+    pub(crate) engine: &'e Engine,
+}
+
+impl Telling<'_> {
+    /// Puts the sources into the conversation: before the last question, or into the system message. `marks` are those
+    /// whose passages the model has read already.
+    pub(crate) fn put_into(&self, messages: &mut Vec<Value>, sources: &[Value], marks: &[Value]) {
+        let question = last_user_text(messages);
+        if question.is_empty() {
+            return;
+        }
+        let settings = &self.engine.settings.chat;
+        let keys = &settings.source_metadata;
+        let mut numbers = Vec::new();
+        let mut text = tags(sources, keys, &mut numbers, Shown::Whole);
+        text.push_str(&tags(marks, keys, &mut numbers, Shown::Marks));
+        let text = text.trim();
+        if text.is_empty() {
+            return;
+        }
+        let text = filled(&self.template(), text, &question);
+        if settings.context_in_system_prompt {
+            return crate::payload::append_system(messages, &text);
+        }
+        match messages.last_mut().filter(|message| message["role"] == "user") {
+            Some(message) => before_text(message, &text),
+            None => messages.push(json!({ "role": "user", "content": text })),
+        }
     }
-    let text = filled(&config.get(&oui_config::rag::RAG_TEMPLATE), &context, &question);
-    if into_system {
-        return crate::payload::append_system(messages, &text);
-    }
-    match messages.last_mut().filter(|message| message["role"] == "user") {
-        Some(message) => before_text(message, &text),
-        None => messages.push(json!({ "role": "user", "content": text })),
+
+    fn template(&self) -> String {
+        let stored = self.engine.config.get(&rag::RAG_TEMPLATE);
+        let text = if stored.trim().is_empty() {
+            let default = rag::RAG_TEMPLATE.default_value();
+            default.as_str().unwrap_or_default().to_owned()
+        } else {
+            stored
+        };
+        let context = template::Context {
+            user: None,
+            groups: &[],
+            variables: None,
+            chat_variables: None,
+            clock: &self.engine.clock,
+        };
+        template::render(&text, &context)
     }
 }
 
@@ -167,11 +226,17 @@ mod tests {
             json!({"source": {"name": "look"}, "document": ["c"], "metadata": [{"source": "look"}]}),
         ];
         assert_eq!(
-            tags(&sources, &["page".to_owned()]),
+            tags(&sources, &["page".to_owned()], &mut Vec::new(), Shown::Whole),
             "<source id=\"1\" name=\"birds.md\" resource-type=\"file\" resource-id=\"f\" page=\"1\">a</source>\n\
              <source id=\"1\" name=\"birds.md\" resource-type=\"file\" resource-id=\"f\">b</source>\n\
-             <source id=\"2\" name=\"look\">c</source>"
+             <source id=\"2\" name=\"look\">c</source>\n"
         );
+        let mut numbers = vec!["look".to_owned()];
+        assert_eq!(
+            tags(&sources[1..], &[], &mut numbers, Shown::Marks),
+            "<source id=\"1\" name=\"look\"></source>\n"
+        );
+        assert_eq!((count(&sources), count(&[])), (2, 0));
         assert_eq!(shown(&[json!({"source": {}}), sources[1].clone()]).len(), 1);
     }
 

@@ -120,6 +120,14 @@ fn item_of<'i>(items: &'i mut [Value], call_id: &str) -> Option<&'i mut Value> {
         .find(|item| item["type"] == "function_call" && item["call_id"] == call_id)
 }
 
+/// Where the text of a result comes from.
+fn cited(payload: &Payload, call: &Call, outcome: &Outcome) -> Vec<Value> {
+    if !payload.model.capability("citations", true) || outcome.status() != "completed" {
+        return Vec::new();
+    }
+    crate::citations::of(call, outcome)
+}
+
 /// Marks what waits for the user: the first call `pending`, the others `queued`.
 pub(crate) fn mark_waiting(items: &mut [Value]) {
     let answered: Vec<Value> = items
@@ -216,12 +224,13 @@ impl Run {
             }
         }
         writer.show_round().await;
+        let mut brought = Vec::new();
         for call in &calls {
             let outcome = tokio::select! {
                 outcome = self.perform(payload, call) => outcome,
                 () = cancel.cancelled() => return Next::Stopped,
             };
-            self.cite(writer, payload, call, &outcome).await;
+            brought.extend(cited(payload, call, &outcome));
             let mut output = writer.stream.output.lock();
             let items = output.items_mut();
             if let Some(item) = item_of(items, &call.id) {
@@ -232,7 +241,12 @@ impl Run {
             }
             items.push(result_item(&call.id, &outcome));
         }
+        for source in &brought {
+            let db = &self.engine.db;
+            writer.emitter().source(db, source.clone()).await;
+        }
         writer.show_round().await;
+        payload::add_sources(&self.engine, payload, brought);
         let round: Vec<Value> = {
             let mut output = writer.stream.output.lock();
             let start = output.round_start();
@@ -272,16 +286,6 @@ impl Run {
         let mut outcome = call::run(&tooling.tools, &tooling.context, call).await;
         pictures::keep_all(&tooling.context, &mut outcome).await;
         outcome
-    }
-
-    /// Shows where the text of a result comes from.
-    async fn cite(&self, writer: &Writer<'_>, payload: &Payload, call: &Call, outcome: &Outcome) {
-        if !payload.model.capability("citations", true) || outcome.status() != "completed" {
-            return;
-        }
-        for source in crate::citations::of(&call.name, outcome) {
-            writer.emitter().send("source", source).await;
-        }
     }
 
     /// Puts the reply aside until the user has decided.

@@ -76,7 +76,7 @@ pub(crate) fn kept_params(tooling: &Tooling, turn: &Turn, params: &Object) -> Va
     })
 }
 
-/// Resolves the tools of a run. `params` are the merged parameters.
+/// Resolves the tools of a run. `params` are the merged parameters, `files` the attachments.
 pub(crate) async fn resolve(
     engine: &Engine,
     turn: &Turn,
@@ -84,11 +84,12 @@ pub(crate) async fn resolve(
     params: &Object,
     message_id: Option<&str>,
     emitter: &ChatEmitter,
+    files: &[Value],
 ) -> ApiResult<Tooling> {
     let user = turn.user.user.clone();
     let native = is_native(params);
     let meta = model.meta().cloned().map(Value::Object).unwrap_or_default();
-    let knowledge = attached(engine, turn, &meta, native).await?;
+    let knowledge = attached(engine, turn, model, &meta, native, files).await?;
     let limit: Option<Duration> = engine.settings.websocket.call_timeout;
     let context = Arc::new(ToolContext {
         db: engine.db.clone(),
@@ -195,19 +196,38 @@ impl Tooling {
     }
 }
 
-/// What the model was given to answer from: by its settings, and for models that call tools by the folder.
-async fn attached(engine: &Engine, turn: &Turn, meta: &Value, native: bool) -> ApiResult<Vec<Value>> {
-    let of_model = meta
+/// What the model was given to answer from: by its settings, for models that call tools by the folder, and by the
+/// chat where nothing is looked up for the model. Of a browser's own model only what the user may read counts.
+async fn attached(
+    engine: &Engine,
+    turn: &Turn,
+    model: &Model,
+    meta: &Value,
+    native: bool,
+    files: &[Value],
+) -> ApiResult<Vec<Value>> {
+    let mut of_model = meta
         .get("knowledge")
         .and_then(Value::as_array)
         .cloned()
         .unwrap_or_default();
+    if model.is_direct() {
+        of_model = oui_models::folder_files::readable(&engine.db, &of_model, &turn.user.user).await?;
+    }
     let of_folder = if native {
         folder_files(engine, turn).await?
     } else {
         Vec::new()
     };
-    let sources = [("model", of_model), ("folder", of_folder)];
+    let mut of_chat = Vec::new();
+    if !model.capability("file_context", true) {
+        let kinds = [json!("collection"), json!("note")];
+        let named = files.iter().filter(|file| kinds.contains(&file["type"]));
+        of_chat.extend(
+            named.map(|file| json!({ "type": file["type"], "id": file["id"], "name": file["name"] })),
+        );
+    }
+    let sources = [("model", of_model), ("folder", of_folder), ("chat", of_chat)];
     let mut items: Vec<Value> = Vec::new();
     for (source, given) in sources {
         for mut item in given {

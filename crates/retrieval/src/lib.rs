@@ -26,4 +26,5 @@ pub use ingest::{Batch, KNOWLEDGE_BASES, collection_of_file};
 pub use query::{Found, SearchOptions, hits_json, text_hash};
 pub use reindex::Progress;
 pub use service::{Extract, Retrieval, caller_of};
+pub use sources::Pages;
 pub use vector::{Entry, Filter, Hit, Item, Metadata, Record, VectorStore};

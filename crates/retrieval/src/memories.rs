@@ -1,13 +1,16 @@
 //! What a user lets models remember, as vectors in a collection of their own, and finding it by meaning or by place.
 
+pub mod tree;
+
 use oui_config::rag;
 use oui_core::{ApiError, ApiResult};
-use oui_models::memories::{self, MemoryRow};
+use oui_models::memories::{self, MemoryRow, Operation, Outcome};
+use oui_models::users::UserRow;
 use serde_json::{Map, Value, json};
 
 use crate::embeddings::Purpose;
 use crate::error::Result;
-use crate::service::Retrieval;
+use crate::service::{Retrieval, caller_of};
 use crate::vector::{Filter, Hit, Item, plain};
 
 /// Name of the collection of a user's memories.
@@ -114,6 +117,52 @@ impl Retrieval {
         store.drop_collection(&collection_of(user_id)).await?;
         store.insert(&collection_of(user_id), items).await?;
         Ok(rows.len())
+    }
+
+    /// Applies changes to a user's memories, all or none, and makes what they leave findable. Answers what became of
+    /// each; `source` says who changes.
+    pub async fn change_memories(
+        &self,
+        user: &UserRow,
+        operations: &[Operation],
+        source: &str,
+    ) -> ApiResult<Vec<Value>> {
+        let meta = json!({ "created_by": source, "chat_id": null, "message_id": null, "model": null });
+        let outcomes = memories::apply(&self.db, &user.id, operations, &meta)
+            .await?
+            .map_err(|id| ApiError::not_found(format!("Memory not found: {id}")))?;
+        let (mut changed, mut gone, mut shown) = (Vec::new(), Vec::new(), Vec::new());
+        for outcome in outcomes {
+            shown.push(match outcome {
+                Outcome::Created(row) => {
+                    let json = json!({ "action": "add", "status": "created", "memory": tree::without_meta(&row) });
+                    changed.push(row);
+                    json
+                }
+                Outcome::Skipped(row) => json!({
+                    "action": "add", "status": "skipped", "memory": tree::without_meta(&row), "reason": "duplicate",
+                }),
+                Outcome::Updated(action, row) => {
+                    let json =
+                        json!({ "action": action, "status": "updated", "memory": tree::without_meta(&row) });
+                    changed.push(row);
+                    json
+                }
+                Outcome::Deleted(id) => {
+                    gone.push(id.clone());
+                    json!({ "action": "remove", "status": "deleted", "id": id })
+                }
+            });
+        }
+        self.index_memories(&user.id, &changed, &caller_of(user))
+            .await
+            .map_err(ApiError::internal)?;
+        if !gone.is_empty() {
+            self.forget_memories(&user.id, gone)
+                .await
+                .map_err(ApiError::internal)?;
+        }
+        Ok(shown)
     }
 
     /// Takes memories out of the user's collection.

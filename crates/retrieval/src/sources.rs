@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 
 use crate::access::Use;
 use crate::ingest::collection_of_file;
+use crate::query::SearchOptions;
 use crate::service::{Retrieval, caller_of};
 use crate::vector::Filter;
 
@@ -76,9 +77,18 @@ fn transcript(document: &Object) -> Option<String> {
     Some(path.iter().map(line).collect::<Vec<_>>().join("\n"))
 }
 
+/// Reads what lies at an address that a user named.
+#[async_trait::async_trait]
+pub trait Pages: Send + Sync {
+    /// The text there; `None` when it cannot or may not be read.
+    async fn text_at(&self, address: &str) -> Option<String>;
+}
+
 /// One search for the attachments of a message.
 struct Search<'r> {
     retrieval: &'r Retrieval,
+    pages: &'r dyn Pages,
+    options: SearchOptions,
     user: &'r UserRow,
     queries: &'r [String],
     /// Gives whole collections instead of their best chunks.
@@ -96,9 +106,26 @@ impl Retrieval {
         items: &[Value],
         queries: &[String],
         full: bool,
+        pages: &dyn Pages,
+    ) -> ApiResult<Vec<Value>> {
+        self.sources_with(user, items, queries, full, pages, self.search_options())
+            .await
+    }
+
+    /// [`Retrieval::sources`] with other options of the search than the configuration's.
+    pub async fn sources_with(
+        &self,
+        user: &UserRow,
+        items: &[Value],
+        queries: &[String],
+        full: bool,
+        pages: &dyn Pages,
+        options: SearchOptions,
     ) -> ApiResult<Vec<Value>> {
         let mut search = Search {
             retrieval: self,
+            pages,
+            options,
             user,
             queries,
             full,
@@ -199,6 +226,7 @@ impl Search<'_> {
             Some("text") => Self::raw(item),
             Some("note") => self.note(item).await?,
             Some("chat") => self.chat(item).await?,
+            Some("url") => self.page(item).await,
             Some("file") => self.file(item, whole).await?,
             Some("collection") => self.collection(item, whole).await?,
             Some("web_search") if text(item, "collection_name").is_some() => Self::named(item),
@@ -284,6 +312,19 @@ impl Search<'_> {
         )))
     }
 
+    async fn page(&self, item: &Value) -> Origin {
+        let Some(address) = text(item, "url") else {
+            return Origin::Nothing;
+        };
+        match self.pages.text_at(address).await {
+            Some(content) => Origin::Whole(Material::one(
+                json!(content),
+                json!({ "url": address, "name": address }),
+            )),
+            None => Origin::Nothing,
+        }
+    }
+
     async fn may_read<R: shared::Shared>(&self, entry: &shared::Entry<R>) -> ApiResult<bool> {
         let membership = groups::membership(&self.retrieval.db, &self.user.id).await?;
         let reader = Reader {
@@ -342,15 +383,18 @@ impl Search<'_> {
             return Ok(Origin::Whole(Material::one(json!(content), metadata)));
         }
         let open = self.retrieval.settings.access.all_collections && !whole;
-        if !open && !self.may_read_file(id).await? {
-            return Ok(Origin::Nothing);
-        }
-        if whole {
-            let file = file_texts::get(&self.retrieval.db, id).await?;
-            return Ok(file.map_or(Origin::Nothing, |file| {
+        if !open {
+            let Some(file) = file_texts::get(&self.retrieval.db, id).await? else {
+                return Ok(Origin::Nothing);
+            };
+            if !self.may_read_file(id).await? {
+                return Ok(Origin::Nothing);
+            }
+            if whole {
                 let metadata = json!({ "file_id": id, "name": file.filename, "source": file.filename });
-                Origin::Whole(Material::one(json!(file.content().unwrap_or_default()), metadata))
-            }));
+                let content = json!(file.content().unwrap_or_default());
+                return Ok(Origin::Whole(Material::one(content, metadata)));
+            }
         }
         let legacy = item["legacy"] == true;
         let name = if legacy {
@@ -452,11 +496,10 @@ impl Search<'_> {
     }
 
     async fn best_of(&self, names: &[String]) -> crate::Result<Material> {
-        let options = self.retrieval.search_options();
         let caller = caller_of(self.user);
         let found = self
             .retrieval
-            .search(names, self.queries, &options, Some(&caller))
+            .search(names, self.queries, &self.options, Some(&caller))
             .await?;
         Ok(Material {
             documents: found.documents.into_iter().map(Value::String).collect(),

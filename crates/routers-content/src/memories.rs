@@ -1,20 +1,17 @@
 //! What users let models remember of them: `/api/v1/memories`. The rows are the models crate's, finding by meaning
-//! the retrieval's; `tree` orders by place.
-
-mod tree;
+//! the retrieval's, and so is the order by place.
 
 use axum::Json;
 use axum::extract::Path;
 use oui_config::features;
 use oui_core::{ApiError, ApiResult, choice, form, messages};
-use oui_models::memories::{self, Edit, MemoryRow, Operation, Outcome};
+use oui_models::memories::{self, Edit, MemoryRow, Operation};
 use oui_models::users;
+use oui_retrieval::memories::tree::{self, Wanted};
 use oui_retrieval::memories::{clean_content, clean_path};
 use oui_retrieval::{Retrieval, caller_of, hits_json};
 use oui_web::{Admin, Area, Body, Caller, Verified, endpoints};
 use serde_json::{Value, json};
-
-use self::tree::{Wanted, without_meta};
 
 /// The table of this area.
 pub(crate) fn area() -> Area {
@@ -234,38 +231,10 @@ async fn update_many(
     }
     let operations: Vec<Operation> = form.operations.iter().map(operation).collect::<ApiResult<_>>()?;
     let source = form.source.unwrap_or(Source::Tool).as_str();
-    let meta = json!({ "created_by": source, "chat_id": null, "message_id": null, "model": null });
-    let outcomes = memories::apply(caller.db(), caller.id(), &operations, &meta)
-        .await?
-        .map_err(|id| ApiError::not_found(format!("Memory not found: {id}")))?;
-    let (mut changed, mut gone, mut shown) = (Vec::new(), Vec::new(), Vec::new());
-    for outcome in outcomes {
-        shown.push(match outcome {
-            Outcome::Created(row) => {
-                let json = json!({ "action": "add", "status": "created", "memory": without_meta(&row) });
-                changed.push(row);
-                json
-            }
-            Outcome::Skipped(row) => json!({
-                "action": "add", "status": "skipped", "memory": without_meta(&row), "reason": "duplicate",
-            }),
-            Outcome::Updated(action, row) => {
-                let json = json!({ "action": action, "status": "updated", "memory": without_meta(&row) });
-                changed.push(row);
-                json
-            }
-            Outcome::Deleted(id) => {
-                gone.push(id.clone());
-                json!({ "action": "remove", "status": "deleted", "id": id })
-            }
-        });
-    }
-    index(&caller, &changed).await?;
-    if !gone.is_empty() {
-        let forgotten = retrieval(&caller).forget_memories(caller.id(), gone).await;
-        forgotten.map_err(ApiError::internal)?;
-    }
-    Ok(Json(Value::Array(shown)))
+    let done = retrieval(&caller)
+        .change_memories(caller.user(), &operations, source)
+        .await?;
+    Ok(Json(Value::Array(done)))
 }
 
 async fn query(caller: Caller<Verified>, Body { form, .. }: Body<QueryForm>) -> ApiResult<Json<Value>> {

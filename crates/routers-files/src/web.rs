@@ -11,7 +11,7 @@ use oui_loaders::{Document, LoadError};
 use oui_models::files;
 use oui_web::body::Body;
 use oui_web::{Area, Caller, Query, Verified, endpoints};
-use oui_web_search::{Fetched, SearchResult, TOO_LARGE, is_youtube_url};
+use oui_web_search::{Fetched, TOO_LARGE, is_youtube_url};
 use serde_json::{Map, Value, json};
 
 use crate::files::too_large;
@@ -322,93 +322,16 @@ async fn keep_fetched(
     }))
 }
 
-fn search_failed(error: impl std::fmt::Display) -> ApiError {
-    tracing::error!(%error, "a web search failed");
-    ApiError::bad_request(messages::default_with(
-        "Something went wrong while searching the web.",
-    ))
-}
-
 async fn search(caller: Caller<Verified>, body: Body<SearchForm>) -> ApiResult<Json<Value>> {
     let app = caller.app();
     let refused = || ApiError::forbidden(messages::ACCESS_PROHIBITED);
     if !app.config.get(&web::ENABLE_WEB_SEARCH) || !caller.may("features.web_search").await? {
         return Err(refused());
     }
-    let queries = body.form.queries.0;
-    let found = app.web.search.search_all(&queries).await.map_err(search_failed)?;
-    let mut hits: Vec<SearchResult> = found
-        .into_iter()
-        .flatten()
-        .filter(|hit| !hit.link.is_empty())
-        .collect();
-    let mut addresses: Vec<String> = Vec::new();
-    for hit in &hits {
-        if !addresses.contains(&hit.link) {
-            addresses.push(hit.link.clone());
-        }
-    }
-    if addresses.is_empty() {
-        return Err(ApiError::not_found(messages::default_with(
-            "No results found from web search",
-        )));
-    }
-    let documents = if app.config.get(&web::BYPASS_WEB_SEARCH_WEB_LOADER) {
-        hits.iter().filter_map(as_document).collect()
-    } else {
-        app.web.pages.pages(&addresses).await.map_err(search_failed)?
-    };
-    let sources: Vec<String> = documents
-        .iter()
-        .filter_map(|document| document.metadata.get("source")?.as_str().map(str::to_owned))
-        .collect();
-    hits.retain(|hit| sources.contains(&hit.link));
-    let items: Vec<Value> = hits.iter().map(SearchResult::to_json).collect();
-    let count = documents.len();
-    if app.config.get(&web::BYPASS_WEB_SEARCH_EMBEDDING_AND_RETRIEVAL) {
-        let documents: Vec<Value> = documents
-            .into_iter()
-            .map(|document| json!({ "content": document.text, "metadata": document.metadata }))
-            .collect();
-        return Ok(Json(json!({
-            "status": true, "collection_name": null, "filenames": sources, "items": items, "docs": documents,
-            "loaded_count": count,
-        })));
-    }
-    if documents.iter().all(|document| document.text.trim().is_empty()) {
-        let text = "None of the web search results could be loaded";
-        return Err(ApiError::not_found(messages::default_with(text)));
-    }
-    let name = format!("web-search-{}-{}", caller.id(), text_hash(&queries.join("-")));
-    let name: String = name.chars().take(MAX_NAME).collect();
-    let options = SaveOptions {
-        metadata: Map::new(),
-        overwrite: true,
-        add: false,
-        split: true,
-    };
-    if let Err(error) = app.ingest.save(caller.user(), documents, &name, options).await {
-        tracing::error!(%error, "found pages could not be made findable");
-        return Err(ApiError::new(
-            http::StatusCode::INTERNAL_SERVER_ERROR,
-            "Failed to embed and store the retrieved web pages. Check the embedding configuration in Admin Settings > Documents.",
-        ));
-    }
-    Ok(Json(json!({
-        "status": true, "collection_names": [name], "items": items, "filenames": sources, "loaded_count": count,
-    })))
-}
-
-/// What the engine said about a page, in place of the page.
-fn as_document(hit: &SearchResult) -> Option<Document> {
-    let snippet = hit.snippet.clone()?;
-    Some(
-        Document::new(snippet.clone())
-            .with("source", hit.link.clone())
-            .with("title", json!(hit.title))
-            .with("snippet", snippet)
-            .with("link", hit.link.clone()),
-    )
+    app.chat
+        .search_web(caller.user(), &body.form.queries.0)
+        .await
+        .map(Json)
 }
 
 #[cfg(test)]

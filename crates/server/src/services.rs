@@ -114,6 +114,7 @@ pub async fn start(environment: &Environment, settings: Settings, clock: Clock) 
         settings.clone(),
         http.clone(),
     ));
+    let web = Arc::new(Web::new(config.clone(), settings.clone(), clock.clone())?);
     let engine = Engine::new(EngineParts {
         db: db.clone(),
         config: config.clone(),
@@ -121,6 +122,8 @@ pub async fn start(environment: &Environment, settings: Settings, clock: Clock) 
         auth: auth.clone(),
         emitter: emitter.clone(),
         providers: ProviderClient::new(http, clock.clone()),
+        retrieval: retrieval.clone(),
+        web: web.clone(),
     });
     match engine
         .recover()
@@ -144,7 +147,6 @@ pub async fn start(environment: &Environment, settings: Settings, clock: Clock) 
             count => tracing::warn!(count, "files were being read when the server stopped last"),
         }
     }
-    let web = Arc::new(Web::new(config.clone(), settings.clone(), clock.clone())?);
     retrieval.extract_with(Arc::new(StoredFiles {
         storage: storage.clone(),
         loader: Loader::new(config.clone())?,

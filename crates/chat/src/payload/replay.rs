@@ -60,11 +60,55 @@ pub(super) fn round(items: &[Value], model: &Model) -> Vec<Value> {
     paired(from_output(items, reasoning_for(model), true))
 }
 
-/// Turns messages into those of a Chat Completions request.
-pub(super) fn to_provider(messages: Vec<Value>, model: &Model) -> Vec<Value> {
+/// What a question names as attached: files by their ids, and chats.
+fn attached(message: &Value) -> Option<String> {
+    let text = |file: &Value, name: &str| {
+        let value = file.get(name).and_then(Value::as_str).unwrap_or_default();
+        value.to_owned()
+    };
+    let tag = |file: &Value| {
+        let (id, url) = (text(file, "id"), text(file, "url"));
+        let is_chat = file["type"] == "chat" && !id.is_empty();
+        if !is_chat && (url.is_empty() || url.starts_with("data:")) {
+            return None;
+        }
+        let kind = file.get("type").and_then(Value::as_str).unwrap_or("file");
+        let mut tag = format!(
+            "<file type=\"{kind}\" id=\"{}\"",
+            if id.is_empty() { &url } else { &id }
+        );
+        for name in ["url", "content_type", "name"] {
+            let value = text(file, name);
+            if !value.is_empty() {
+                tag.push_str(&format!(" {name}=\"{value}\""));
+            }
+        }
+        Some(tag + "/>")
+    };
+    let files = message.get("files").and_then(Value::as_array)?;
+    let tags: Vec<String> = files.iter().filter_map(tag).collect();
+    (!tags.is_empty()).then(|| format!("<attached_files>\n{}\n</attached_files>\n\n", tags.join("\n")))
+}
+
+/// Puts the names of what is attached before the text of a question.
+fn name_files(message: &mut Value) {
+    let Some(names) = attached(message).filter(|_| message["role"] == "user") else {
+        return;
+    };
+    match &mut message["content"] {
+        Value::Array(parts) => parts.insert(0, json!({ "type": "text", "text": names })),
+        content => *content = json!(format!("{names}{}", content.as_str().unwrap_or_default())),
+    }
+}
+
+/// Turns messages into those of a Chat Completions request. With `names` questions tell what was attached to them.
+pub(super) fn to_provider(messages: Vec<Value>, model: &Model, names: bool) -> Vec<Value> {
     let reasoning = reasoning_for(model);
     let mut out = Vec::with_capacity(messages.len());
-    for message in messages {
+    for mut message in messages {
+        if names {
+            name_files(&mut message);
+        }
         let output = message
             .get("output")
             .and_then(Value::as_array)
@@ -281,7 +325,7 @@ mod tests {
             {"type": "function_call_output", "call_id": "1", "output": [{"type": "input_text", "text": "42"}]},
             {"type": "message", "content": [{"text": "it is 42"}]},
         ]});
-        let sent = to_provider(vec![message.clone()], &model("openai"));
+        let sent = to_provider(vec![message.clone()], &model("openai"), false);
         assert_eq!(
             Value::Array(sent),
             json!([
@@ -291,7 +335,10 @@ mod tests {
                 {"role": "assistant", "content": "it is 42"},
             ])
         );
-        assert_eq!(to_provider(vec![message], &model("ollama"))[0]["thinking"], "hm");
+        assert_eq!(
+            to_provider(vec![message], &model("ollama"), false)[0]["thinking"],
+            "hm"
+        );
     }
 
     #[test]
@@ -299,8 +346,28 @@ mod tests {
         let sent = to_provider(
             vec![json!({"id": "1", "role": "user", "content": "hi", "parentId": null, "files": []})],
             &model("openai"),
+            false,
         );
         assert_eq!(sent, [json!({"role": "user", "content": "hi"})]);
+    }
+
+    #[test]
+    fn attached_files_are_named() {
+        let files = json!([
+            {"type": "file", "id": "f", "url": "f", "name": "a.txt", "content_type": "text/plain"},
+            {"type": "image", "url": "data:image/png;base64,A"}, {"type": "chat", "id": "c", "name": "Old"},
+        ]);
+        let message = json!({"role": "user", "content": "hi", "files": files});
+        let sent = to_provider(vec![message.clone()], &model("openai"), true);
+        assert_eq!(
+            sent[0]["content"],
+            "<attached_files>\n<file type=\"file\" id=\"f\" url=\"f\" content_type=\"text/plain\" name=\"a.txt\"/>\n\
+             <file type=\"chat\" id=\"c\" name=\"Old\"/>\n</attached_files>\n\nhi"
+        );
+        assert_eq!(
+            to_provider(vec![message], &model("openai"), false)[0]["content"],
+            "hi"
+        );
     }
 
     #[test]

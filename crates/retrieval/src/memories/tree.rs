@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use super::clean_path;
 use oui_core::ApiResult;
 use oui_models::memories::MemoryRow;
-use oui_retrieval::memories::clean_path;
 use serde_json::{Value, json};
 
 fn parts(path: &str) -> Vec<&str> {
@@ -68,16 +68,21 @@ fn newest_first(row: &MemoryRow) -> (i64, String) {
 }
 
 /// Which memories are looked for.
-pub(super) struct Wanted<'a> {
-    pub(super) query: &'a str,
-    pub(super) path: Option<&'a str>,
-    pub(super) id: Option<&'a str>,
-    pub(super) kind: &'a str,
-    pub(super) limit: i64,
+pub struct Wanted<'a> {
+    /// Text that content or place have.
+    pub query: &'a str,
+    /// Place to look near.
+    pub path: Option<&'a str>,
+    /// Only this one.
+    pub id: Option<&'a str>,
+    /// `user`, `context` or `all`.
+    pub kind: &'a str,
+    /// How many at most; 0 means 20.
+    pub limit: i64,
 }
 
 /// Memories that match, nearest to the place first, then the newest.
-pub(super) fn search(mut rows: Vec<MemoryRow>, wanted: &Wanted<'_>) -> ApiResult<Vec<MemoryRow>> {
+pub fn search(mut rows: Vec<MemoryRow>, wanted: &Wanted<'_>) -> ApiResult<Vec<MemoryRow>> {
     let path = clean_path(wanted.path)?;
     rows.retain(|row| wanted.id.is_none_or(|id| row.id == id) && is_kind(row, wanted.kind));
     if let Some(path) = &path {
@@ -103,7 +108,7 @@ pub(super) fn search(mut rows: Vec<MemoryRow>, wanted: &Wanted<'_>) -> ApiResult
 }
 
 /// The places that memories lie at, with their numbers and the places right below.
-pub(super) fn paths(rows: &[MemoryRow], query: &str, kind: &str, limit: i64) -> Value {
+pub fn paths(rows: &[MemoryRow], query: &str, kind: &str, limit: i64) -> Value {
     struct Group<'a> {
         path: Option<&'a str>,
         kind: &'a str,
@@ -169,7 +174,7 @@ pub(super) fn paths(rows: &[MemoryRow], query: &str, kind: &str, limit: i64) -> 
 }
 
 /// What lies at a place, above it and (with `deep`) below it.
-pub(super) fn read(rows: &[MemoryRow], path: &str, kind: &str, deep: bool, limit: i64) -> Value {
+pub fn read(rows: &[MemoryRow], path: &str, kind: &str, deep: bool, limit: i64) -> Value {
     let rows: Vec<&MemoryRow> = rows.iter().filter(|row| is_kind(row, kind)).collect();
     let known: BTreeSet<&str> = rows.iter().filter_map(|row| place(row)).collect();
     let own = parts(path);
@@ -212,7 +217,7 @@ pub(super) fn read(rows: &[MemoryRow], path: &str, kind: &str, deep: bool, limit
 }
 
 /// A memory without its free object.
-pub(super) fn without_meta(row: &MemoryRow) -> Value {
+pub fn without_meta(row: &MemoryRow) -> Value {
     let mut json = row.to_json();
     if let Some(object) = json.as_object_mut() {
         object.shift_remove("meta");
