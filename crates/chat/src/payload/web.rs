@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::generate::last_user_text;
 
-use super::step::Step;
 use super::attachments::Search;
+use super::step::Step;
 
 impl Step<'_> {
     /// Searches the web where the request wants it, and adds what is found to the attachments. The user sees each
