@@ -12,6 +12,7 @@ mod existing;
 mod files;
 mod gateway;
 mod pipelines;
+mod plugins;
 mod retrieval;
 mod roles;
 mod sdk;

@@ -218,7 +218,7 @@ both! {
         assert_eq!(reply["sources"][0]["source"]["name"], "birds/look");
         let sent = app.provider.requests_to("/v1/chat/completions");
         let question = sent.last().unwrap().body["messages"][0]["content"].as_str().unwrap().to_owned();
-        assert!(question.contains("{\"wren\":true}</source>") && question.ends_with("Well?"), "{question}");
+        assert!(question.contains("{\n  \"wren\": true\n}</source>") && question.ends_with("Well?"), "{question}");
         assert!(sent.last().unwrap().body.get("tools").is_none());
     }
 }

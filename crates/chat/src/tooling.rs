@@ -7,7 +7,7 @@ use std::time::Duration;
 use oui_core::ApiResult;
 use oui_models::{folders, groups, knowledge, shared::Reader};
 use oui_plugins::builtin::{self, Offer};
-use oui_plugins::{Schedules, ToolContext, Toolbox, direct};
+use oui_plugins::{Schedules, ToolContext, Toolbox, direct, mcp};
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
@@ -131,18 +131,7 @@ pub(crate) async fn resolve(
     };
     if !turn.choices.own_tools {
         for tool_id in &turn.choices.tool_ids {
-            let plugins = &engine.settings.plugins;
-            let tools = if tool_id.starts_with("server:") {
-                if !plugins.tool_servers() {
-                    continue;
-                }
-                engine.tool_servers.tools(tool_id, &tooling.context).await
-            } else if plugins.tools() {
-                oui_plugins::python::tools::of(tool_id, &tooling.context).await?
-            } else {
-                continue;
-            };
-            tools.into_iter().for_each(|tool| tooling.tools.add(tool));
+            tooling.add_chosen(engine, tool_id, emitter).await?;
         }
         tooling.add_servers(engine, turn);
         tooling.add_builtin(turn, model, &meta);
@@ -151,6 +140,57 @@ pub(crate) async fn resolve(
 }
 
 impl Tooling {
+    /// The tools behind one id that was chosen: a server of one of two kinds, or a workspace tool.
+    async fn add_chosen(&mut self, engine: &Engine, tool_id: &str, emitter: &ChatEmitter) -> ApiResult<()> {
+        let plugins = &engine.settings.plugins;
+        let allowed = if tool_id.starts_with("server:") {
+            plugins.tool_servers()
+        } else {
+            plugins.tools()
+        };
+        if !allowed {
+            return Ok(());
+        }
+        if let Some(server) = tool_id.strip_prefix("server:mcp:") {
+            self.add_mcp(engine, server, emitter).await;
+            return Ok(());
+        }
+        let tools = if tool_id.starts_with("server:") {
+            engine.tool_servers.tools(tool_id, &self.context).await
+        } else {
+            oui_plugins::python::tools::of(tool_id, &self.context).await?
+        };
+        tools.into_iter().for_each(|tool| self.tools.add(tool));
+        Ok(())
+    }
+
+    /// The tools of an MCP server. One that cannot be reached is told of, and the reply is given without it.
+    async fn add_mcp(&mut self, engine: &Engine, server: &str, emitter: &ChatEmitter) {
+        let (http, patience) = engine.tool_servers.reach();
+        match mcp::tools(http, patience, server, &self.context).await {
+            Ok(None) => {}
+            Ok(Some((tools, instructions))) => {
+                if let Some(instructions) = instructions {
+                    let name = json!(server);
+                    self.prompts.push(format!(
+                        "What the MCP server {name} says of its tools:\n{instructions}"
+                    ));
+                }
+                tools.into_iter().for_each(|tool| self.tools.put(tool));
+            }
+            Err(error) => {
+                tracing::error!(server, error, "an MCP server cannot be used");
+                let status = json!({
+                    "action": "tool_connection", "error": true, "done": true,
+                    "description": format!("Failed to connect to MCP server '{server}'"),
+                });
+                let event = json!({ "type": "status", "data": status });
+                emitter.relay(&event).await;
+                emitter.keep(&engine.db, &event).await;
+            }
+        }
+    }
+
     /// Servers that only the browser reaches, where users may bring their own.
     fn add_servers(&mut self, engine: &Engine, turn: &Turn) {
         let allowed = engine.settings.plugins.tool_servers()

@@ -9,8 +9,8 @@ pub use shown::{Shape, Shown, shown};
 use oui_core::ids;
 use serde_json::{Map, Value};
 
-use crate::db::{Changes, Conn, Db, DbResult, sql};
-use crate::{args, channel_members, table};
+use crate::db::{Arg, Changes, Conn, Db, DbResult, placeholders, sql};
+use crate::{args, channel_members, shared, table};
 
 table! {
     /// One message.
@@ -272,6 +272,38 @@ pub async fn of_thread(
         rows.push(parent);
     }
     Ok(rows)
+}
+
+/// Messages of these channels that contain a text, newest first. The period is in nanoseconds.
+pub async fn search(
+    db: &Db,
+    channel_ids: &[String],
+    text: &str,
+    (start, end): (Option<i64>, Option<i64>),
+    limit: i64,
+) -> DbResult<Vec<MessageRow>> {
+    if channel_ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (condition, found) = shared::contains(&["content"], text);
+    let list = placeholders(channel_ids.len());
+    let mut rest = format!("WHERE channel_id IN ({list}) AND {condition}");
+    let mut args: Vec<Arg> = channel_ids.iter().map(Into::into).collect();
+    args.extend(found);
+    for (limit, sign) in [(start, ">="), (end, "<=")] {
+        if let Some(at) = limit {
+            rest.push_str(&format!(" AND created_at {sign} ?"));
+            args.push(at.into());
+        }
+    }
+    rest.push_str(" ORDER BY created_at DESC LIMIT ?");
+    args.push(limit.into());
+    MessageRow::list(db, &rest, args).await
+}
+
+/// How many messages the thread below a message has.
+pub async fn replies(db: &Db, id: &str) -> DbResult<i64> {
+    MessageRow::count(db, "WHERE parent_id = ?", args![id]).await
 }
 
 /// Messages of others in a channel, in no thread, since a time.

@@ -126,7 +126,10 @@ pub async fn run(tools: &Toolbox, context: &ToolContext, call: &Call) -> Outcome
 }
 
 async fn perform(tool: &Tool, context: &ToolContext, mut arguments: Object) -> Value {
-    arguments.retain(|name, _| tool.has_parameter(name));
+    // MCP servers look at their arguments themselves.
+    if tool.kind != Kind::Mcp {
+        arguments.retain(|name, _| tool.has_parameter(name));
+    }
     // A panic in one tool must not take the reply with it.
     let callable = std::panic::AssertUnwindSafe(tool.callable.call(context, arguments));
     match futures::FutureExt::catch_unwind(callable).await {
@@ -154,6 +157,7 @@ fn outcome(kind: Kind, name: &str, answer: Value) -> Outcome {
         // Servers answer `[body, headers]`; a page in it is shown, not read.
         Kind::Server | Kind::Direct => unpacked(answer, &mut outcome.embeds),
         Kind::Python => of_python(answer, &mut outcome.embeds),
+        Kind::Mcp => of_mcp(answer, &mut outcome.files),
         Kind::Builtin => answer,
     };
     let answer = match answer {
@@ -161,7 +165,7 @@ fn outcome(kind: Kind, name: &str, answer: Value) -> Outcome {
             outcome.files.push(json!({ "type": "image", "url": text }));
             json!(format!("{name}: the picture was received."))
         }
-        Value::Array(items) => {
+        Value::Array(items) if kind != Kind::Mcp => {
             let (data, rest) = items.into_iter().partition::<Vec<Value>, _>(is_data);
             let data = data.into_iter();
             outcome
@@ -276,6 +280,20 @@ pub fn shown_pages(answer: Value) -> (Value, Vec<Value>) {
         return (answer, pages);
     }
     (json!(written(&answer)), pages)
+}
+
+/// What an MCP server answered: one text stands for itself, several make a list.
+fn of_mcp(mut answer: Value, files: &mut Vec<Value>) -> Value {
+    let Value::Array(mut texts) = answer["texts"].take() else {
+        return answer;
+    };
+    if let Value::Array(more) = answer["files"].take() {
+        files.extend(more);
+    }
+    if texts.len() == 1 {
+        return texts.swap_remove(0);
+    }
+    Value::Array(texts)
 }
 
 fn is_response(pair: &[Value]) -> bool {

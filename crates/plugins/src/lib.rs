@@ -1,7 +1,7 @@
 //! Tools that models may call. [`tool`] has the one trait behind all of them and what a call gets to see,
 //! [`toolbox`] the tools of one run, [`call`] what happens between a model's call and its result, and [`builtin`]
 //! the tools that the server brings itself, [`servers`] and [`direct`] those of OpenAPI servers,
-//! [`python`] those that are Python source. When a tool may run is the chat crate's business, and so is talking to
+//! [`mcp`] those of MCP servers, [`python`] those that are Python source. When a tool may run is the chat crate's business, and so is talking to
 //! providers.
 
 pub mod args;
@@ -9,6 +9,7 @@ pub mod ask_user;
 pub mod builtin;
 pub mod call;
 pub mod direct;
+pub mod mcp;
 pub mod openapi;
 pub mod pictures;
 pub mod python;

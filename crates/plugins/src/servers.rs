@@ -92,7 +92,8 @@ pub fn opens(connection: &Value, context: &ToolContext) -> bool {
     )
 }
 
-fn opens_to(
+/// [`opens`] for an account that is given by its parts.
+pub fn opens_to(
     connection: &Value,
     user_id: &str,
     is_admin: bool,
@@ -114,7 +115,7 @@ fn opens_to(
 }
 
 /// Whether a filter list lets a name through: names after `!` are kept out, others are the only ones let in.
-fn is_allowed(name: &str, filter: Option<&Value>) -> bool {
+pub(crate) fn is_allowed(name: &str, filter: Option<&Value>) -> bool {
     let entries: Vec<String> = match filter {
         Some(Value::String(list)) => list.split(',').map(|entry| entry.trim().to_owned()).collect(),
         Some(Value::Array(list)) => list
@@ -137,6 +138,11 @@ impl ToolServers {
             patience,
             known: Mutex::default(),
         }
+    }
+
+    /// The connection pool for tool servers, and how long they may take.
+    pub fn reach(&self) -> (&Http, Patience) {
+        (&self.http, self.patience)
     }
 
     /// Servers of the stored list that are switched on and answer.

@@ -62,6 +62,8 @@ pub enum Kind {
     Direct,
     /// A workspace tool, which is Python source.
     Python,
+    /// An MCP server.
+    Mcp,
 }
 
 /// Something that a model may call.

@@ -24,11 +24,11 @@ pub fn areas() -> Vec<Area> {
     areas.extend(models_list::areas());
     areas.extend(embeddings::areas());
     areas.extend(messages::areas());
+    areas.extend(tool_servers::areas());
     areas.extend([
         approvals::area(),
         pipelines::area(),
         compaction::area(),
-        tool_servers::area(),
         running::area(),
         task_jobs::area(),
         openai::area(),

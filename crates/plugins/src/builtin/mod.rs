@@ -3,6 +3,7 @@
 
 mod automations;
 mod calendar;
+mod channels;
 mod chats;
 mod knowledge;
 mod notes;
@@ -118,6 +119,12 @@ pub fn tools(context: &ToolContext, offer: &Offer<'_>) -> Vec<Tool> {
     {
         chosen.push(notes::TOOLS);
     }
+    if offer.category("channels")
+        && config.get(&oui_config::channels::ENABLE_CHANNELS)
+        && context.may("features.channels")
+    {
+        chosen.push(channels::TOOLS);
+    }
     if offer.category("skills") && context.may("workspace.skills") {
         chosen.push(skills::TOOLS);
     }
@@ -172,6 +179,7 @@ mod tests {
             knowledge::ATTACHED,
             chats::TOOLS,
             notes::TOOLS,
+            channels::TOOLS,
             skills::TOOLS,
             tasks::TOOLS,
             automations::TOOLS,
