@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::headers::relayable;
 use crate::http::TransportError;
+use crate::joined::Joined;
 
 /// A broken answer. The text holds no address and no key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -139,7 +140,7 @@ pub(crate) fn stream(response: reqwest::Response, idle: Option<Duration>) -> Ups
     UpstreamStream {
         status,
         headers,
-        body,
+        body: Box::pin(Joined::new(body)),
     }
 }
 

@@ -5,7 +5,6 @@ mod compaction;
 mod completions;
 mod embeddings;
 mod forms;
-mod joined;
 mod messages;
 mod models_list;
 mod ollama;

@@ -8,10 +8,8 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use oui_access::{Credential, Identity};
 use oui_chat::{Completion, RunUser};
 use oui_core::ApiResult;
-use oui_providers::{CallContext, CallUser, ChatReply, GroupName, Secret, UpstreamStream};
+use oui_providers::{CallContext, CallUser, ChatReply, GroupName, Joined, Secret, UpstreamStream};
 use oui_web::{Caller, Role};
-
-use crate::joined::Joined;
 
 /// The caller as providers may learn of them.
 pub(crate) async fn call_context<R>(caller: &Caller<R>, headers: &HeaderMap) -> ApiResult<CallContext>
