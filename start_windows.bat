@@ -25,5 +25,9 @@ if not defined FRONTEND_BUILD_DIR (
   "%OUI%" frontend install || echo The web client is not there, so only the API is served. 1>&2
 )
 
+if not defined OUI_PYTHON if not exist "data\python\Scripts\python.exe" (
+  "%OUI%" python install || echo Tools and functions that are written in Python will not run. 1>&2
+)
+
 "%OUI%" serve %*
 exit /b %errorlevel%

@@ -214,6 +214,14 @@ ensure_sdk() {
   "$sdk/bin/pip" install --quiet --disable-pip-version-check -r "$wanted" && cp "$wanted" "$sdk/installed.txt"
 }
 
+python=$cache/python/bin/python
+# A Python with the packages that tools and functions use, made by the server's own command.
+ensure_python() {
+  [[ -x $python ]] || DATA_DIR=$cache WEBUI_SECRET_KEY=unused "$programs/oui" python install ||
+    { install python3 python3-venv && DATA_DIR=$cache WEBUI_SECRET_KEY=unused "$programs/oui" python install; } || return 1
+  export OUI_TEST_PYTHON=$python OUI_PYTHON=$python
+}
+
 # --- the steps ------------------------------------------------------------------------------------------------------
 
 nextest=no
@@ -229,6 +237,8 @@ step_lint() {
 # of the libraries, and everything twice.
 step_unit() {
   ensure_wheel || leave_out "the test of the published client" "the wheel could not be downloaded"
+  prepare unit programs build_programs || return 0
+  ensure_python || leave_out "tools and functions in Python" "oui python install failed"
   if [[ $nextest == yes ]]; then
     run unit tests cargo nextest run "${locked[@]}" --workspace --no-fail-fast -E 'not package(oui-tests)' || true
     run unit examples cargo test "${locked[@]}" --workspace --doc --quiet --no-fail-fast || true
@@ -244,6 +254,7 @@ step_it() {
   else
     leave_out "what the server answers with a client" "the client's wheel could not be downloaded"
   fi
+  ensure_python || leave_out "tools and functions in Python" "oui python install failed"
   if ensure_sdk; then
     export OUI_TEST_SDK=$sdk/bin/python
   else
@@ -270,6 +281,7 @@ step_e2e() {
   ensure_wheel || { leave_out "the browser tests" "the client's wheel could not be downloaded" && return; }
   prepare e2e programs build_programs || return 0
   prepare e2e client install_client || return 0
+  ensure_python || { leave_out "the browser tests" "oui python install failed" && return; }
   if [[ e2e/package-lock.json -nt e2e/node_modules/.package-lock.json ]]; then
     prepare e2e packages npm ci --prefix e2e --ignore-scripts --no-audit --no-fund || return 0
   fi

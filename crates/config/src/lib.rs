@@ -92,6 +92,6 @@ pub use keys::*;
 pub use legacy::{Repair, repair};
 pub use providers::unresolved_host as ollama_host_to_probe;
 pub use secret::Secret;
-pub use settings::Settings;
+pub use settings::{PYTHON_FOLDER, Settings};
 pub use store::{Config, Snapshot};
 pub use value::ConfigType;

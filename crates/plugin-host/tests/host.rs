@@ -37,6 +37,20 @@ class Tools:
         return city
 "#;
 
+/// With the Python that `test.sh` names, else the one that is looked up.
+fn options() -> HostOptions {
+    let mut options = HostOptions::default();
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a switch of the test run, not of the server"
+    )]
+    let named = std::env::var("OUI_TEST_PYTHON");
+    if let Ok(python) = named {
+        options.python = python;
+    }
+    options
+}
+
 fn plugin(source: &str) -> Plugin<'_> {
     Plugin {
         is_tool: true,
@@ -59,7 +73,7 @@ async fn host(options: HostOptions) -> Option<Host> {
 
 #[tokio::test]
 async fn a_tool_is_described() {
-    let Some(host) = host(HostOptions::default()).await else {
+    let Some(host) = host(options()).await else {
         return;
     };
     let found = host.inspect(plugin(TOOL), &json!({"size": "x"})).await.unwrap();
@@ -106,7 +120,7 @@ async fn a_tool_is_described() {
 
 #[tokio::test]
 async fn functions_are_told_apart() {
-    let Some(host) = host(HostOptions::default()).await else {
+    let Some(host) = host(options()).await else {
         return;
     };
     let source = "class Filter:\n    toggle = True\n    def inlet(self, body): return body\n";
@@ -139,7 +153,7 @@ async fn functions_are_told_apart() {
 async fn a_dead_or_hanging_child_is_replaced() {
     let options = HostOptions {
         time_limit: Duration::from_secs(5),
-        ..HostOptions::default()
+        ..options()
     };
     let Some(host) = host(options).await else { return };
     let dies = host.inspect(plugin("import os\nos._exit(3)"), &Value::Null).await;
@@ -158,7 +172,7 @@ async fn a_dead_or_hanging_child_is_replaced() {
 async fn a_missing_interpreter_is_named() {
     let host = Host::new(HostOptions {
         python: "/nowhere/python3".into(),
-        ..HostOptions::default()
+        ..options()
     });
     let error = host.inspect(plugin(TOOL), &Value::Null).await.unwrap_err();
     assert!(

@@ -19,8 +19,7 @@ use tokio_util::io::ReaderStream;
 /// How long the formatter may take.
 const FORMAT_TIMEOUT: Duration = Duration::from_secs(30);
 /// What is said where there is no formatter.
-const NO_BLACK: &str =
-    "Code can not be formatted: the server has no `black`. Install it with `pip install black`.";
+const NO_BLACK: &str = "Code can not be formatted: the server has no `black`. Get it with `oui python install` or `pip install black`.";
 
 /// The table.
 pub(crate) fn area() -> Area {
@@ -50,9 +49,10 @@ async fn gravatar(_: Caller<Verified>, Query(query): Query<GravatarQuery>) -> Js
     Json(format!("https://www.gravatar.com/avatar/{hash}?d=mp"))
 }
 
-/// Formats Python with the operator's `black`.
-async fn format_code(_: Caller<Admin>, Body { form, .. }: Body<CodeForm>) -> ApiResult<Json<Value>> {
-    for (program, arguments) in [("black", &[][..]), ("python3", &["-m", "black"][..])] {
+/// Formats Python with the `black` of the plugins' Python, or with the operator's.
+async fn format_code(caller: Caller<Admin>, Body { form, .. }: Body<CodeForm>) -> ApiResult<Json<Value>> {
+    let python = caller.app().settings.plugins.python.as_str();
+    for (program, arguments) in [(python, &["-m", "black"][..]), ("black", &[][..])] {
         match black(program, arguments, &form.code).await {
             Ok(Formatted::Code(code)) => return Ok(Json(json!({ "code": code }))),
             Ok(Formatted::Refused(problem)) => return Err(ApiError::bad_request(problem)),

@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 use oui_config::{Environment, Settings};
 use oui_core::Clock;
 use oui_frontend::{InstallOptions, Step};
+use oui_plugin_host::environment;
 use tokio::net::TcpListener;
 
 /// JSON and rows make very many small blocks, which are often freed by another thread than the one that made them:
@@ -43,6 +44,11 @@ enum Command {
         #[command(subcommand)]
         command: FrontendCommand,
     },
+    /// The Python that runs tools and functions
+    Python {
+        #[command(subcommand)]
+        command: PythonCommand,
+    },
     /// Second factors
     Mfa {
         #[command(subcommand)]
@@ -60,6 +66,16 @@ enum Command {
     /// Reads one document for the server
     #[command(hide = true)]
     ExtractWorker,
+}
+
+#[derive(Subcommand)]
+enum PythonCommand {
+    /// Makes a Python environment in the data folder, with the packages that most tools and functions need
+    Install {
+        /// Python to make it from (default: python3)
+        #[arg(long)]
+        python: Option<PathBuf>,
+    },
 }
 
 #[derive(Subcommand)]
@@ -145,6 +161,18 @@ async fn run(command: Command) -> Result<ExitCode> {
                 installed.version,
                 installed.dir.display()
             );
+        }
+        Command::Python {
+            command: PythonCommand::Install { python },
+        } => {
+            let (_, settings) = load()?;
+            let folder = settings.server.data_dir.join(oui_config::PYTHON_FOLDER);
+            let python = python.unwrap_or_else(|| "python3".into());
+            let plugins = &settings.plugins;
+            let options = [&plugins.pip_options[..], &plugins.pip_index_options[..]].concat();
+            eprintln!("Installing Python packages for tools and functions; this takes up to a minute.");
+            let interpreter = environment::install(&folder, &python, &options).await?;
+            println!("Tools and functions run with {}", interpreter.display());
         }
         Command::Mfa {
             command: MfaCommand::Reset { email, reason },

@@ -132,6 +132,9 @@ impl TestApp {
         ] {
             environment.insert(name.to_owned(), value.to_owned());
         }
+        if let Ok(python) = std::env::var("OUI_TEST_PYTHON") {
+            environment.insert("OUI_PYTHON".into(), python);
+        }
         environment.extend(
             variables
                 .iter()

@@ -111,8 +111,9 @@ settings! {
         PIP_OPTIONS => pub pip_options: Vec<String> = words("");
         /// Options about the package index, separated by blanks.
         PIP_PACKAGE_INDEX_OPTIONS => pub pip_index_options: Vec<String> = words("");
-        /// Python that runs tools and functions: a name that is looked up, or a path.
-        OUI_PYTHON => pub python: String = text("python3");
+        /// Python that runs tools and functions: a name that is looked up, or a path. Without it, the one that
+        /// `oui python install` made in the data folder, else python3.
+        OUI_PYTHON => pub python: String = text("");
         /// Seconds that a call of a tool or function may be silent; after them it has failed.
         OUI_PLUGIN_CALL_TIMEOUT => pub call_limit: u64 = int("300");
         /// Headers added to calls to terminal servers, as a JSON object.

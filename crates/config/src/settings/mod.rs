@@ -37,6 +37,9 @@ pub use vectors::{VectorEngine, Vectors};
 
 use std::path::PathBuf;
 
+/// Folder in the data folder with the Python environment of plugins.
+pub const PYTHON_FOLDER: &str = "python";
+
 use crate::environment::Environment;
 use crate::error::StartupError;
 use crate::secret::Secret;

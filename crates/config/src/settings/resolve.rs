@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::spec::Reader;
-use super::{Auth, DatabaseUrl, Groups, Server, Settings, TlsVerify, Upstream};
+use super::{Auth, DatabaseUrl, Groups, PYTHON_FOLDER, Plugins, Server, Settings, TlsVerify, Upstream};
 use crate::environment::Environment;
 use crate::error::{Problem, StartupError};
 use crate::keys::registry;
@@ -39,6 +39,7 @@ pub(super) fn load(environment: &Environment) -> Result<Settings, StartupError> 
     let directory = environment.directory();
     complete_server(&mut groups.server, directory);
     problems.extend(origin_problems(&groups.server));
+    complete_python(&mut groups.plugins, &groups.server.data_dir);
     complete_upstream(&mut groups.upstream, directory, &mut warnings);
     let database_url = DatabaseUrl::resolve(&groups.database, &groups.server.data_dir, directory);
     // The file is created only when nothing else stops the start.
@@ -74,6 +75,19 @@ fn check_keys(environment: &Environment, problems: &mut Vec<Problem>, warnings: 
             Some(Fault::Ignored(reason)) => warnings.push(reason),
             None => {}
         }
+    }
+}
+
+/// The Python of the data folder, when there is one and no other is named.
+fn complete_python(plugins: &mut Plugins, data_dir: &Path) {
+    if plugins.python.is_empty() {
+        let own = data_dir.join(PYTHON_FOLDER);
+        let places = ["bin/python", "Scripts/python.exe"];
+        let found = places
+            .into_iter()
+            .map(|place| own.join(place))
+            .find(|path| path.exists());
+        plugins.python = found.map_or_else(|| "python3".into(), |path| path.to_string_lossy().into_owned());
     }
 }
 

@@ -377,3 +377,16 @@ fn the_database_from_its_parts() {
     parts.remove(5);
     assert_eq!(database(&parts), DatabaseUrl::SqliteMemory);
 }
+
+#[test]
+fn the_python_of_the_data_folder_is_taken_unless_another_is_named() {
+    let data = tempfile::tempdir().unwrap();
+    let folder = data.path().to_str().unwrap();
+    let python = |more: &[(&str, &str)]| load(&[&[("DATA_DIR", folder)], more].concat()).plugins.python;
+    assert_eq!(python(&[]), "python3");
+    let own = data.path().join("python/bin/python");
+    std::fs::create_dir_all(own.parent().unwrap()).unwrap();
+    std::fs::write(&own, "").unwrap();
+    assert_eq!(python(&[]), own.to_string_lossy());
+    assert_eq!(python(&[("OUI_PYTHON", "pypy3")]), "pypy3");
+}
