@@ -46,6 +46,7 @@ pub mod messages;
 pub mod models;
 pub mod notes;
 pub mod oauth_sessions;
+mod plugins;
 pub mod prompts;
 pub mod shared;
 pub mod shared_chats;

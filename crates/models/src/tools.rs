@@ -9,7 +9,6 @@ use crate::db::{Conn, Db, DbResult, sql};
 use crate::grants::{self, GrantRow};
 use crate::{args, shared, shared_row, table, versions};
 
-pub(crate) use write::snapshot;
 pub use write::{ToolData, create, save, set_valves, valves};
 
 /// `resource_type` of tools in the grants.

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::{FunctionRow, all};
 use crate::db::{Changes, Conn, Db, DbResult, Tx, sql};
 use crate::models::Commit;
-use crate::tools::{json_object, snapshot};
+use crate::plugins::{FUNCTIONS, Stored};
 use crate::{args, versions};
 
 /// What a function is made of.
@@ -21,11 +21,9 @@ pub struct FunctionData {
     pub meta: Value,
 }
 
-const DERIVED: &[&str] = &["manifest", "has_user_valves", "toggle"];
-
 impl FunctionData {
     fn snapshot(&self) -> Value {
-        snapshot(&self.name, &self.content, &self.meta, DERIVED)
+        FUNCTIONS.snapshot(&self.name, &self.content, &self.meta)
     }
 
     fn changes(&self, now: i64) -> Changes {
@@ -46,9 +44,7 @@ pub async fn create(db: &Db, id: &str, data: &FunctionData, commit: Commit<'_>) 
 }
 
 async fn insert(tx: &mut Tx, id: &str, data: &FunctionData, commit: Commit<'_>) -> DbResult<()> {
-    let version = versions::FUNCTIONS
-        .add(tx, id, &data.snapshot(), commit.user_id, None, commit.message)
-        .await?;
+    let version = FUNCTIONS.first(tx, id, &data.snapshot(), commit).await?;
     let now = tx.db().now();
     let row = FunctionRow {
         id: id.to_owned(),
@@ -68,12 +64,7 @@ async fn insert(tx: &mut Tx, id: &str, data: &FunctionData, commit: Commit<'_>) 
 }
 
 async fn locked(tx: &mut Tx, id: &str) -> DbResult<Option<FunctionRow>> {
-    sql(
-        "UPDATE function SET version_id = version_id WHERE id = ?",
-        args![id],
-    )
-    .execute(&mut *tx)
-    .await?;
+    FUNCTIONS.lock(tx, id).await?;
     FunctionRow::find(&mut *tx, "WHERE id = ?", args![id]).await
 }
 
@@ -86,27 +77,20 @@ async fn change(
     commit: Commit<'_>,
 ) -> DbResult<Changes> {
     let changes = data.changes(tx.db().now());
-    if let Some(version) = version {
-        return Ok(changes.set("version_id", version));
-    }
-    let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    let meta = Value::Object(json_object(row.meta.as_deref()));
-    let before = snapshot(&text(&row.name), &text(&row.content), &meta, DERIVED);
-    let after = data.snapshot();
-    if before == after && row.version_id.is_some() {
-        return Ok(changes);
-    }
-    let version = versions::FUNCTIONS
-        .add(
-            tx,
-            &row.id,
-            &after,
-            commit.user_id,
-            row.version_id.as_deref(),
-            commit.message,
-        )
+    let stored = Stored {
+        id: &row.id,
+        version_id: row.version_id.as_deref(),
+        name: row.name.as_deref(),
+        content: row.content.as_deref(),
+        meta: row.meta.as_deref(),
+    };
+    let next = FUNCTIONS
+        .next(tx, stored, &data.snapshot(), version, commit)
         .await?;
-    Ok(changes.set("version_id", version))
+    Ok(match next {
+        Some(version) => changes.set("version_id", version),
+        None => changes,
+    })
 }
 
 /// Changes a function. With `version` that one becomes the live version, otherwise a change of name, source or meta
@@ -220,16 +204,12 @@ pub async fn remove_version(db: &Db, id: &str, version_id: &str) -> DbResult<boo
 
 /// Stored settings of a function, as JSON text.
 pub async fn valves(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Option<String>> {
-    let text = "SELECT valves FROM function WHERE id = ?";
-    let found: Option<Option<String>> = sql(text, args![id]).scalar(conn).await?;
-    Ok(found.flatten())
+    FUNCTIONS.valves(conn, id).await
 }
 
 /// Stores settings of a function, as JSON text.
 pub async fn set_valves(db: &Db, id: &str, valves: &str) -> DbResult<()> {
-    let text = "UPDATE function SET valves = ?, updated_at = ? WHERE id = ?";
-    sql(text, args![valves, db.now(), id]).execute(db).await?;
-    Ok(())
+    FUNCTIONS.set_valves(db, id, valves).await
 }
 
 impl FunctionRow {

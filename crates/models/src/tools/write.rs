@@ -1,12 +1,13 @@
 //! Writing tools: the row, its versions and its grants in one transaction.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{KIND, ToolRow};
-use crate::db::{Changes, Conn, Db, DbResult, Tx, sql};
+use crate::args;
+use crate::db::{Changes, Conn, Db, DbResult, Tx};
 use crate::grants::{self, Grant};
 use crate::models::Commit;
-use crate::{args, versions};
+use crate::plugins::{Stored, TOOLS};
 
 /// What a tool is made of.
 #[derive(Debug, Clone)]
@@ -21,25 +22,9 @@ pub struct ToolData {
     pub specs: Value,
 }
 
-/// What a version of a plugin keeps: all but those members of `meta` that follow from the source.
-pub(crate) fn snapshot(name: &str, content: &str, meta: &Value, derived: &[&str]) -> Value {
-    let mut meta = meta.as_object().cloned().unwrap_or_default();
-    meta.entry("description").or_insert(Value::Null);
-    let translated = meta
-        .get("i18n")
-        .is_some_and(|texts| texts.as_object().is_some_and(|texts| !texts.is_empty()));
-    if !translated {
-        meta.shift_remove("i18n");
-    }
-    for name in derived {
-        meta.shift_remove(*name);
-    }
-    json!({ "name": name, "content": content, "meta": meta })
-}
-
 impl ToolData {
     fn snapshot(&self) -> Value {
-        snapshot(&self.name, &self.content, &self.meta, DERIVED)
+        TOOLS.snapshot(&self.name, &self.content, &self.meta)
     }
 
     fn changes(&self, now: i64) -> Changes {
@@ -52,8 +37,6 @@ impl ToolData {
     }
 }
 
-const DERIVED: &[&str] = &["manifest", "has_user_valves"];
-
 /// Inserts a tool with its grants and first version.
 pub async fn create(
     db: &Db,
@@ -63,16 +46,7 @@ pub async fn create(
     commit: Commit<'_>,
 ) -> DbResult<()> {
     let mut tx = db.begin().await?;
-    let version = versions::TOOLS
-        .add(
-            &mut tx,
-            id,
-            &data.snapshot(),
-            commit.user_id,
-            None,
-            commit.message,
-        )
-        .await?;
+    let version = TOOLS.first(&mut tx, id, &data.snapshot(), commit).await?;
     let now = db.now();
     let row = ToolRow {
         id: id.to_owned(),
@@ -92,9 +66,7 @@ pub async fn create(
 
 /// The row, taken so that no other change comes between reading and writing it.
 async fn locked(tx: &mut Tx, id: &str) -> DbResult<Option<ToolRow>> {
-    sql("UPDATE tool SET version_id = version_id WHERE id = ?", args![id])
-        .execute(&mut *tx)
-        .await?;
+    TOOLS.lock(tx, id).await?;
     ToolRow::find(&mut *tx, "WHERE id = ?", args![id]).await
 }
 
@@ -112,26 +84,18 @@ pub async fn save(
         return Ok(false);
     };
     let mut changes = data.changes(db.now());
-    if let Some(version) = version {
+    let stored = Stored {
+        id,
+        version_id: row.version_id.as_deref(),
+        name: row.name.as_deref(),
+        content: row.content.as_deref(),
+        meta: row.meta.as_deref(),
+    };
+    if let Some(version) = TOOLS
+        .next(&mut tx, stored, &data.snapshot(), version, commit)
+        .await?
+    {
         changes = changes.set("version_id", version);
-    } else {
-        let text = |text: &Option<String>| text.clone().unwrap_or_default();
-        let meta = Value::Object(super::json_object(row.meta.as_deref()));
-        let before = snapshot(&text(&row.name), &text(&row.content), &meta, DERIVED);
-        let after = data.snapshot();
-        if before != after || row.version_id.is_none() {
-            let version = versions::TOOLS
-                .add(
-                    &mut tx,
-                    id,
-                    &after,
-                    commit.user_id,
-                    row.version_id.as_deref(),
-                    commit.message,
-                )
-                .await?;
-            changes = changes.set("version_id", version);
-        }
     }
     ToolRow::update(&mut tx, changes, "WHERE id = ?", args![id]).await?;
     tx.commit().await?;
@@ -140,33 +104,10 @@ pub async fn save(
 
 /// Stored settings of a tool, as JSON text.
 pub async fn valves(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Option<String>> {
-    let found: Option<Option<String>> = sql("SELECT valves FROM tool WHERE id = ?", args![id])
-        .scalar(conn)
-        .await?;
-    Ok(found.flatten())
+    TOOLS.valves(conn, id).await
 }
 
 /// Stores settings of a tool, as JSON text.
 pub async fn set_valves(db: &Db, id: &str, valves: &str) -> DbResult<()> {
-    let text = "UPDATE tool SET valves = ?, updated_at = ? WHERE id = ?";
-    sql(text, args![valves, db.now(), id]).execute(db).await?;
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_keep_what_does_not_follow_from_the_source() {
-        let meta = json!({"description": "d", "manifest": {"title": "t"}, "has_user_valves": true, "i18n": {}, "x": 1});
-        assert_eq!(
-            snapshot("n", "c", &meta, DERIVED),
-            json!({"name": "n", "content": "c", "meta": {"description": "d", "x": 1}})
-        );
-        assert_eq!(
-            snapshot("n", "", &Value::Null, DERIVED)["meta"],
-            json!({"description": null})
-        );
-    }
+    TOOLS.set_valves(db, id, valves).await
 }
