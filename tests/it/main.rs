@@ -13,6 +13,7 @@ mod files;
 mod gateway;
 mod pipelines;
 mod plugins;
+mod quotas;
 mod retrieval;
 mod roles;
 mod sdk;

@@ -13,18 +13,33 @@ use crate::catalogue::Model;
 use crate::direct;
 use crate::engine::Engine;
 use crate::pipes;
+use crate::quota::meter::Tone;
 use crate::turn::Object;
 
 /// Calls the provider of a model with a finished request.
 pub(crate) async fn dispatch(
     engine: &Engine,
     model: &Model,
-    mut body: Object,
+    body: Object,
     context: &CallContext,
 ) -> ApiResult<ChatReply> {
     if model.is_direct() {
         return direct::complete(engine, model, body, context).await;
     }
+    let meter = engine.meter_run(model, &body, context).await?;
+    let answer = ask(engine, model, body, context).await;
+    match meter {
+        Some(meter) => meter.measure(answer, Tone::Error).await,
+        None => answer,
+    }
+}
+
+async fn ask(
+    engine: &Engine,
+    model: &Model,
+    mut body: Object,
+    context: &CallContext,
+) -> ApiResult<ChatReply> {
     if pipes::is_pipe(model) {
         return pipes::complete(engine, model, body, context).await;
     }
@@ -66,7 +81,7 @@ pub(crate) async fn call(
 }
 
 /// The id of the model that really answers.
-fn base_id(model: &Model) -> String {
+pub(crate) fn base_id(model: &Model) -> String {
     let base = model
         .registered
         .as_ref()

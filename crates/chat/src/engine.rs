@@ -11,9 +11,9 @@ use oui_models::users::UserRow;
 use oui_models::{Db, DbResult};
 use oui_plugins::servers::Patience;
 use oui_plugins::{FileKeeper, Python, ToolServers};
-use oui_providers::{ByteStream, Http, HttpOptions, ModelCatalogue, ProviderClient, TlsVerify};
 use oui_retrieval::Retrieval;
 use oui_web_search::Web;
+use oui_providers::{ByteStream, Http, HttpOptions, ModelCatalogue, ProviderClient, StreamError, TlsVerify};
 use serde_json::{Value, json};
 
 use crate::catalogue::{Catalogue, Model, Models};
@@ -134,8 +134,9 @@ impl Engine {
         let _ = self.files.set(files);
     }
 
-    /// Completes replies that a crash cut off. Call it once, before serving.
+    /// Completes replies that a crash cut off and forgets old counters. Call it once, before serving.
     pub async fn recover(&self) -> DbResult<usize> {
+        oui_models::quotas::forget_old(&self.db).await?;
         journal::recover(&self.db).await
     }
 
@@ -168,6 +169,9 @@ impl Engine {
             Some(direct) => direct,
             None => self.usable(&user.user, &requested, &models).await?,
         };
+        if resume.is_none() {
+            self.check_quota(&user.user.id, &model).await?;
+        }
         let mut turn = Turn::read(user, body)?;
         turn.resume = resume;
         if turn.session_id.is_some() && turn.chat != ChatKind::None {
@@ -425,7 +429,12 @@ fn known_base(models: &Models, base: &str) -> bool {
 }
 
 /// The end of a stream that broke off: separated from any unfinished event before it.
-pub(crate) fn broken_stream_tail() -> Bytes {
-    let error = json!({ "error": { "message": "Chat completion stream failed" } });
+pub(crate) fn broken_stream_tail(error: &StreamError) -> Bytes {
+    let error = match error {
+        StreamError::Stopped(text) => {
+            json!({ "error": { "message": text, "type": "insufficient_quota", "code": "quota_exceeded" } })
+        }
+        _ => json!({ "error": { "message": "Chat completion stream failed" } }),
+    };
     Bytes::from(format!("\n\ndata: {error}\n\ndata: [DONE]\n\n"))
 }

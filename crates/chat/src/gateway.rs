@@ -15,6 +15,7 @@ use crate::catalogue::chain_opens;
 use crate::dispatch;
 use crate::engine::Engine;
 use crate::payload::prepend_system;
+use crate::quota::meter::{Meter, Tone};
 use crate::template;
 use crate::turn::{Object, RunUser};
 
@@ -157,7 +158,23 @@ impl Engine {
         let connection = index.and_then(|index| settings.get(ProviderKind::OpenAi, index));
         let connection = connection.ok_or_else(|| ApiError::not_found(messages::model_not_found("")))?;
         body.insert("model".into(), json!(opened.base));
-        Ok(dispatch::call(self, connection, body, &user.call).await?)
+        let meter = self
+            .meter(&user.user.id, &[&id, &opened.base], &body, true)
+            .await?;
+        let answer = dispatch::call(self, connection, body, &user.call).await;
+        Ok(measured(meter, answer, Tone::Chat).await?)
+    }
+}
+
+/// An answer on its way through the meter, where there is one.
+pub async fn measured<E>(
+    meter: Option<Meter>,
+    answer: Result<ChatReply, E>,
+    tone: Tone,
+) -> Result<ChatReply, E> {
+    match meter {
+        Some(meter) => meter.measure(answer, tone).await,
+        None => answer,
     }
 }
 

@@ -30,6 +30,7 @@ mod output_tags;
 pub mod payload;
 mod pipes;
 mod place;
+pub mod quota;
 pub mod recurrence;
 mod run;
 mod scene;

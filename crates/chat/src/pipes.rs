@@ -22,6 +22,7 @@ use crate::emit::ToolReporter;
 use crate::engine::Engine;
 use crate::functions::{self, Function};
 use crate::payload::Payload;
+use crate::quota::meter::Tone;
 use crate::scene;
 use crate::turn::{Object, RunUser};
 
@@ -107,6 +108,7 @@ pub(crate) async fn dispatch(
     if !is_pipe(&payload.model) {
         return crate::dispatch::dispatch(engine, &payload.model, body, context).await;
     }
+    let meter = engine.meter_run(&payload.model, &body, context).await?;
     let tools = RunTools {
         tools: payload.tooling.tools.clone(),
         context: payload.tooling.context.clone(),
@@ -121,7 +123,11 @@ pub(crate) async fn dispatch(
         reporter: payload.tooling.context.reporter.clone(),
         tools: Some(tools),
     };
-    asked.run(engine).await
+    let answer = asked.run(engine).await;
+    match meter {
+        Some(meter) => meter.measure(answer, Tone::Error).await,
+        None => answer,
+    }
 }
 
 /// Calls a pipe outside a chat: for titles and other small jobs.

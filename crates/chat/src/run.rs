@@ -18,7 +18,7 @@ use crate::engine::{Completion, Engine, broken_stream_tail};
 use crate::filters::Sieve;
 use crate::tasks::Ticket;
 use crate::turn::{AfterTasks, ChatKind, Object, Turn};
-use crate::{payload, pipes};
+use crate::{payload, pipes, quota};
 
 /// One reply to be written.
 #[derive(Clone)]
@@ -94,7 +94,7 @@ impl Run {
                 let body = body.map(|piece| {
                     piece.or_else(|error| {
                         tracing::warn!(%error, "a provider's stream broke off");
-                        Ok(broken_stream_tail())
+                        Ok(broken_stream_tail(&error))
                     })
                 });
                 let shown = sources.map(|sources| {
@@ -160,7 +160,7 @@ impl Run {
                 let body = stream.body.then(move |piece| {
                     let sender = sender.clone();
                     async move {
-                        let copy = piece.clone().or_else(|_| Ok(broken_stream_tail()));
+                        let copy = piece.clone().or_else(|error| Ok(broken_stream_tail(&error)));
                         // A reader that is gone or stuck does not hold up the reply.
                         let wait = std::time::Duration::from_secs(5);
                         let _ = tokio::time::timeout(wait, sender.send(copy)).await;
@@ -248,6 +248,9 @@ impl Run {
         .await?;
         let mut context = self.turn.call_context(Some(&self.message_id));
         context.pipeline = payload.model.json.get("pipeline").is_some();
+        if self.turn.resume.is_some() {
+            context = quota::further(&context);
+        }
         Ok((payload, context))
     }
 

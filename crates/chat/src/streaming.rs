@@ -19,6 +19,7 @@ use crate::output::{Event, Output};
 use crate::output_tags::Tags;
 use crate::payload::Payload;
 use crate::pipes;
+use crate::quota;
 use crate::run::{End, Run};
 use crate::streams::Stream;
 use crate::tool_loop::Next;
@@ -138,7 +139,7 @@ impl Run {
                     .filters
                     .request(&payload.stage(), payload.body.clone())
                     .await?;
-                pipes::dispatch(&self.engine, payload, body, context).await
+                pipes::dispatch(&self.engine, payload, body, &quota::further(context)).await
             };
             let answer = tokio::select! {
                 answer = ask => answer,

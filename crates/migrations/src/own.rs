@@ -25,6 +25,10 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         name: "indexes",
         sql: include_str!("../sql/oui/003_indexes.sql"),
     },
+    Migration {
+        name: "quotas",
+        sql: include_str!("../sql/oui/004_quotas.sql"),
+    },
 ];
 
 /// The name of the table that records them; a database that has it has been opened by this server before.

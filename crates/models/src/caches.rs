@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::db::{Dialect, RowCache};
 use crate::groups::Membership;
 use crate::models::Registered;
+use crate::quotas::QuotaSet;
 use crate::users::Account;
 
 /// Caches by kind.
@@ -19,6 +20,8 @@ pub(crate) struct Caches {
     pub(crate) api_keys: RowCache<String, String>,
     /// Workspace models with their grants, all under one key.
     pub(crate) models: RowCache<(), Arc<Vec<Registered>>>,
+    /// Limits and prices, all under one key. Other servers are told of changes, so they may stay for long.
+    pub(crate) quotas: RowCache<(), Arc<QuotaSet>>,
 }
 
 impl Caches {
@@ -34,6 +37,7 @@ impl Caches {
             memberships: RowCache::new(ttl, 20_000),
             api_keys: RowCache::new(ttl, 20_000),
             models: RowCache::new(ttl, 1),
+            quotas: RowCache::new(Duration::from_secs(60), 1),
         }
     }
 }

@@ -48,6 +48,7 @@ pub mod notes;
 pub mod oauth_sessions;
 mod plugins;
 pub mod prompts;
+pub mod quotas;
 pub mod shared;
 pub mod shared_chats;
 pub mod skill_edits;

@@ -26,6 +26,9 @@ pub enum StreamError {
     /// A line or event is longer than a reader allows.
     #[error("the provider sent a line of more than {0} bytes")]
     TooLong(usize),
+    /// This server ended it, for the reason given.
+    #[error("{0}")]
+    Stopped(String),
 }
 
 /// Pieces of a streamed answer as they arrive. Dropping it closes the connection to the provider.

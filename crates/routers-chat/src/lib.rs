@@ -10,6 +10,7 @@ mod models_list;
 mod ollama;
 mod openai;
 mod pipelines;
+mod quotas;
 mod request;
 mod running;
 mod task_jobs;
@@ -27,6 +28,8 @@ pub fn areas() -> Vec<Area> {
     areas.extend([
         approvals::area(),
         pipelines::area(),
+        quotas::area(),
+        quotas::page_area(),
         compaction::area(),
         running::area(),
         task_jobs::area(),

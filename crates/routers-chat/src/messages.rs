@@ -9,6 +9,8 @@ use axum::body::Body as ResponseBody;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
 use oui_chat::Completion;
+use oui_chat::gateway::measured;
+use oui_chat::quota::meter::Tone;
 use oui_core::{ApiError, ApiResult, messages as texts};
 use oui_providers::anthropic::{self, MessagesError, Passed};
 use oui_providers::python::truthy;
@@ -109,7 +111,8 @@ async fn generate(
     let context = request::call_context(&caller, &headers).await?;
     let found = match target(&caller, &body, &context).await {
         Ok((connection, request)) if anthropic::speaks_messages(&connection) => {
-            return pass(&caller, &connection, request, &headers, &context).await;
+            let asked = body.get("model").and_then(Value::as_str).unwrap_or_default();
+            return pass(&caller, &connection, request, &headers, &context, asked).await;
         }
         Ok(found) => Some(found),
         // The pipeline refuses in its own words, a provider that is asked directly in these.
@@ -178,10 +181,15 @@ async fn pass(
     body: Map<String, Value>,
     headers: &HeaderMap,
     context: &CallContext,
+    asked: &str,
 ) -> ApiResult<Response> {
+    let base = body.get("model").and_then(Value::as_str).unwrap_or_default();
+    let engine = &caller.app().chat;
+    let meter = engine.meter(caller.id(), &[asked, base], &body, true).await?;
     let http = &caller.app().chat.providers.http;
     let client = anthropic::client_headers(headers);
-    match anthropic::pass(http, connection, "messages", body, &client, context).await {
+    let answer = anthropic::pass(http, connection, "messages", body, &client, context).await;
+    match measured(meter, answer, Tone::Messages).await {
         Ok(reply) => Ok(request::reply(reply)),
         Err(MessagesError::Upstream(error)) => Err(oui_providers::ProviderError::Upstream(error).into()),
         Err(MessagesError::Unreachable) => Err(bad_gateway(texts::SERVER_CONNECTION_ERROR)),

@@ -7,7 +7,8 @@ use axum::Json;
 use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, Method, StatusCode};
-use oui_chat::gateway;
+use oui_chat::gateway::{self, measured};
+use oui_chat::quota::meter::Tone;
 use oui_core::{ApiError, ApiResult, form, messages};
 use oui_providers::python::truthy;
 use oui_providers::{PassedCall, ProviderKind, azure, list_models, strip_model_prefix, verify_openai};
@@ -187,6 +188,7 @@ async fn responses(
     let model = strip_model_prefix(&form.model, connection.prefix_id());
     let mut body = filled(raw);
     body.insert("model".into(), json!(model));
+    let fields = body.clone();
     let call = PassedCall {
         method: Method::POST,
         path: "responses",
@@ -196,7 +198,9 @@ async fn responses(
         stream: form.stream.unwrap_or(false),
     };
     let client = &engine.providers.openai;
-    Ok(request::reply(client.pass(connection, call, &context).await?))
+    let meter = engine.meter(caller.id(), &[&form.model], &fields, true).await?;
+    let answer = client.pass(connection, call, &context).await;
+    Ok(request::reply(measured(meter, answer, Tone::Responses).await?))
 }
 
 /// Any other path, where the operator allows it: the request as it is, to the connection that has the model that
@@ -252,6 +256,22 @@ async fn pass_through(
         model,
         stream: field("stream").is_some_and(truthy),
     };
+    let tone = match path.trim_end_matches('/') {
+        "chat/completions" | "completions" => Some(Tone::Chat),
+        "messages" => Some(Tone::Messages),
+        "responses" => Some(Tone::Responses),
+        _ => None,
+    };
+    let meter = match (tone, parsed.as_ref().and_then(Value::as_object)) {
+        (Some(_), Some(fields)) => {
+            engine
+                .meter(caller.id(), &[model.unwrap_or_default()], fields, true)
+                .await?
+        }
+        _ => None,
+    };
     let client = &engine.providers.openai;
-    Ok(request::reply(client.pass(connection, call, &context).await?))
+    let answer = client.pass(connection, call, &context).await;
+    let answer = measured(meter, answer, tone.unwrap_or(Tone::Chat)).await?;
+    Ok(request::reply(answer))
 }

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use oui_chat::Engine;
 use oui_config::Config;
 use oui_core::{CallError, Emitter, Room, ids};
-use oui_models::{Db, config as config_rows, groups, users};
+use oui_models::{Db, config as config_rows, groups, quotas, users};
 use oui_redis::{Bus, Message, RoomChange, SessionInfo};
 use oui_socket::{MemorySessions, MemoryUsage, Session, SessionPool, SocketServer, UsagePool};
 use oui_web::app::Peers;
@@ -428,6 +428,7 @@ impl Here {
             Ok(rows) => {
                 self.config.reset_to(rows);
                 self.engine.catalogue.invalidate();
+                quotas::changed(&self.db);
             }
             Err(error) => tracing::error!(%error, "a change of another server's settings could not be read"),
         }

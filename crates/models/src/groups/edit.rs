@@ -207,9 +207,11 @@ pub async fn remove(db: &Db, id: &str) -> DbResult<Result<Vec<String>, GroupRefu
     .execute(&mut tx)
     .await?;
     GroupRow::delete(&mut tx, "WHERE id = ?", args![id]).await?;
+    crate::quotas::remove_subject(&mut tx, "group", id).await?;
     tx.commit().await?;
     changed(db);
     crate::models::changed(db);
+    crate::quotas::changed(db);
     Ok(Ok(affected))
 }
 

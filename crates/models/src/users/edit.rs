@@ -5,7 +5,7 @@ use oui_core::ids;
 
 use crate::auths::{self, AuthRow};
 use crate::db::{Changes, Db, DbResult, sql};
-use crate::{args, groups};
+use crate::{args, groups, quotas};
 
 use super::{UserRow, by_id, changed};
 
@@ -72,7 +72,9 @@ pub async fn remove(db: &Db, id: &str) -> DbResult<()> {
     for statement in REMOVALS {
         sql(*statement, args![id]).execute(&mut tx).await?;
     }
+    quotas::remove_subject(&mut tx, "user", id).await?;
     tx.commit().await?;
+    quotas::changed(db);
     changed(db, id);
     groups::changed(db);
     db.caches().api_keys.clear();

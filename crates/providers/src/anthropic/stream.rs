@@ -38,7 +38,12 @@ pub fn to_messages(body: ByteStream, model: &str, counted: Option<u64>) -> ByteS
                 Ok(None) => break,
                 Ok(Some(SseItem::Event(event))) => writer.take(&event.data, out),
                 Ok(Some(SseItem::Stray(_))) => {}
-                Err(StreamError::TooLong(_) | StreamError::Broken(_) | StreamError::Timeout) => {
+                Err(
+                    StreamError::TooLong(_)
+                    | StreamError::Broken(_)
+                    | StreamError::Timeout
+                    | StreamError::Stopped(_),
+                ) => {
                     writer.fail(FAILED, out);
                     break;
                 }

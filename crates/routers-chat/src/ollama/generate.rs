@@ -6,6 +6,7 @@ use axum::response::Response;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method};
 use oui_chat::gateway::{self, Opened};
+use oui_chat::quota::meter::Tone;
 use oui_core::form::Issues;
 use oui_core::{ApiError, ApiResult, Field, form};
 use oui_providers::python::truthy;
@@ -187,9 +188,20 @@ async fn pass(
         .await?;
     let model = strip_model_prefix(&opened.base, connection.prefix_id()).to_owned();
     body.insert("model".into(), json!(model));
+    let named = opened
+        .registered
+        .as_ref()
+        .map_or(&opened.base, |registered| &registered.row.id);
+    let meter = match tone(pass.path) {
+        Some(tone) => engine
+            .meter(caller.id(), &[named, &opened.base], &body, true)
+            .await?
+            .map(|meter| (meter, tone)),
+        None => None,
+    };
     let body = Value::Object(body);
     let client = &engine.providers.ollama;
-    let mut reply = client
+    let answer = client
         .request(
             connection,
             Method::POST,
@@ -198,13 +210,28 @@ async fn pass(
             pass.stream,
             &context,
         )
-        .await?;
+        .await;
+    let mut reply = match meter {
+        Some((meter, tone)) => meter.measure(answer, tone).await?,
+        None => answer?,
+    };
     if let (ChatReply::Stream(stream), Some(kind)) = (&mut reply, pass.kind) {
         stream
             .headers
             .insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     }
     Ok(request::reply(reply))
+}
+
+/// How the answers of a path say that a limit is reached; paths that generate nothing are not limited.
+fn tone(path: &str) -> Option<Tone> {
+    match path {
+        "api/generate" | "api/chat" => Some(Tone::Lines),
+        "v1/chat/completions" | "v1/completions" => Some(Tone::Chat),
+        "v1/messages" => Some(Tone::Messages),
+        "v1/responses" => Some(Tone::Responses),
+        _ => None,
+    }
 }
 
 fn model_of(body: &Map<String, Value>) -> &str {
