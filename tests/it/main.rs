@@ -1,6 +1,7 @@
 //! Tests of the whole server: real router, real databases, scripted provider.
 #![expect(clippy::unwrap_used, reason = "a failure is the test's failure")]
 
+mod access_matrix;
 mod accounts;
 mod attachments;
 mod bench;

@@ -11,9 +11,9 @@ use oui_models::users::UserRow;
 use oui_models::{Db, DbResult};
 use oui_plugins::servers::Patience;
 use oui_plugins::{FileKeeper, Python, ToolServers};
+use oui_providers::{ByteStream, Http, HttpOptions, ModelCatalogue, ProviderClient, StreamError, TlsVerify};
 use oui_retrieval::Retrieval;
 use oui_web_search::Web;
-use oui_providers::{ByteStream, Http, HttpOptions, ModelCatalogue, ProviderClient, StreamError, TlsVerify};
 use serde_json::{Value, json};
 
 use crate::catalogue::{Catalogue, Model, Models};
