@@ -29,6 +29,8 @@ pub struct Joined {
     last: Option<Instant>,
     /// Whether the other tasks had their turn since the last piece came.
     gave_way: bool,
+    /// Whether they ever get one.
+    gives_way: bool,
 }
 
 /// One piece as it came, or several in one.
@@ -73,7 +75,16 @@ impl Held {
 }
 
 impl Joined {
-    /// Joins the pieces of `inner`.
+    /// Joins the pieces of what another task reads from the network.
+    pub(crate) fn of_connection(inner: ByteStream) -> Self {
+        Self {
+            gives_way: true,
+            ..Self::new(inner)
+        }
+    }
+
+    /// Joins what `inner` has at the same time, without a second look: two that look twice, one around the other,
+    /// would take each other's pauses for the end of a burst.
     pub fn new(inner: ByteStream) -> Self {
         Self {
             inner: Some(inner),
@@ -81,6 +92,7 @@ impl Joined {
             fault: None,
             last: None,
             gave_way: false,
+            gives_way: false,
         }
     }
 
@@ -99,6 +111,9 @@ impl Joined {
     /// Whether it is worth to look once more before what is held goes out. The task that reads from the network hands
     /// over piece by piece and needs its turn in between; where pieces come slowly, that would be for nothing.
     fn looks_again(&mut self) -> bool {
+        if !self.gives_way {
+            return false;
+        }
         let now = Instant::now();
         let burst = self.last.is_some_and(|last| now - last < BURST);
         self.last = Some(now);
@@ -187,7 +202,9 @@ mod tests {
             let piece = receiver.recv().await?;
             Some((piece, receiver))
         });
-        let joined: Vec<_> = Joined::new(Box::pin(stream)).collect().await;
+        let joined = Joined::of_connection(Box::pin(stream));
+        // As an answer does with what comes from a provider.
+        let joined: Vec<_> = Joined::new(Box::pin(joined)).collect().await;
         // The first goes out at once, since nothing is known of the provider's pace.
         assert_eq!(joined, [piece("a"), piece("bcd")]);
     }

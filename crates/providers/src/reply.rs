@@ -143,7 +143,7 @@ pub(crate) fn stream(response: reqwest::Response, idle: Option<Duration>) -> Ups
     UpstreamStream {
         status,
         headers,
-        body: Box::pin(Joined::new(body)),
+        body: Box::pin(Joined::of_connection(body)),
     }
 }
 
