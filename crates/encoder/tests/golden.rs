@@ -75,11 +75,8 @@ fn pairs_of_question_and_text() {
 
 #[test]
 fn the_default_model() {
-    let home = std::env::home_dir().unwrap_or_default();
-    let caches = [
-        home.join(".cache/oui-test-models"),
-        home.join(".cache/huggingface/hub"),
-    ];
+    let mut caches = Vec::from_iter(std::env::var_os("OUI_TEST_MODELS").map(PathBuf::from));
+    caches.extend(std::env::home_dir().map(|home| home.join(".cache/huggingface/hub")));
     match oui_encoder::find("sentence-transformers/all-MiniLM-L6-v2", &caches) {
         Ok(folder) => check(&folder, &golden(&data("all-minilm-l6-v2.json")), 1e-4),
         Err(error) => eprintln!("skipped: {error}"),

@@ -106,12 +106,13 @@ async fn only_the_folder_is_deleted_from() {
     reason = "a switch of the test run, not of the server"
 )]
 fn s3() -> Option<String> {
-    std::env::var("TEST_S3_URL").ok()
+    std::env::var("OUI_TEST_S3_URL").ok()
 }
 
 #[tokio::test]
 async fn a_bucket_keeps_reads_and_forgets() {
     let Some(endpoint) = s3() else {
+        eprintln!("skipped: no S3 server");
         return;
     };
     let _ = rustls::crypto::ring::default_provider().install_default();
