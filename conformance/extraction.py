@@ -140,6 +140,10 @@ def main():
     os.environ.setdefault('DATA_DIR', tempfile.mkdtemp())
     os.environ.setdefault('WEBUI_SECRET_KEY', 'extraction')
     os.environ.setdefault('OFFLINE_MODE', 'true')
+    # Where its command would look; without it the package refuses to be imported.
+    client = glob.glob(f'{HOME}/venv-0.12.4/lib/python3*/site-packages/open_webui/frontend')
+    os.environ.setdefault('FRONTEND_BUILD_DIR', client[0])
+    os.environ.setdefault('STATIC_DIR', tempfile.mkdtemp())
     from open_webui.retrieval.loaders.main import Loader
 
     settings = collections.defaultdict(str, {'rag.pdf_loader_mode': 'page', 'rag.file.max_size': None})
