@@ -1,5 +1,7 @@
 //! What people attach to folders (files, collections, notes), and which of it somebody may read.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use crate::chats::ChatHead;
@@ -38,6 +40,36 @@ pub async fn may_read_all(db: &Db, files: &Value, user: &UserRow) -> DbResult<bo
         Value::Array(entries) => Ok(readable(db, entries, user).await?.len() == entries.len()),
         _ => Ok(false),
     }
+}
+
+/// Whether the user may make `files` the attachments of a note: what is there already may belong to another editor,
+/// what is new the user must be able to read.
+pub async fn may_attach_to_note(
+    db: &Db,
+    note: &notes::NoteRow,
+    files: &Value,
+    user: &UserRow,
+) -> DbResult<bool> {
+    if !files.is_array() {
+        return Ok(files.is_null());
+    }
+    if user.role == "admin" {
+        return Ok(true);
+    }
+    let ids = |entries: &Value| -> BTreeSet<String> {
+        let entries = entries.as_array().into_iter().flatten();
+        let of_files = entries.filter(|entry| history::text(entry, "type") == Some("file"));
+        let id = |entry: &Value| history::text(entry, "id").map(str::to_owned);
+        of_files.filter_map(id).filter(|id| !id.is_empty()).collect()
+    };
+    let known = ids(&note.data_object()["files"]);
+    let membership = groups::membership(db, &user.id).await?;
+    for id in ids(files).difference(&known) {
+        if !may_read_file(db, id, user, &membership).await? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 async fn may_read_collection(db: &Db, id: &str, user: &UserRow, membership: &Membership) -> DbResult<bool> {

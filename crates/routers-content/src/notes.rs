@@ -7,9 +7,9 @@ use axum::extract::Path;
 use oui_config::features;
 use oui_core::events::Room;
 use oui_core::{ApiError, ApiResult, form, messages};
-use oui_models::grants;
 use oui_models::notes::{self, NoteChange, NoteRow};
 use oui_models::shared::{self, Entry, Filter};
+use oui_models::{folder_files, grants};
 use oui_web::{Area, Body, Caller, Query, Verified, endpoints};
 use serde_json::{Map, Value, json};
 
@@ -249,7 +249,12 @@ async fn update(
     Path(id): Path<String>,
     body: Body<UpdateForm>,
 ) -> ApiResult<Json<Value>> {
-    authorized(&caller, &id, "write").await?;
+    let note = authorized(&caller, &id, "write").await?;
+    if let Some(files) = body.form.data.as_ref().and_then(|data| data.get("files"))
+        && !folder_files::may_attach_to_note(caller.db(), &note.row, files, caller.user()).await?
+    {
+        return Err(ApiError::forbidden(messages::DEFAULT));
+    }
     let sent = |name: &str| body.raw.get(name).is_some();
     let data = notes::sanitize(body.form.data.clone());
     let data = data.and_then(|data| data.as_object().cloned());

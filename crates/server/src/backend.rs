@@ -8,7 +8,6 @@ use oui_core::ApiResult;
 use oui_models::chats::ChatRow;
 use oui_models::notes::{self, NoteChange, NoteRow};
 use oui_models::shared::{self, Entry, Reader};
-use oui_models::users::UserRow;
 use oui_models::{Db, chat_access, chat_lists, chats, folder_files};
 use oui_socket::{Backend, ChatAccess, ReadMark, SocketUser};
 use serde_json::{Map, Value};
@@ -47,35 +46,6 @@ impl SocketBackend {
             sees_all: user.role == oui_access::ADMIN,
         };
         Ok(note.permits(&reader, permission).then_some(note))
-    }
-
-    /// Whether the user may read those files that are not known already.
-    async fn may_add(
-        &self,
-        entries: &[Value],
-        known: Option<&Vec<Value>>,
-        user: &UserRow,
-    ) -> ApiResult<bool> {
-        let is_file = |entry: &&Value| entry.get("type").is_some_and(|kind| kind == "file");
-        let id = |entry: &Value| entry.get("id").and_then(Value::as_str).map(str::to_owned);
-        let known: Vec<String> = known
-            .into_iter()
-            .flatten()
-            .filter(is_file)
-            .filter_map(id)
-            .collect();
-        let membership = oui_models::groups::membership(&self.db, &user.id).await?;
-        for file_id in entries
-            .iter()
-            .filter(is_file)
-            .filter_map(id)
-            .filter(|id| !known.contains(id))
-        {
-            if !folder_files::may_read_file(&self.db, &file_id, user, &membership).await? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
     }
 
     async fn access(&self, user_id: &str, chat: &ChatRow) -> ApiResult<ChatAccess> {
@@ -149,21 +119,14 @@ impl Backend for SocketBackend {
 
     async fn may_attach(&self, user: &SocketUser, note_id: &str, files: &Value) -> bool {
         let may = async {
-            let Some(entries) = files.as_array() else {
-                return Ok(files.is_null());
-            };
             let (Some(note), Some(account)) = (
                 self.note(user, note_id, "write").await?,
                 oui_models::users::account(&self.db, &user.id).await?,
             ) else {
                 return Ok(false);
             };
-            if user.role == oui_access::ADMIN {
-                return Ok(true);
-            }
-            let data = note.row.data_object();
-            let known = data.get("files").and_then(Value::as_array);
-            self.may_add(entries, known, &account.user).await
+            let may = folder_files::may_attach_to_note(&self.db, &note.row, files, &account.user);
+            Ok(may.await?)
         };
         or_refuse(may.await)
     }
