@@ -18,6 +18,7 @@ pub use cross::CrossEncoder;
 pub use error::{EncoderError, Result};
 pub use folder::find;
 pub use sentence::SentenceEncoder;
+pub use tokens::TokenCounter;
 
 /// Tokens that are computed at once: enough to fill the cores, few enough to stay in the caches.
 const TOKENS_AT_ONCE: usize = 2048;

@@ -28,6 +28,29 @@ pub(crate) fn open(folder: &Path, longest: usize) -> Result<Tokenizer> {
     Ok(tokenizer)
 }
 
+/// Counts the tokens of texts as a model sees them, those around the text included, however long it is.
+pub struct TokenCounter(Tokenizer);
+
+impl TokenCounter {
+    /// Opens the tokenizer of the model in a folder.
+    pub fn load(folder: &Path) -> Result<Self> {
+        let path = folder.join("tokenizer.json");
+        let mut tokenizer = Tokenizer::from_file(&path).map_err(|error| EncoderError::file(&path, error))?;
+        tokenizer.with_padding(None);
+        tokenizer
+            .with_truncation(None)
+            .map_err(|error| EncoderError::file(&path, error))?;
+        Ok(Self(tokenizer))
+    }
+
+    /// How many tokens the text has; none when it cannot be cut into tokens.
+    pub fn count(&self, text: &str) -> usize {
+        self.0
+            .encode_fast(text, true)
+            .map_or(0, |encoding| encoding.len())
+    }
+}
+
 /// Tokens of texts or pairs of texts.
 pub(crate) fn encode<'s, I>(tokenizer: &Tokenizer, inputs: Vec<I>) -> Result<Vec<Tokens>>
 where

@@ -57,6 +57,8 @@ pub struct HttpOptions {
     pub forward: ForwardHeaders,
     /// The identity of the process at Microsoft Entra.
     pub entra: EntraOptions,
+    /// Speaks HTTP/2 from the first byte, as gRPC without TLS needs.
+    pub prior_http2: bool,
 }
 
 impl Default for HttpOptions {
@@ -67,6 +69,7 @@ impl Default for HttpOptions {
             redirects: true,
             forward: ForwardHeaders::default(),
             entra: EntraOptions::default(),
+            prior_http2: false,
         }
     }
 }
@@ -134,6 +137,11 @@ impl Http {
                 .redirect(reqwest::redirect::Policy::none())
                 .user_agent(concat!("oui/", env!("CARGO_PKG_VERSION")))
                 .tcp_nodelay(true);
+            let builder = if options.prior_http2 {
+                builder.http2_prior_knowledge()
+            } else {
+                builder
+            };
             match options.timeouts.connect {
                 Some(limit) => builder.connect_timeout(limit),
                 None => builder,

@@ -87,7 +87,18 @@ impl Retrieval {
     ) -> Result<()> {
         let documents = if options.split {
             let settings = SplitSettings::of(&self.config);
-            tokio::task::spawn_blocking(move || oui_loaders::split(documents, &settings, None))
+            let counter = match settings.splitter.as_str() {
+                "token_transformers" => self.embedder.counter().await?,
+                _ => None,
+            };
+            let cut = move || match counter {
+                Some(counter) => {
+                    let count = move |text: &str| counter.count(text);
+                    oui_loaders::split(documents, &settings, Some(&count))
+                }
+                None => oui_loaders::split(documents, &settings, None),
+            };
+            tokio::task::spawn_blocking(cut)
                 .await
                 .map_err(|error| Error::Store(error.to_string()))?
                 .map_err(|error| Error::Settings(error.to_string()))?

@@ -7,6 +7,7 @@
 mod access;
 pub mod embeddings;
 mod error;
+mod external;
 mod fulltext;
 mod ingest;
 pub mod memories;
@@ -22,6 +23,7 @@ pub mod vector;
 pub use access::Use;
 pub use embeddings::Purpose;
 pub use error::{Error, Result};
+pub use external::ExternalQuery;
 pub use ingest::{Batch, KNOWLEDGE_BASES, collection_of_file};
 pub use query::{Found, SearchOptions, hits_json, text_hash};
 pub use reindex::Progress;

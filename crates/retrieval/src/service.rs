@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use oui_config::settings::{DatabaseUrl, VectorEngine};
 use oui_config::{Config, Settings, rag};
+use oui_core::Clock;
 use oui_loaders::{Document, LoadError};
 use oui_models::Db;
 use oui_models::file_texts::FileText;
 use oui_models::users::UserRow;
-use oui_providers::{CallContext, CallUser, Http};
+use oui_providers::{CallContext, CallUser, Http, HttpOptions, TlsVerify};
 use tokio::sync::OnceCell;
 
 use crate::embeddings::Embedder;
@@ -107,11 +108,45 @@ impl Retrieval {
                     vector::PgVector::open(&url, vectors.pgvector_width, vectors.pgvector_extension).await?;
                 Ok(Arc::new(store))
             }
-            VectorEngine::Qdrant => Ok(Arc::new(vector::Qdrant::new(
-                self.http.client().clone(),
-                vectors,
-            )?)),
+            VectorEngine::Qdrant => Ok(Arc::new(vector::Qdrant::new(self.client(None)?, vectors)?)),
+            VectorEngine::Weaviate => Ok(Arc::new(vector::Weaviate::new(self.client(None)?, vectors)?)),
+            VectorEngine::Milvus => {
+                let plain = self.plain_http2()?;
+                Ok(Arc::new(vector::Milvus::new(self.client(None)?, plain, vectors)?))
+            }
+            VectorEngine::Valkey => Ok(Arc::new(vector::Valkey::open(vectors).await?)),
+            VectorEngine::Elasticsearch => {
+                let trust = vectors.elastic_ca.clone().map(TlsVerify::CaFile);
+                Ok(Arc::new(vector::Documents::elastic(self.client(trust)?, vectors)))
+            }
+            VectorEngine::OpenSearch => {
+                let trust = (!vectors.opensearch_verify).then_some(TlsVerify::Off);
+                Ok(Arc::new(vector::Documents::open(self.client(trust)?, vectors)))
+            }
         }
+    }
+
+    /// The client of the process, or one that trusts other certificates.
+    fn client(&self, trust: Option<TlsVerify>) -> Result<reqwest::Client> {
+        let Some(tls) = trust else {
+            return Ok(self.http.client().clone());
+        };
+        let options = HttpOptions {
+            tls,
+            ..self.http.options().clone()
+        };
+        let http = Http::new(options, Clock::system()).map_err(Error::Settings)?;
+        Ok(http.client().clone())
+    }
+
+    /// A client that speaks HTTP/2 from the first byte, for gRPC without TLS.
+    pub(crate) fn plain_http2(&self) -> Result<reqwest::Client> {
+        let options = HttpOptions {
+            prior_http2: true,
+            ..self.http.options().clone()
+        };
+        let http = Http::new(options, Clock::system()).map_err(Error::Settings)?;
+        Ok(http.client().clone())
     }
 
     /// Name of the chosen store, as marks keep it.
@@ -122,6 +157,11 @@ impl Retrieval {
             VectorEngine::Chroma => "chroma",
             VectorEngine::PgVector => "pgvector",
             VectorEngine::Qdrant => "qdrant",
+            VectorEngine::Elasticsearch => "elasticsearch",
+            VectorEngine::OpenSearch => "opensearch",
+            VectorEngine::Weaviate => "weaviate",
+            VectorEngine::Milvus => "milvus",
+            VectorEngine::Valkey => "valkey",
         }
     }
 

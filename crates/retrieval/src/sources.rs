@@ -28,6 +28,14 @@ struct Material {
 }
 
 impl Material {
+    fn of(found: crate::Found) -> Self {
+        Self {
+            documents: found.documents.into_iter().map(Value::String).collect(),
+            metadatas: found.metadatas.into_iter().map(Value::Object).collect(),
+            scores: Some(found.scores),
+        }
+    }
+
     fn one(document: Value, metadata: Value) -> Self {
         Self {
             documents: vec![document],
@@ -416,6 +424,9 @@ impl Search<'_> {
         if !self.vouched.contains(&kind_and_id(item)) && !self.may_read(&entry).await? {
             return Ok(Origin::Nothing);
         }
+        if let Some(external) = entry.row.meta.as_ref().and_then(|meta| meta.get("external")) {
+            return Ok(self.elsewhere(&entry.row, external).await);
+        }
         if whole {
             let files = file_texts::of_knowledge(db, id).await?;
             let metadata = |file: &file_texts::FileText| json!({ "file_id": file.id, "name": file.filename, "source": file.filename });
@@ -444,6 +455,22 @@ impl Search<'_> {
         } else {
             names
         }))
+    }
+
+    /// What a knowledge base that lies elsewhere answers; nothing when it cannot be asked.
+    async fn elsewhere(&self, row: &KnowledgeRow, external: &Value) -> Origin {
+        let caller = caller_of(self.user);
+        let found = self
+            .retrieval
+            .external_knowledge(row, external, (self.queries, self.options.k), &caller);
+        match found.await {
+            Ok(found) if found.documents.is_empty() => Origin::Nothing,
+            Ok(found) => Origin::Whole(Material::of(found)),
+            Err(error) => {
+                tracing::error!(%error, id = row.id, "a knowledge base that lies elsewhere could not be asked");
+                Origin::Nothing
+            }
+        }
     }
 
     async fn search(&mut self, item: &Value, names: Vec<String>) -> ApiResult<Option<Material>> {
@@ -501,11 +528,7 @@ impl Search<'_> {
             .retrieval
             .search(names, self.queries, &self.options, Some(&caller))
             .await?;
-        Ok(Material {
-            documents: found.documents.into_iter().map(Value::String).collect(),
-            metadatas: found.metadatas.into_iter().map(Value::Object).collect(),
-            scores: Some(found.scores),
-        })
+        Ok(Material::of(found))
     }
 }
 

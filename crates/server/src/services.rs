@@ -417,6 +417,7 @@ fn http_options(settings: &Settings) -> HttpOptions {
         },
         tls: tls(settings),
         redirects: true,
+        prior_http2: false,
         forward: ForwardHeaders {
             enabled: forwarding.enabled,
             user_name: forwarding.user_name.clone(),

@@ -16,13 +16,30 @@ pub enum VectorEngine {
     PgVector,
     /// On a Qdrant server.
     Qdrant,
+    /// On an Elasticsearch server.
+    Elasticsearch,
+    /// On an OpenSearch server.
+    OpenSearch,
+    /// On a Weaviate server.
+    Weaviate,
+    /// On a Valkey or Redis server with its search module.
+    Valkey,
+    /// On a Milvus server.
+    Milvus,
 }
+
+const ENGINES: &str = "chroma, pgvector, qdrant, milvus, weaviate, elasticsearch, opensearch or valkey";
 
 fn engine(text: &str) -> Option<VectorEngine> {
     match text.trim().to_lowercase().as_str() {
         "" | "chroma" => Some(VectorEngine::Chroma),
         "pgvector" => Some(VectorEngine::PgVector),
         "qdrant" => Some(VectorEngine::Qdrant),
+        "elasticsearch" => Some(VectorEngine::Elasticsearch),
+        "opensearch" => Some(VectorEngine::OpenSearch),
+        "weaviate" => Some(VectorEngine::Weaviate),
+        "valkey" => Some(VectorEngine::Valkey),
+        "milvus" => Some(VectorEngine::Milvus),
         _ => None,
     }
 }
@@ -31,9 +48,9 @@ settings! {
     "Vectors and local models";
     /// Vector stores, and where models for embeddings lie.
     pub struct Vectors {
-        /// Who keeps vectors: `chroma` (this server, or the Chroma server at `CHROMA_HTTP_HOST`), `pgvector` or
-        /// `qdrant`.
-        VECTOR_DB => pub engine: VectorEngine = Spec::new("chroma, pgvector or qdrant", "chroma", engine).strict();
+        /// Who keeps vectors: `chroma` (this server, or the Chroma server at `CHROMA_HTTP_HOST`), `pgvector`, `qdrant`,
+        /// `milvus`, `weaviate`, `elasticsearch`, `opensearch` or `valkey`.
+        VECTOR_DB => pub engine: VectorEngine = Spec::new(ENGINES, "chroma", engine).strict();
         /// Megabytes that vectors of searched collections may take in memory.
         OUI_VECTOR_CACHE_MB => pub cache_megabytes: usize = count("512");
         /// Characters of a list or object in a chunk's metadata; longer ones are left out.
@@ -46,6 +63,12 @@ settings! {
         HF_HUB_CACHE => pub hub_cache: Option<PathBuf> = optional_path();
         /// Folder that holds that cache as `hub`.
         HF_HOME => pub hub_home: Option<PathBuf> = optional_path();
+        /// Server that models are fetched from by their names.
+        HF_ENDPOINT => pub hub_url: String = text("https://huggingface.co");
+        /// Key for models there that are not public.
+        HF_TOKEN => pub hub_token: Option<Secret> = optional_secret();
+        /// Fetches no models.
+        HF_HUB_OFFLINE => pub hub_offline: bool = flag("false");
         /// Address of a Chroma server; empty keeps vectors in files of this server.
         CHROMA_HTTP_HOST => pub chroma_host: String = text("");
         /// Port of that server.
@@ -74,5 +97,69 @@ settings! {
         QDRANT_TIMEOUT => pub qdrant_timeout: u64 = int("5");
         /// Keeps many collections of ours in few of the server's.
         ENABLE_QDRANT_MULTITENANCY_MODE => pub qdrant_shared: bool = flag("true");
+        /// Address of a Milvus server.
+        MILVUS_URI => pub milvus_url: Option<String> = optional_text();
+        /// Key for it, or `user:password`.
+        MILVUS_TOKEN => pub milvus_token: Option<Secret> = optional_secret();
+        /// Database there.
+        MILVUS_DB => pub milvus_database: String = text("default");
+        /// Index of new collections there: `HNSW`, `IVF_FLAT`, `DISKANN`, `FLAT` or `AUTOINDEX`.
+        MILVUS_INDEX_TYPE => pub milvus_index: String = text("HNSW");
+        /// How it compares vectors; scores are only right with `COSINE`.
+        MILVUS_METRIC_TYPE => pub milvus_metric: String = text("COSINE");
+        /// Neighbours of a node in an `HNSW` index.
+        MILVUS_HNSW_M => pub milvus_hnsw_m: u32 = int("16");
+        /// Candidates while such an index is built.
+        MILVUS_HNSW_EFCONSTRUCTION => pub milvus_hnsw_ef: u32 = int("100");
+        /// Parts of an `IVF_FLAT` index.
+        MILVUS_IVF_FLAT_NLIST => pub milvus_ivf_lists: u32 = int("128");
+        /// Neighbours of a node in a `DISKANN` index.
+        MILVUS_DISKANN_MAX_DEGREE => pub milvus_diskann_degree: u32 = int("56");
+        /// Candidates while such an index is built.
+        MILVUS_DISKANN_SEARCH_LIST_SIZE => pub milvus_diskann_list: u32 = int("100");
+        /// Host of a Weaviate server.
+        WEAVIATE_HTTP_HOST => pub weaviate_host: String = text("");
+        /// Its port.
+        WEAVIATE_HTTP_PORT => pub weaviate_port: u16 = int("8080");
+        /// Speaks TLS with it.
+        WEAVIATE_HTTP_SECURE => pub weaviate_tls: bool = flag("false");
+        /// Key for it.
+        WEAVIATE_API_KEY => pub weaviate_key: Option<Secret> = optional_secret();
+        /// Address of an Elasticsearch server.
+        ELASTICSEARCH_URL => pub elastic_url: String = text("https://localhost:9200");
+        /// Key for it.
+        ELASTICSEARCH_API_KEY => pub elastic_key: Option<Secret> = optional_secret();
+        /// User there, where there is no key.
+        ELASTICSEARCH_USERNAME => pub elastic_user: Option<String> = optional_text();
+        /// That user's password.
+        ELASTICSEARCH_PASSWORD => pub elastic_password: Option<Secret> = optional_secret();
+        /// File with the certificates that it is trusted by.
+        ELASTICSEARCH_CA_CERTS => pub elastic_ca: Option<PathBuf> = optional_path();
+        /// Begins the names of the indexes there.
+        ELASTICSEARCH_INDEX_PREFIX => pub elastic_prefix: String = text("open_webui_collections");
+        /// Address of an OpenSearch server.
+        OPENSEARCH_URI => pub opensearch_url: String = text("https://localhost:9200");
+        /// Speaks TLS with it, where the address does not say.
+        OPENSEARCH_SSL => pub opensearch_tls: bool = flag("true");
+        /// Checks its certificate.
+        OPENSEARCH_CERT_VERIFY => pub opensearch_verify: bool = flag("false");
+        /// User there.
+        OPENSEARCH_USERNAME => pub opensearch_user: Option<String> = optional_text();
+        /// That user's password.
+        OPENSEARCH_PASSWORD => pub opensearch_password: Option<Secret> = optional_secret();
+        /// Address of a Valkey or Redis server with its search module.
+        VALKEY_URL => pub valkey_url: Option<Secret> = optional_secret();
+        /// Begins the keys there.
+        VALKEY_COLLECTION_PREFIX => pub valkey_prefix: String = text("open_webui");
+        /// Index of new collections there: `HNSW` or `FLAT`.
+        VALKEY_INDEX_TYPE => pub valkey_index: String = text("HNSW");
+        /// How it compares vectors: `COSINE`, `L2` or `IP`.
+        VALKEY_DISTANCE_METRIC => pub valkey_metric: String = text("COSINE");
+        /// Neighbours of a node in an `HNSW` index.
+        VALKEY_HNSW_M => pub valkey_hnsw_m: u32 = int("16");
+        /// Candidates while such an index is built.
+        VALKEY_HNSW_EF_CONSTRUCTION => pub valkey_hnsw_ef_build: u32 = int("200");
+        /// Candidates while such an index is searched.
+        VALKEY_HNSW_EF_RUNTIME => pub valkey_hnsw_ef_search: u32 = int("10");
     }
 }

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use oui_encoder::{CrossEncoder, EncoderError, SentenceEncoder};
+use oui_encoder::{CrossEncoder, EncoderError, SentenceEncoder, TokenCounter};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use super::hub::Hub;
 use crate::error::{Error, Result};
 
 /// How long a model stays in memory after its last use.
@@ -31,8 +32,12 @@ pub struct LocalModels {
 
 struct Shared {
     folders: Vec<PathBuf>,
+    hub: Option<Hub>,
+    /// One download at a time.
+    download: tokio::sync::Mutex<()>,
     sentences: Slot<SentenceEncoder>,
     pairs: Slot<CrossEncoder>,
+    counters: Slot<TokenCounter>,
 }
 
 /// One model in memory at most, and the turn to compute with it.
@@ -89,20 +94,61 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + '
 }
 
 impl LocalModels {
-    /// Models that are looked for in the caches of the Hugging Face libraries and in `folders`.
-    pub fn new(folders: Vec<PathBuf>) -> Self {
+    /// Models that are looked for in `folders`, caches of the Hugging Face libraries, and fetched from the hub when
+    /// they are in none.
+    pub fn new(folders: Vec<PathBuf>, hub: Option<Hub>) -> Self {
         Self {
             shared: Arc::new(Shared {
                 folders,
+                hub,
+                download: tokio::sync::Mutex::default(),
                 sentences: Slot::default(),
                 pairs: Slot::default(),
+                counters: Slot::default(),
             }),
         }
     }
 
-    /// Whether the model is on this machine.
+    /// Whether the model is on this machine, or can be asked for.
     pub fn has(&self, model: &str) -> bool {
-        oui_encoder::find(model, &self.shared.folders).is_ok()
+        self.shared.hub.is_some() || oui_encoder::find(model, &self.shared.folders).is_ok()
+    }
+
+    /// The folder of a model, which is fetched when it is not on this machine.
+    async fn folder(&self, model: &str) -> Result<PathBuf> {
+        let missing = match oui_encoder::find(model, &self.shared.folders) {
+            Ok(folder) => return Ok(folder),
+            Err(missing) => missing,
+        };
+        let Some(hub) = &self.shared.hub else {
+            return Err(missing.into());
+        };
+        let _turn = self.shared.download.lock().await;
+        if let Ok(folder) = oui_encoder::find(model, &self.shared.folders) {
+            return Ok(folder);
+        }
+        let mut told = 0;
+        hub.fetch(model, |fetched| {
+            let percent = fetched.done.saturating_mul(100) / fetched.total.max(1);
+            if percent >= told {
+                tracing::info!(model, percent, bytes = fetched.total, "fetching a model");
+                told = percent + 10;
+            }
+        })
+        .await?;
+        Ok(oui_encoder::find(model, &self.shared.folders)?)
+    }
+
+    /// What counts the tokens of texts as a model sees them.
+    pub async fn counter(&self, model: &str) -> Result<Arc<TokenCounter>> {
+        if let Some(counter) = self.shared.counters.get(model) {
+            return Ok(counter);
+        }
+        let folder = self.folder(model).await?;
+        let counter = Arc::new(blocking(move || Ok(TokenCounter::load(&folder)?)).await?);
+        self.shared.counters.put(model, counter.clone());
+        self.watch();
+        Ok(counter)
     }
 
     /// Whether a model is in memory.
@@ -114,6 +160,7 @@ impl LocalModels {
     pub fn unload(&self) {
         self.shared.sentences.let_go(Duration::ZERO);
         self.shared.pairs.let_go(Duration::ZERO);
+        self.shared.counters.let_go(Duration::ZERO);
     }
 
     /// The vectors of the texts.
@@ -143,7 +190,7 @@ impl LocalModels {
         let encoder = match self.shared.pairs.get(model) {
             Some(encoder) => encoder,
             None => {
-                let folder = oui_encoder::find(model, &self.shared.folders)?;
+                let folder = self.folder(model).await?;
                 let encoder = blocking(move || Ok(CrossEncoder::load(&folder, sigmoid, 0)?)).await?;
                 let encoder = Arc::new(encoder);
                 self.shared.pairs.put(model, encoder.clone());
@@ -159,7 +206,7 @@ impl LocalModels {
         if model.is_empty() {
             return Err(Error::Settings("no embedding model is chosen".into()));
         }
-        let folder = oui_encoder::find(model, &self.shared.folders)?;
+        let folder = self.folder(model).await?;
         tracing::info!(model, folder = %folder.display(), "loading the embedding model");
         let encoder = Arc::new(blocking(move || Ok(SentenceEncoder::load(&folder, 0)?)).await?);
         self.shared.sentences.put(model, encoder.clone());
@@ -174,8 +221,12 @@ impl LocalModels {
             loop {
                 tokio::time::sleep(IDLE / 4).await;
                 let Some(shared) = shared.upgrade() else { return };
-                let sentences = shared.sentences.let_go(IDLE);
-                if shared.pairs.let_go(IDLE) && sentences {
+                let gone = [
+                    shared.sentences.let_go(IDLE),
+                    shared.pairs.let_go(IDLE),
+                    shared.counters.let_go(IDLE),
+                ];
+                if gone == [true; 3] {
                     return;
                 }
             }
@@ -204,7 +255,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_model_that_is_not_there_is_named() {
-        let models = LocalModels::new(Vec::new());
+        let models = LocalModels::new(Vec::new(), None);
         let error = models
             .embed("nobody/nothing", vec!["a".into()])
             .await

@@ -1,6 +1,7 @@
 //! From texts to vectors, by the engine that the administrator chose: models on this machine (`local`), or servers
 //! that speak OpenAI's, Azure's or Ollama's protocol (`remote`).
 
+mod hub;
 mod local;
 mod remote;
 
@@ -12,6 +13,7 @@ use futures::StreamExt;
 use oui_config::{Config, Settings, rag};
 use oui_providers::{CallContext, Http};
 
+pub use hub::{Fetched, Hub};
 pub use local::LocalModels;
 
 use crate::error::{Error, Result};
@@ -59,19 +61,39 @@ pub(crate) enum Kind {
 
 impl Embedder {
     /// An embedder that follows the configuration. Models on this machine are looked for in `folders` after the
-    /// usual caches.
+    /// usual caches; what is in none is fetched, unless the server is to stay offline.
     pub fn new(config: Arc<Config>, settings: Arc<Settings>, http: Http, folders: Vec<PathBuf>) -> Self {
+        let vectors = &settings.vectors;
+        let online = !settings.server.offline && !vectors.hub_offline;
+        let hub = folders.last().filter(|_| online).map(|folder| Hub {
+            client: http.client().clone(),
+            url: vectors.hub_url.trim_end_matches('/').to_owned(),
+            token: vectors.hub_token.as_ref().map(|token| token.expose().to_owned()),
+            folder: vectors.models_home.clone().unwrap_or_else(|| folder.clone()),
+        });
         Self {
             config,
             settings,
             http,
-            local: LocalModels::new(folders),
+            local: LocalModels::new(folders, hub),
         }
     }
 
     /// Models on this machine, for rerankers.
     pub fn local(&self) -> &LocalModels {
         &self.local
+    }
+
+    /// What measures chunks by the tokens of a model: the one that is named for this, else the one that embeds on this
+    /// machine.
+    pub async fn counter(&self) -> Result<Option<Arc<oui_encoder::TokenCounter>>> {
+        let named = self.config.get(&rag::RAG_TOKENIZER_MODEL);
+        let model = match named.as_str() {
+            "" if self.engine()?.kind != Kind::Local => return Ok(None),
+            "" => self.config.get(&rag::RAG_EMBEDDING_MODEL),
+            _ => named,
+        };
+        self.local.counter(&model).await.map(Some)
     }
 
     /// Name of the engine and the model, as chunks keep them.

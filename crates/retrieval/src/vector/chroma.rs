@@ -2,21 +2,19 @@
 
 use async_trait::async_trait;
 use oui_config::settings::Vectors;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Method, StatusCode};
+use reqwest::Method;
 use serde_json::{Map, Value, json};
 
-use super::{Entry, Filter, Hit, Item, Metadata, VectorStore};
-use crate::error::{Error, Result};
+use super::server::{Server, entry};
+use super::{Entry, Filter, Hit, Item, VectorStore};
+use crate::error::Result;
 
 /// Entries sent or fetched at once: below the limits of the server's own store.
 const ENTRIES: usize = 1000;
 
 /// The store.
 pub struct Chroma {
-    client: reqwest::Client,
-    base: String,
-    headers: HeaderMap,
+    server: Server,
 }
 
 impl Chroma {
@@ -27,61 +25,45 @@ impl Chroma {
             .chroma_host
             .trim_start_matches("http://")
             .trim_start_matches("https://");
-        let base = format!(
-            "{scheme}://{}:{}/api/v2/tenants/{}/databases/{}/collections",
+        let address = format!(
+            "{scheme}://{}:{}",
             host.trim_end_matches('/'),
-            settings.chroma_port,
-            settings.chroma_tenant,
-            settings.chroma_database
+            settings.chroma_port
         );
-        let headers = settings.chroma_headers.split(',').filter_map(|pair| {
-            let (name, value) = pair.split_once('=')?;
-            let mut value = HeaderValue::from_str(value.trim()).ok()?;
-            value.set_sensitive(true);
-            Some((HeaderName::from_bytes(name.trim().as_bytes()).ok()?, value))
-        });
-        Self {
+        let pairs = settings.chroma_headers.split(',');
+        let headers = pairs.filter_map(|pair| pair.split_once('='));
+        let store = Self::at(
             client,
-            base,
-            headers: headers.collect(),
+            &address,
+            &settings.chroma_tenant,
+            &settings.chroma_database,
+        );
+        Self {
+            server: headers.fold(store.server, |server, (name, value)| server.header(name, value)),
         }
     }
 
-    /// The server's answer; `None` when it knows nothing by that name.
-    async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Result<Option<Value>> {
-        let mut call = self
-            .client
-            .request(method, format!("{}{path}", self.base))
-            .headers(self.headers.clone());
-        if let Some(body) = body {
-            call = call.json(&body);
+    fn at(client: reqwest::Client, address: &str, tenant: &str, database: &str) -> Self {
+        let base = format!("{address}/api/v2/tenants/{tenant}/databases/{database}/collections");
+        Self {
+            server: Server::new("Chroma", client, &base, &["/message"]),
         }
-        let plain = |error: reqwest::Error| Error::Upstream(format!("Chroma: {}", error.without_url()));
-        let answer = call.send().await.map_err(plain)?;
-        let status = answer.status();
-        if status == StatusCode::NOT_FOUND {
-            return Ok(None);
-        }
-        let text = answer.text().await.map_err(plain)?;
-        let body: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
-        if status.is_success() {
-            return Ok(Some(body));
-        }
-        let message = body["message"].as_str().unwrap_or(&text);
-        Err(Error::Upstream(format!("Chroma: {}: {message}", status.as_u16())))
     }
 
     async fn id(&self, collection: &str) -> Result<Option<String>> {
-        let found = self.call(Method::GET, &format!("/{collection}"), None).await?;
+        let found = self
+            .server
+            .call(Method::GET, &format!("/{collection}"), None)
+            .await?;
         Ok(found.and_then(|found| found["id"].as_str().map(str::to_owned)))
     }
 
     async fn id_or_new(&self, collection: &str) -> Result<String> {
         let body =
             json!({ "name": collection, "get_or_create": true, "metadata": { "hnsw:space": "cosine" } });
-        let made = self.call(Method::POST, "", Some(body)).await?;
+        let made = self.server.call(Method::POST, "", Some(body)).await?;
         made.and_then(|made| made["id"].as_str().map(str::to_owned))
-            .ok_or_else(|| Error::Upstream("Chroma: the collection could not be made".into()))
+            .ok_or_else(|| self.server.error("the collection could not be made"))
     }
 }
 
@@ -111,20 +93,10 @@ fn conditions(filter: &Filter) -> Map<String, Value> {
     body
 }
 
-fn entry(ids: &Value, documents: &Value, metadatas: &Value, place: usize) -> Option<Entry> {
-    Some(Entry {
-        id: ids.get(place)?.as_str()?.to_owned(),
-        text: documents
-            .get(place)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned(),
-        metadata: metadatas
-            .get(place)
-            .and_then(Value::as_object)
-            .cloned()
-            .unwrap_or_else(Metadata::new),
-    })
+/// The entry at a place of the columns of an answer.
+fn entry_at(ids: &Value, documents: &Value, metadatas: &Value, place: usize) -> Option<Entry> {
+    let metadata = metadatas.get(place).and_then(Value::as_object);
+    entry(ids.get(place)?, documents.get(place)?, metadata.cloned())
 }
 
 #[async_trait]
@@ -152,7 +124,8 @@ impl VectorStore for Chroma {
                     if item.metadata.is_empty() { Value::Null } else { Value::Object(item.metadata.clone()) }
                 }),
             });
-            self.call(Method::POST, &format!("/{id}/upsert"), Some(body))
+            self.server
+                .call(Method::POST, &format!("/{id}/upsert"), Some(body))
                 .await?;
         }
         Ok(())
@@ -173,13 +146,14 @@ impl VectorStore for Chroma {
         body.insert("n_results".into(), json!(limit));
         body.insert("include".into(), json!(["documents", "metadatas", "distances"]));
         let found = self
+            .server
             .call(Method::POST, &format!("/{id}/query"), Some(Value::Object(body)))
             .await?;
         let Some(found) = found else { return Ok(None) };
         let distances = found["distances"][0].as_array().cloned().unwrap_or_default();
         let hit = |(place, distance): (usize, &Value)| {
             Some(Hit {
-                entry: entry(
+                entry: entry_at(
                     &found["ids"][0],
                     &found["documents"][0],
                     &found["metadatas"][0],
@@ -208,15 +182,14 @@ impl VectorStore for Chroma {
             body.insert("limit".into(), json!(room));
             body.insert("offset".into(), json!(entries.len()));
             let found = self
+                .server
                 .call(Method::POST, &format!("/{id}/get"), Some(Value::Object(body)))
                 .await?;
             let Some(found) = found else { return Ok(None) };
             let count = found["ids"].as_array().map_or(0, Vec::len);
-            entries.extend(
-                (0..count).filter_map(|place| {
-                    entry(&found["ids"], &found["documents"], &found["metadatas"], place)
-                }),
-            );
+            entries.extend((0..count).filter_map(|place| {
+                entry_at(&found["ids"], &found["documents"], &found["metadatas"], place)
+            }));
             if count < room || limit == Some(entries.len()) {
                 return Ok(Some(entries));
             }
@@ -229,20 +202,24 @@ impl VectorStore for Chroma {
         }
         if let Some(id) = self.id(collection).await? {
             let body = Value::Object(conditions(filter));
-            self.call(Method::POST, &format!("/{id}/delete"), Some(body))
+            self.server
+                .call(Method::POST, &format!("/{id}/delete"), Some(body))
                 .await?;
         }
         Ok(())
     }
 
     async fn drop_collection(&self, collection: &str) -> Result<()> {
-        self.call(Method::DELETE, &format!("/{collection}"), None).await?;
+        self.server
+            .call(Method::DELETE, &format!("/{collection}"), None)
+            .await?;
         Ok(())
     }
 
     async fn reset(&self) -> Result<()> {
         loop {
             let all = self
+                .server
                 .call(Method::GET, "?limit=500", None)
                 .await?
                 .unwrap_or_default();
@@ -277,11 +254,8 @@ mod tests {
             eprintln!("skipped: no Chroma server");
             return;
         };
-        let store = Chroma {
-            client: crate::testing::client(),
-            base: format!("{url}/api/v2/tenants/default_tenant/databases/default_database/collections"),
-            headers: HeaderMap::new(),
-        };
+        let client = crate::testing::client();
+        let store = Chroma::at(client, &url, "default_tenant", "default_database");
         store.reset().await.unwrap();
         conformance::check(&store).await;
     }

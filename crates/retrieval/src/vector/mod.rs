@@ -4,12 +4,17 @@
 mod chroma;
 #[cfg(test)]
 pub(crate) mod conformance;
+mod documents;
 mod embedded;
 mod filter;
 mod matrix;
+mod milvus;
 mod pgvector;
 mod plain;
 mod qdrant;
+mod server;
+mod valkey;
+mod weaviate;
 
 use std::collections::HashMap;
 
@@ -17,12 +22,17 @@ use async_trait::async_trait;
 use serde_json::{Map, Value};
 
 pub use chroma::Chroma;
+pub use documents::Documents;
 pub use embedded::{EmbeddedOptions, EmbeddedStore};
 pub use filter::Filter;
 pub(crate) use matrix::likeness;
+pub use milvus::{Milvus, Target};
 pub use pgvector::PgVector;
 pub use plain::plain;
 pub use qdrant::Qdrant;
+pub(crate) use server::Server;
+pub use valkey::Valkey;
+pub use weaviate::Weaviate;
 
 use crate::error::Result;
 

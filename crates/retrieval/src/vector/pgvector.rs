@@ -253,10 +253,7 @@ impl VectorStore for PgVector {
         vector: &[f32],
         ids: &[String],
     ) -> Result<Option<HashMap<String, f64>>> {
-        let hits = self
-            .search(collection, vector, &Filter::ids(ids.iter().cloned()), ids.len())
-            .await?;
-        Ok(hits.map(|hits| hits.into_iter().map(|hit| (hit.entry.id, hit.score)).collect()))
+        super::server::scores_by_search(self, collection, vector, ids).await
     }
 
     async fn delete(&self, collection: &str, filter: &Filter) -> Result<()> {

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use oui_config::settings::Vectors;
-use reqwest::{Method, StatusCode};
+use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{Entry, Filter, Hit, Item, Metadata, VectorStore};
+use super::server::{Server, entry, scores_by_search};
+use super::{Entry, Filter, Hit, Item, VectorStore};
 use crate::error::{Error, Result};
 
 /// Points sent or fetched at once.
@@ -20,11 +21,8 @@ const TENANT: &str = "tenant_id";
 
 /// The store.
 pub struct Qdrant {
-    client: reqwest::Client,
-    base: String,
-    key: Option<String>,
+    server: Server,
     prefix: String,
-    timeout: Duration,
     shared: bool,
 }
 
@@ -43,12 +41,14 @@ impl Qdrant {
                 "QDRANT_URI is not set. Please configure it in the environment variables.".into(),
             ));
         }
+        let server = Server::new("Qdrant", client, url, &["/status/error"])
+            .timeout(Duration::from_secs(settings.qdrant_timeout.max(1)));
         Ok(Self {
-            client,
-            base: url.trim_end_matches('/').to_owned(),
-            key: settings.qdrant_key.as_ref().map(|key| key.expose().to_owned()),
+            server: match &settings.qdrant_key {
+                Some(key) => server.header("api-key", key.expose()),
+                None => server,
+            },
             prefix: settings.qdrant_prefix.clone(),
-            timeout: Duration::from_secs(settings.qdrant_timeout.max(1)),
             shared: settings.qdrant_shared,
         })
     }
@@ -82,30 +82,8 @@ impl Qdrant {
 
     /// `result` of the server's answer; `None` when it knows nothing by that name.
     async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Result<Option<Value>> {
-        let mut call = self
-            .client
-            .request(method, format!("{}{path}", self.base))
-            .timeout(self.timeout);
-        if let Some(key) = &self.key {
-            call = call.header("api-key", key);
-        }
-        if let Some(body) = body {
-            call = call.json(&body);
-        }
-        let plain = |error: reqwest::Error| Error::Upstream(format!("Qdrant: {}", error.without_url()));
-        let answer = call.send().await.map_err(plain)?;
-        let status = answer.status();
-        if status == StatusCode::NOT_FOUND {
-            return Ok(None);
-        }
-        let mut body: Value = answer.json().await.map_err(plain)?;
-        if status.is_success() {
-            return Ok(Some(body["result"].take()));
-        }
-        let message = body["status"]["error"]
-            .as_str()
-            .unwrap_or("the request was refused");
-        Err(Error::Upstream(format!("Qdrant: {}: {message}", status.as_u16())))
+        let answer = self.server.call(method, path, body).await?;
+        Ok(answer.map(|mut answer| answer["result"].take()))
     }
 
     async fn exists(&self, name: &str) -> Result<bool> {
@@ -168,20 +146,13 @@ fn conditions(place: &Place, filter: &Filter) -> Value {
     json!({ "must": must })
 }
 
-fn entry(point: &Value) -> Option<Entry> {
+fn entry_of(point: &Value) -> Option<Entry> {
     let payload = &point["payload"];
-    let id = &point["id"];
-    Some(Entry {
-        id: id
-            .as_str()
-            .map(str::to_owned)
-            .or_else(|| Some(id.as_u64()?.to_string()))?,
-        text: payload["text"].as_str().unwrap_or_default().to_owned(),
-        metadata: payload["metadata"]
-            .as_object()
-            .cloned()
-            .unwrap_or_else(Metadata::new),
-    })
+    entry(
+        &point["id"],
+        &payload["text"],
+        payload["metadata"].as_object().cloned(),
+    )
 }
 
 #[async_trait]
@@ -239,7 +210,7 @@ impl VectorStore for Qdrant {
         };
         let hit = |point: &Value| {
             Some(Hit {
-                entry: entry(point)?,
+                entry: entry_of(point)?,
                 score: (point["score"].as_f64()? + 1.0) / 2.0,
             })
         };
@@ -272,7 +243,7 @@ impl VectorStore for Qdrant {
                     .as_array()
                     .into_iter()
                     .flatten()
-                    .filter_map(entry),
+                    .filter_map(entry_of),
             );
             offset = answer["next_page_offset"].take();
             if offset.is_null() || limit == Some(entries.len()) {
@@ -287,10 +258,7 @@ impl VectorStore for Qdrant {
         vector: &[f32],
         ids: &[String],
     ) -> Result<Option<HashMap<String, f64>>> {
-        let hits = self
-            .search(collection, vector, &Filter::ids(ids.iter().cloned()), ids.len())
-            .await?;
-        Ok(hits.map(|hits| hits.into_iter().map(|hit| (hit.entry.id, hit.score)).collect()))
+        scores_by_search(self, collection, vector, ids).await
     }
 
     async fn delete(&self, collection: &str, filter: &Filter) -> Result<()> {

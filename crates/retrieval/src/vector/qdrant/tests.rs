@@ -13,12 +13,12 @@ use crate::vector::conformance;
 use crate::vector::matrix::likeness;
 
 #[derive(Default)]
-struct Server {
+struct Peer {
     collections: Mutex<BTreeMap<String, BTreeMap<String, Value>>>,
     keys: Mutex<Vec<String>>,
 }
 
-type Shared = Arc<Server>;
+type Shared = Arc<Peer>;
 
 fn at<'v>(point: &'v Value, key: &str) -> &'v Value {
     let mut value = &point["payload"];
@@ -172,11 +172,9 @@ async fn start() -> (Shared, String) {
 
 fn store(url: &str, shared: bool) -> Qdrant {
     Qdrant {
-        client: crate::testing::client(),
-        base: url.to_owned(),
-        key: Some("secret".into()),
+        server: Server::new("Qdrant", crate::testing::client(), url, &["/status/error"])
+            .header("api-key", "secret"),
         prefix: "open-webui".into(),
-        timeout: Duration::from_secs(5),
         shared,
     }
 }

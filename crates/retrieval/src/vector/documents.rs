@@ -1,0 +1,393 @@
+//! Vectors on a server that searches documents: Elasticsearch, where collections share an index for each length of
+//! vectors, or OpenSearch, where each has an index of its own. The words of the texts are found by the server's index.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+
+use async_trait::async_trait;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use oui_config::settings::Vectors;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::server::{Server, entry, list, scores_by_search};
+use super::{Entry, Filter, Hit, Item, VectorStore};
+use crate::error::Result;
+
+/// Documents sent at once.
+const SENT: usize = 100;
+
+/// Documents fetched at once.
+const FETCHED: usize = 1000;
+
+/// Whose dialect is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Dialect {
+    Elastic,
+    Open,
+}
+
+/// The store.
+pub struct Documents {
+    server: Server,
+    dialect: Dialect,
+    prefix: String,
+}
+
+fn basic(server: Server, name: Option<&str>, password: Option<&str>) -> Server {
+    match (name, password) {
+        (Some(name), Some(password)) => {
+            let pair = STANDARD.encode(format!("{name}:{password}"));
+            server.header("authorization", &format!("Basic {pair}"))
+        }
+        _ => server,
+    }
+}
+
+impl Documents {
+    /// The Elasticsearch of the settings.
+    pub fn elastic(client: reqwest::Client, settings: &Vectors) -> Self {
+        let server = Self::server("Elasticsearch", client, &settings.elastic_url);
+        let server = match &settings.elastic_key {
+            Some(key) => server.header("authorization", &format!("ApiKey {}", key.expose())),
+            None => basic(
+                server,
+                settings.elastic_user.as_deref(),
+                settings.elastic_password.as_ref().map(|secret| secret.expose()),
+            ),
+        };
+        Self {
+            server,
+            dialect: Dialect::Elastic,
+            prefix: settings.elastic_prefix.clone(),
+        }
+    }
+
+    /// The OpenSearch of the settings.
+    pub fn open(client: reqwest::Client, settings: &Vectors) -> Self {
+        let url = match settings.opensearch_url.split_once("://") {
+            Some(_) => settings.opensearch_url.clone(),
+            None if settings.opensearch_tls => format!("https://{}", settings.opensearch_url),
+            None => format!("http://{}", settings.opensearch_url),
+        };
+        let server = basic(
+            Self::server("OpenSearch", client, &url),
+            settings.opensearch_user.as_deref(),
+            settings
+                .opensearch_password
+                .as_ref()
+                .map(|secret| secret.expose()),
+        );
+        Self {
+            server,
+            dialect: Dialect::Open,
+            prefix: "open_webui".into(),
+        }
+    }
+
+    fn server(name: &'static str, client: reqwest::Client, url: &str) -> Server {
+        let reasons = &["/error/root_cause/0/reason", "/error/reason", "/error"];
+        Server::new(name, client, url, reasons)
+    }
+
+    /// The index that new documents go to.
+    fn index(&self, collection: &str, width: usize) -> String {
+        match self.dialect {
+            Dialect::Elastic => format!("{}_d{width}", self.prefix),
+            Dialect::Open => format!("{}_{collection}", self.prefix),
+        }
+    }
+
+    /// Where documents of a collection may lie.
+    fn indexes(&self, collection: &str) -> String {
+        match self.dialect {
+            Dialect::Elastic => format!("{}*", self.prefix),
+            Dialect::Open => self.index(collection, 0),
+        }
+    }
+
+    fn mapping(&self, width: usize) -> Value {
+        match self.dialect {
+            Dialect::Elastic => json!({ "mappings": {
+                "dynamic_templates": [
+                    { "strings": { "match_mapping_type": "string", "mapping": { "type": "keyword" } } }
+                ],
+                "properties": {
+                    "collection": { "type": "keyword" },
+                    "id": { "type": "keyword" },
+                    "vector": { "type": "dense_vector", "dims": width, "index": true, "similarity": "cosine" },
+                    "text": { "type": "text" },
+                    "metadata": { "type": "object" },
+                },
+            } }),
+            Dialect::Open => json!({
+                "settings": { "index": { "knn": true } },
+                "mappings": { "properties": {
+                    "id": { "type": "keyword" },
+                    "vector": { "type": "knn_vector", "dimension": width, "method": {
+                        "name": "hnsw", "space_type": "innerproduct", "engine": "faiss",
+                        "parameters": { "ef_construction": 128, "m": 16 },
+                    } },
+                    "text": { "type": "text" },
+                    "metadata": { "type": "object" },
+                } },
+            }),
+        }
+    }
+
+    /// The conditions in the language of both.
+    fn conditions(&self, collection: &str, filter: &Filter) -> Vec<Value> {
+        let mut all = Vec::new();
+        if self.dialect == Dialect::Elastic {
+            all.push(json!({ "term": { "collection": collection } }));
+        }
+        if let Some(ids) = &filter.ids {
+            all.push(json!({ "ids": { "values": ids } }));
+        }
+        for (name, values) in &filter.fields {
+            // OpenSearch indexes texts by words, and whole beside that.
+            let field = |value: &Value| match (self.dialect, value) {
+                (Dialect::Open, Value::String(_)) => format!("metadata.{name}.keyword"),
+                _ => format!("metadata.{name}"),
+            };
+            let terms = values
+                .iter()
+                .map(|value| json!({ "term": { (field(value)): value } }))
+                .collect::<Vec<_>>();
+            all.push(match <[Value; 1]>::try_from(terms) {
+                Ok([term]) => term,
+                Err(terms) => json!({ "bool": { "should": terms, "minimum_should_match": 1 } }),
+            });
+        }
+        all
+    }
+
+    /// A script that gives how alike vectors are as a number from 0 to 1.
+    fn likeness(&self, conditions: &[Value], vector: &[f32]) -> Value {
+        let (source, params) = match self.dialect {
+            Dialect::Elastic => (
+                "(cosineSimilarity(params.vector, 'vector') + 1.0) / 2.0",
+                json!({ "vector": vector }),
+            ),
+            Dialect::Open => (
+                "(cosineSimilarity(params.query_value, doc[params.field]) + 1.0) / 2.0",
+                json!({ "field": "vector", "query_value": vector }),
+            ),
+        };
+        json!({ "script_score": {
+            "query": { "bool": { "filter": conditions } },
+            "script": { "source": source, "params": params },
+        } })
+    }
+
+    async fn hits(&self, indexes: &str, query: Value, limit: usize) -> Result<Option<Vec<Hit>>> {
+        let body = json!({ "size": limit, "_source": ["text", "metadata"], "query": query });
+        let path = format!("/{indexes}/_search");
+        let answer = self.server.call(Method::POST, &path, Some(body)).await?;
+        let hit = |hit: &Value| {
+            Some(Hit {
+                entry: entry_of(hit)?,
+                score: hit["_score"].as_f64()?,
+            })
+        };
+        Ok(answer.map(|answer| list(&answer["hits"]["hits"], hit)))
+    }
+
+    async fn delete_matching(&self, collection: &str, filter: &Filter) -> Result<()> {
+        let body = json!({ "query": { "bool": { "filter": self.conditions(collection, filter) } } });
+        let path = format!(
+            "/{}/_delete_by_query?refresh=true&conflicts=proceed",
+            self.indexes(collection)
+        );
+        self.server.call(Method::POST, &path, Some(body)).await?;
+        Ok(())
+    }
+}
+
+fn entry_of(hit: &Value) -> Option<Entry> {
+    let source = &hit["_source"];
+    entry(
+        &hit["_id"],
+        &source["text"],
+        source["metadata"].as_object().cloned(),
+    )
+}
+
+#[async_trait]
+impl VectorStore for Documents {
+    fn name(&self) -> &'static str {
+        match self.dialect {
+            Dialect::Elastic => "elasticsearch",
+            Dialect::Open => "opensearch",
+        }
+    }
+
+    async fn has(&self, collection: &str) -> Result<bool> {
+        let body = json!({ "query": { "bool": { "filter": self.conditions(collection, &Filter::all()) } } });
+        let path = format!("/{}/_count", self.indexes(collection));
+        let answer = self.server.call(Method::POST, &path, Some(body)).await?;
+        Ok(match self.dialect {
+            Dialect::Open => answer.is_some(),
+            Dialect::Elastic => answer.is_some_and(|answer| answer["count"].as_u64().unwrap_or(0) > 0),
+        })
+    }
+
+    async fn insert(&self, collection: &str, items: Vec<Item>) -> Result<()> {
+        let Some(first) = items.first() else { return Ok(()) };
+        let index = self.index(collection, first.vector.len());
+        let known = self.server.call(Method::GET, &format!("/{index}"), None).await?;
+        if known.is_none() {
+            let mapping = self.mapping(first.vector.len());
+            let made = self
+                .server
+                .call(Method::PUT, &format!("/{index}"), Some(mapping))
+                .await;
+            match made {
+                // Another request was faster.
+                Err(error) if error.to_string().contains("already exists") => {}
+                other => {
+                    other?;
+                }
+            }
+        }
+        for part in items.chunks(SENT) {
+            let mut lines = String::new();
+            for item in part {
+                let mut source =
+                    json!({ "vector": item.vector, "text": item.text, "metadata": item.metadata });
+                if self.dialect == Dialect::Elastic {
+                    source["collection"] = json!(collection);
+                }
+                // Writing to a String cannot fail.
+                let _ = writeln!(lines, "{}\n{source}", json!({ "index": { "_id": item.id } }));
+            }
+            let answer = self
+                .server
+                .lines(&format!("/{index}/_bulk?refresh=true"), lines)
+                .await?
+                .unwrap_or_default();
+            if answer["errors"] == true {
+                let reason = |item: &Value| Some(item["index"]["error"]["reason"].as_str()?.to_owned());
+                let reasons = list(&answer["items"], reason);
+                return Err(self
+                    .server
+                    .error(reasons.first().map_or("documents were refused", String::as_str)));
+            }
+        }
+        Ok(())
+    }
+
+    async fn search(
+        &self,
+        collection: &str,
+        vector: &[f32],
+        filter: &Filter,
+        limit: usize,
+    ) -> Result<Option<Vec<Hit>>> {
+        let query = self.likeness(&self.conditions(collection, filter), vector);
+        self.hits(&self.index(collection, vector.len()), query, limit)
+            .await
+    }
+
+    async fn query(
+        &self,
+        collection: &str,
+        filter: &Filter,
+        limit: Option<usize>,
+    ) -> Result<Option<Vec<Entry>>> {
+        let wanted = limit.unwrap_or(usize::MAX);
+        let body = json!({
+            "size": wanted.min(FETCHED), "sort": ["_doc"], "_source": ["text", "metadata"],
+            "query": { "bool": { "filter": self.conditions(collection, filter) } },
+        });
+        let path = format!("/{}/_search?scroll=1m", self.indexes(collection));
+        let mut answer = self.server.call(Method::POST, &path, Some(body)).await?;
+        let mut entries = Vec::new();
+        let mut scroll = Value::Null;
+        while let Some(page) = answer.take() {
+            scroll = page["_scroll_id"].clone();
+            let found = list(&page["hits"]["hits"], entry_of);
+            let is_last = found.len() < FETCHED;
+            entries.extend(found);
+            if is_last || entries.len() >= wanted || scroll.is_null() {
+                entries.truncate(wanted);
+                break;
+            }
+            let body = json!({ "scroll": "1m", "scroll_id": scroll });
+            answer = self
+                .server
+                .call(Method::POST, "/_search/scroll", Some(body))
+                .await?;
+        }
+        if scroll.is_null() {
+            return Ok(None);
+        }
+        let body = json!({ "scroll_id": [scroll] });
+        self.server
+            .call(Method::DELETE, "/_search/scroll", Some(body))
+            .await?;
+        Ok(Some(entries))
+    }
+
+    async fn text_search(
+        &self,
+        collection: &str,
+        text: &str,
+        limit: usize,
+        enriched: bool,
+    ) -> Result<Option<Vec<Hit>>> {
+        if enriched {
+            return Ok(None);
+        }
+        let query = json!({ "bool": {
+            "filter": self.conditions(collection, &Filter::all()), "must": [{ "match": { "text": text } }],
+        } });
+        self.hits(&self.indexes(collection), query, limit).await
+    }
+
+    async fn scores(
+        &self,
+        collection: &str,
+        vector: &[f32],
+        ids: &[String],
+    ) -> Result<Option<HashMap<String, f64>>> {
+        scores_by_search(self, collection, vector, ids).await
+    }
+
+    async fn delete(&self, collection: &str, filter: &Filter) -> Result<()> {
+        if filter.is_empty() {
+            return Ok(());
+        }
+        self.delete_matching(collection, filter).await
+    }
+
+    async fn drop_collection(&self, collection: &str) -> Result<()> {
+        match self.dialect {
+            Dialect::Elastic => self.delete_matching(collection, &Filter::all()).await,
+            Dialect::Open => {
+                let path = format!("/{}", self.indexes(collection));
+                self.server.call(Method::DELETE, &path, None).await?;
+                Ok(())
+            }
+        }
+    }
+
+    async fn reset(&self) -> Result<()> {
+        let all = format!("/{}_*", self.prefix);
+        let found = self
+            .server
+            .call(Method::GET, &all, None)
+            .await?
+            .unwrap_or_default();
+        for name in found.as_object().into_iter().flat_map(|found| found.keys()) {
+            self.server
+                .call(Method::DELETE, &format!("/{name}"), None)
+                .await?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,241 @@
+//! A server that is killed in the middle of embedding a file: after the next start the file is there whole or not at
+//! all, what was there before answers as it did, and the work can be done again.
+#![expect(clippy::unwrap_used, reason = "a failure is the test's failure")]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use reqwest::multipart::{Form, Part};
+use serde_json::{Value, json};
+use tokio::process::{Child, Command};
+use tokio::sync::Semaphore;
+
+/// A server that embeds, as many texts as it is allowed to; the next one waits for good and tells so.
+struct Embedding {
+    allowed: AtomicUsize,
+    stuck: Semaphore,
+}
+
+async fn embed(State(server): State<Arc<Embedding>>, Json(body): Json<Value>) -> Json<Value> {
+    let texts = body["input"].as_array().cloned().unwrap_or_default();
+    let take = |left: usize| left.checked_sub(texts.len());
+    if server
+        .allowed
+        .fetch_update(Ordering::SeqCst, Ordering::SeqCst, take)
+        .is_err()
+    {
+        server.stuck.add_permits(1);
+        std::future::pending::<()>().await;
+    }
+    // The same text has the same vector, others have others.
+    let vector = |text: &Value| {
+        let bytes = text.as_str().unwrap_or_default().bytes();
+        let mut numbers = [0_u32; 8];
+        bytes
+            .enumerate()
+            .for_each(|(place, byte)| numbers[place % 8] += u32::from(byte));
+        json!({ "embedding": numbers })
+    };
+    let data: Vec<Value> = texts.iter().map(vector).collect();
+    Json(json!({ "data": data }))
+}
+
+struct Server {
+    process: Child,
+    url: String,
+    client: reqwest::Client,
+    token: String,
+}
+
+impl Server {
+    async fn start(folder: &Path, embedding: &str) -> Self {
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let process = Command::new(env!("CARGO_BIN_EXE_oui"))
+            .args(["serve", "--host", "127.0.0.1", "--port", &port.to_string()])
+            .envs([
+                ("WEBUI_SECRET_KEY", "a-secret-of-at-least-thirty-two-bytes"),
+                ("OFFLINE_MODE", "true"),
+                ("ENABLE_OLLAMA_API", "false"),
+                ("ENABLE_OPENAI_API", "false"),
+                ("RAG_EMBEDDING_ENGINE", "openai"),
+                ("RAG_EMBEDDING_MODEL", "embed"),
+                ("RAG_OPENAI_API_BASE_URL", embedding),
+                ("RAG_OPENAI_API_KEY", "key"),
+                ("ENABLE_ASYNC_EMBEDDING", "false"),
+                ("CHUNK_SIZE", "60"),
+                ("CHUNK_OVERLAP", "0"),
+            ])
+            .env("DATA_DIR", folder)
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::builder().build().unwrap();
+        let mut server = Self {
+            process,
+            url: format!("http://127.0.0.1:{port}"),
+            client,
+            token: String::new(),
+        };
+        while server
+            .client
+            .get(format!("{}/ready", server.url))
+            .send()
+            .await
+            .is_err()
+        {
+            assert!(server.process.try_wait().unwrap().is_none(), "the server ended");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let person = json!({ "name": "Admin", "email": "admin@example.com", "password": "admin-password" });
+        let mut known = server.post("/api/v1/auths/signup", person.clone()).await;
+        if known["token"].is_null() {
+            known = server.post("/api/v1/auths/signin", person).await;
+        }
+        server.token = known["token"].as_str().unwrap().to_owned();
+        server
+    }
+
+    /// As the operating system ends a process that has no memory left.
+    async fn kill(mut self) {
+        self.process.kill().await.unwrap();
+    }
+
+    fn call(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
+        self.client
+            .request(method, format!("{}{path}", self.url))
+            .bearer_auth(&self.token)
+    }
+
+    async fn post(&self, path: &str, body: Value) -> Value {
+        let answer = self.call(reqwest::Method::POST, path).json(&body).send().await;
+        answer.unwrap().json().await.unwrap_or_default()
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        let answer = self.call(reqwest::Method::GET, path).send().await;
+        answer.unwrap().json().await.unwrap_or_default()
+    }
+
+    async fn upload(&self, name: &str, text: String) -> String {
+        let part = Part::text(text)
+            .file_name(name.to_owned())
+            .mime_str("text/plain")
+            .unwrap();
+        let call = self.call(reqwest::Method::POST, "/api/v1/files/");
+        let answer = call
+            .multipart(Form::new().part("file", part))
+            .send()
+            .await
+            .unwrap();
+        let answer: Value = answer.json().await.unwrap();
+        answer["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Waits until the file is read and embedded, or has failed.
+    async fn status(&self, file: &str) -> String {
+        loop {
+            let status = self.get(&format!("/api/v1/files/{file}")).await["data"]["status"].clone();
+            match status.as_str() {
+                Some(status) if status != "pending" => return status.to_owned(),
+                _ => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+    }
+
+    /// Texts of a file in a collection, in order.
+    async fn chunks(&self, collection: &str, file: &str) -> Vec<String> {
+        let question = json!({ "collection_names": [collection], "query": "line", "k": 1000 });
+        let found = self.post("/api/v1/retrieval/query/collection", question).await;
+        let texts = found["documents"][0].as_array().cloned().unwrap_or_default();
+        let about = found["metadatas"][0].as_array().cloned().unwrap_or_default();
+        let own = texts
+            .into_iter()
+            .zip(about)
+            .filter(|(_, about)| about["file_id"] == file);
+        let mut own: Vec<String> = own.map(|(text, _)| text.as_str().unwrap().to_owned()).collect();
+        own.sort();
+        own
+    }
+}
+
+/// Forty paragraphs, each a chunk.
+fn text(of: &str) -> String {
+    let line = |number: u32| format!("This is line {number:03} of the file that is named {of}.");
+    (0..40).map(line).collect::<Vec<_>>().join("\n\n")
+}
+
+#[tokio::test]
+async fn a_file_is_there_whole_or_not_at_all() {
+    let embedding = Arc::new(Embedding {
+        allowed: AtomicUsize::new(usize::MAX),
+        stuck: Semaphore::new(0),
+    });
+    let app = Router::new()
+        .route("/v1/embeddings", post(embed))
+        .route("/v1/models", get(async || Json(json!({ "data": [] }))))
+        .with_state(embedding.clone());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}/v1", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let folder = tempfile::tempdir().unwrap();
+
+    let server = Server::start(folder.path(), &address).await;
+    let base = json!({ "name": "Files", "description": "" });
+    let base = server.post("/api/v1/knowledge/create", base).await["id"].clone();
+    let base = base.as_str().unwrap().to_owned();
+    let add = format!("/api/v1/knowledge/{base}/file/add");
+    let first = server.upload("first.txt", text("first")).await;
+    assert_eq!(server.status(&first).await, "completed");
+    let added = server.post(&add, json!({ "file_id": first })).await;
+    assert_eq!(added["files"].as_array().map(Vec::len), Some(1), "{added}");
+    let before = server.chunks(&base, &first).await;
+    assert_eq!(before.len(), 40);
+
+    // Killed while an upload is embedded.
+    embedding.allowed.store(17, Ordering::SeqCst);
+    let second = server.upload("second.txt", text("second")).await;
+    embedding.stuck.acquire().await.unwrap().forget();
+    server.kill().await;
+    embedding.allowed.store(usize::MAX, Ordering::SeqCst);
+    let server = Server::start(folder.path(), &address).await;
+    let own = format!("file-{second}");
+    match server.status(&second).await.as_str() {
+        "completed" => assert_eq!(server.chunks(&own, &second).await.len(), 40),
+        _ => assert_eq!(server.chunks(&own, &second).await, Vec::<String>::new()),
+    }
+    assert_eq!(server.chunks(&base, &first).await, before);
+    let again = json!({ "file_id": second });
+    server.post("/api/v1/retrieval/process/file", again.clone()).await;
+    assert_eq!(server.chunks(&own, &second).await.len(), 40);
+
+    // Killed while a file is put into a knowledge base.
+    embedding.allowed.store(17, Ordering::SeqCst);
+    let (call, path, body) = (
+        server.client.clone(),
+        format!("{}{add}", server.url),
+        again.clone(),
+    );
+    let token = server.token.clone();
+    tokio::spawn(async move { call.post(path).bearer_auth(token).json(&body).send().await });
+    embedding.stuck.acquire().await.unwrap().forget();
+    server.kill().await;
+    embedding.allowed.store(usize::MAX, Ordering::SeqCst);
+    let server = Server::start(folder.path(), &address).await;
+    let listed = server.get(&format!("/api/v1/knowledge/{base}/files")).await;
+    assert_eq!(listed["total"], 1);
+    assert_eq!(server.chunks(&base, &first).await, before);
+    assert_eq!(server.chunks(&base, &second).await, Vec::<String>::new());
+    let added = server.post(&add, again).await;
+    assert_eq!(added["files"].as_array().map(Vec::len), Some(2), "{added}");
+    assert_eq!(server.chunks(&base, &second).await.len(), 40);
+}
