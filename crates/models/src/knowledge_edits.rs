@@ -37,19 +37,32 @@ pub async fn create(
     meta: Option<Value>,
     wanted: &[Grant],
 ) -> DbResult<String> {
+    let mut tx = db.begin().await?;
+    let id = create_in(&mut tx, user_id, (name, description), meta, wanted).await?;
+    tx.commit().await?;
+    Ok(id)
+}
+
+/// As [`create`], together with other changes.
+pub async fn create_in(
+    tx: &mut Tx,
+    user_id: &str,
+    (name, description): (&str, &str),
+    meta: Option<Value>,
+    wanted: &[Grant],
+) -> DbResult<String> {
+    let now = tx.db().now();
     let row = KnowledgeRow {
         id: ids::uuid(),
         user_id: user_id.to_owned(),
         name: name.to_owned(),
         description: Some(description.to_owned()),
         meta,
-        created_at: db.now(),
-        updated_at: Some(db.now()),
+        created_at: now,
+        updated_at: Some(now),
     };
-    let mut tx = db.begin().await?;
-    row.insert(&mut tx).await?;
-    grants::replace(&mut tx, KIND, &row.id, wanted).await?;
-    tx.commit().await?;
+    row.insert(&mut *tx).await?;
+    grants::replace(tx, KIND, &row.id, wanted).await?;
     Ok(row.id)
 }
 
@@ -62,21 +75,31 @@ pub async fn update(
     wanted: Option<&[Grant]>,
 ) -> DbResult<()> {
     let mut tx = db.begin().await?;
-    let changes = Changes::new()
-        .set("name", name)
-        .set("description", description)
-        .set("updated_at", db.now());
-    KnowledgeRow::update(&mut tx, changes, "WHERE id = ?", args![id]).await?;
-    if let Some(wanted) = wanted {
-        grants::replace(&mut tx, KIND, id, wanted).await?;
-    }
+    update_in(&mut tx, id, (name, description), None, wanted).await?;
     tx.commit().await
 }
 
-/// Sets the free object of a collection.
-pub async fn set_meta(db: &Db, id: &str, meta: Value) -> DbResult<()> {
-    let changes = Changes::new().set("meta", meta).set("updated_at", db.now());
-    KnowledgeRow::update(db, changes, "WHERE id = ?", args![id]).await?;
+/// As [`update`], together with other changes; with `meta` the free object is replaced, too.
+pub async fn update_in(
+    tx: &mut Tx,
+    id: &str,
+    (name, description): (&str, &str),
+    meta: Option<Value>,
+    wanted: Option<&[Grant]>,
+) -> DbResult<()> {
+    let now = tx.db().now();
+    let changes = Changes::new()
+        .set("name", name)
+        .set("description", description)
+        .set("updated_at", now);
+    let changes = match meta {
+        Some(meta) => changes.set("meta", meta),
+        None => changes,
+    };
+    KnowledgeRow::update(&mut *tx, changes, "WHERE id = ?", args![id]).await?;
+    if let Some(wanted) = wanted {
+        grants::replace(tx, KIND, id, wanted).await?;
+    }
     Ok(())
 }
 

@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use oui_access::ADMIN;
+use oui_access::{ADMIN, Identity};
 use oui_core::{ApiError, ApiResult, form};
 use oui_models::grants::{self, Grant};
 use oui_models::groups::Membership;
 use oui_models::shared::{Entry, Reader, Shared};
-use oui_web::{Caller, Verified};
+use oui_web::{Caller, Role, Verified};
 use serde_json::{Map, Value};
 
 /// Rows of a page of workspace resources.
@@ -151,15 +151,19 @@ fn normalized(input: Vec<GrantForm>) -> Vec<Grant> {
 }
 
 /// The grants that the caller may give on a resource of this kind; the others are dropped. For new resources.
-pub(crate) async fn allowed_grants(
-    caller: &Caller<Verified>,
+pub(crate) async fn allowed_grants<R: Role<Who = Identity>>(
+    caller: &Caller<R>,
     kind: &str,
     input: Option<Vec<GrantForm>>,
 ) -> ApiResult<Vec<Grant>> {
     allowed(caller, kind, normalized(input.unwrap_or_default())).await
 }
 
-async fn allowed(caller: &Caller<Verified>, kind: &str, mut grants: Vec<Grant>) -> ApiResult<Vec<Grant>> {
+async fn allowed<R: Role<Who = Identity>>(
+    caller: &Caller<R>,
+    kind: &str,
+    mut grants: Vec<Grant>,
+) -> ApiResult<Vec<Grant>> {
     let (_, share, public, anyone) = SHARING
         .iter()
         .find(|(name, ..)| *name == kind)

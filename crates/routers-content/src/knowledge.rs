@@ -3,13 +3,13 @@
 //! the client's.
 
 mod changes;
+mod external;
 mod files;
 mod folders;
 mod sync;
 
 use axum::Json;
 use axum::extract::Path;
-use oui_config::connections;
 use oui_core::{ApiError, ApiResult, form, messages};
 use oui_models::knowledge::{self, FileFilter, KnowledgeRow, Linked};
 use oui_models::shared::{self, Entry, Filter};
@@ -25,7 +25,17 @@ pub(crate) fn area() -> Area {
         GET  "/"                     Verified => all,
         GET  "/search"               Verified => search,
         GET  "/search/files"         Verified => search_files,
-        GET  "/external/connections" Admin    => external_connections,
+        GET  "/external/connections" Admin    => external::list,
+        POST "/external/connections" Admin    => external::create,
+        GET  "/external/connections/{id}"   Admin => external::get,
+        PATCH "/external/connections/{id}"  Admin => external::update,
+        DELETE "/external/connections/{id}" Admin => external::remove,
+        POST "/external/connections/{id}/test" Admin => external::check,
+        POST "/external/connections/{id}/retrieve-test" Admin => external::try_source,
+        POST "/external/source/test"        Admin => external::try_new_source,
+        POST "/external/source/create"      Admin => external::create_with_connection,
+        PATCH "/external/source/{id}"       Admin => external::update_with_connection,
+        POST "/external/knowledge/create"   Admin => external::create_knowledge,
         POST "/create"               Verified => changes::create,
         POST "/reindex"              Verified => changes::reindex,
         POST "/metadata/reindex"     Admin    => changes::reindex_names,
@@ -205,28 +215,6 @@ async fn search_files(
 fn mentions(caller: &Caller<Verified>, text: &str, content: bool) -> shared::Condition {
     let searched = content.then_some(caller.app().settings.engines.file_search_chars);
     knowledge::file_mentions(caller.db().dialect(), text, searched)
-}
-
-/// Connections to collections that lie elsewhere, without their secrets.
-async fn external_connections(caller: Caller<Admin>) -> ApiResult<Json<Value>> {
-    let configured = caller
-        .app()
-        .config
-        .get(&connections::EXTERNAL_KNOWLEDGE_CONNECTIONS);
-    let items: Vec<Value> = configured
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_object)
-        .map(|connection| {
-            let mut shown = connection.clone();
-            let auth = shown.shift_remove("auth_config");
-            let known = auth.is_some_and(|auth| auth.as_object().is_some_and(|auth| !auth.is_empty()));
-            shown.insert("auth_configured".into(), json!(known));
-            Value::Object(shown)
-        })
-        .collect();
-    Ok(Json(json!({ "items": items, "total": items.len() })))
 }
 
 /// The collection, when the caller may read it.

@@ -159,6 +159,20 @@ impl App {
         Ok(())
     }
 
+    /// Writes configuration rows together with what `tx` holds already, and makes them effective.
+    pub async fn save_config_in(
+        &self,
+        mut tx: oui_models::Tx,
+        changes: std::collections::BTreeMap<String, serde_json::Value>,
+    ) -> ApiResult<()> {
+        oui_models::config::write_in(&mut tx, self.config.rows_to_write(&changes)).await?;
+        tx.commit().await?;
+        self.config.apply(&changes);
+        self.chat.catalogue.invalidate();
+        self.peers.config_changed();
+        Ok(())
+    }
+
     /// Writes rules of sign-in and ends every session, both or neither. Answers whose sessions ended.
     pub async fn save_config_and_revoke(
         &self,

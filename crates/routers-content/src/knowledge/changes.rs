@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::Path;
+use oui_access::Identity;
 use oui_core::{ApiError, ApiResult, form, messages};
 use oui_loaders::ingest::{Ingest, ProcessFile};
 use oui_models::file_texts::{self, FileText};
@@ -9,11 +10,11 @@ use oui_models::knowledge::{self, KnowledgeRow};
 use oui_models::knowledge_edits;
 use oui_models::shared;
 use oui_retrieval::{KNOWLEDGE_BASES, collection_of_file};
-use oui_web::{Admin, Body, Caller, Query, Verified};
+use oui_web::{Admin, Body, Caller, Query, Role, Verified};
 use serde_json::{Value, json};
 
 use super::files::remove_resource;
-use super::{PLAIN, Refusals, is_external, with_files, writable};
+use super::{PLAIN, Refusals, external, is_external, with_files, writable};
 use crate::common::{GrantForm, allowed_grants};
 
 form! {
@@ -47,7 +48,7 @@ pub(super) async fn create(
 }
 
 /// The collection without its files.
-async fn plain(caller: &Caller<Verified>, id: &str) -> ApiResult<Json<Value>> {
+pub(super) async fn plain<R: Role<Who = Identity>>(caller: &Caller<R>, id: &str) -> ApiResult<Json<Value>> {
     let entry = shared::get::<KnowledgeRow>(caller.db(), id).await?;
     let Some(entry) = entry else {
         return Ok(Json(Value::Null));
@@ -89,9 +90,11 @@ pub(super) async fn remove(caller: Caller<Verified>, Path(id): Path<String>) -> 
     let entry = writable(&caller, &id, ANY).await?;
     let removed = knowledge_edits::remove(caller.db(), &id).await?;
     let retrieval = &caller.app().retrieval;
-    if !is_external(&entry.row)
-        && let Err(error) = retrieval.forget_collection(&id).await
-    {
+    if is_external(&entry.row) {
+        if caller.is_admin() {
+            external::forget_unused(&caller, &entry.row).await?;
+        }
+    } else if let Err(error) = retrieval.forget_collection(&id).await {
         tracing::warn!(%error, id, "vectors of a removed collection could not be removed");
     }
     if let Err(error) = retrieval.forget_knowledge(&id).await {
