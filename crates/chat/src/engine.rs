@@ -22,6 +22,7 @@ use crate::run::Run;
 use crate::streams::Streams;
 use crate::tasks::TaskRegistry;
 use crate::turn::{ChatKind, Object, Resume, RunUser, Turn};
+use crate::web_search::Reader;
 use crate::{journal, place};
 
 /// What an engine is built from.
@@ -54,6 +55,7 @@ pub struct Engine {
     pub(crate) emitter: Arc<dyn Emitter>,
     pub(crate) retrieval: Arc<Retrieval>,
     pub(crate) web: Arc<Web>,
+    pub(crate) pages: Arc<Reader>,
     /// Reaches providers.
     pub providers: ProviderClient,
     /// Which models there are.
@@ -97,6 +99,7 @@ impl Engine {
             web,
         } = parts;
         let clock = db.clock().clone();
+        let config_of_pages = config.clone();
         let upstream = ModelCatalogue::new(providers.http.clone(), clock.clone());
         let python = Python::new(settings.clone());
         let catalogue = Catalogue::new(
@@ -116,6 +119,7 @@ impl Engine {
             clock,
             auth,
             emitter,
+            pages: Arc::new(Reader::new(web.clone(), config_of_pages)),
             retrieval,
             web,
             providers,

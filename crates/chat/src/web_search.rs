@@ -1,7 +1,9 @@
 //! The web: the text at an address, and searches, for which engines are asked, the pages they name are read, and
 //! their text is made findable for the user who searched.
 
-use oui_config::{rag, web};
+use std::sync::Arc;
+
+use oui_config::{Config, rag, web};
 use oui_core::{ApiError, ApiResult, messages};
 use oui_loaders::Document;
 use oui_loaders::ingest::{Ingest, SaveOptions};
@@ -9,7 +11,7 @@ use oui_loaders::texts::text_hash;
 use oui_loaders::{LoadError, Loader, Source};
 use oui_models::users::UserRow;
 use oui_retrieval::Pages;
-use oui_web_search::{Fetched, SearchResult, is_youtube_url};
+use oui_web_search::{Fetched, SearchResult, Web, is_youtube_url};
 use serde_json::{Map, Value, json};
 
 use crate::engine::Engine;
@@ -55,12 +57,22 @@ fn file_name(address: &str, kind: &str) -> String {
     }
 }
 
-impl Engine {
+/// Reads what lies at addresses.
+pub(crate) struct Reader {
+    web: Arc<Web>,
+    config: Arc<Config>,
+}
+
+impl Reader {
+    pub(crate) fn new(web: Arc<Web>, config: Arc<Config>) -> Self {
+        Self { web, config }
+    }
+
     /// The text at an address: of a page, a transcript or a document. Addresses are checked before anything is sent.
     ///
     /// # Errors
     /// A sentence on why there is none.
-    pub async fn text_at(&self, address: &str) -> Result<String, LoadError> {
+    async fn read(&self, address: &str) -> Result<String, LoadError> {
         let pages = &self.web.pages;
         pages.http().rules().check(address)?;
         if !is_youtube_url(address) {
@@ -107,7 +119,9 @@ impl Engine {
         let texts: Vec<String> = documents.into_iter().map(|document| document.text).collect();
         Ok(texts.join(" "))
     }
+}
 
+impl Engine {
     /// Searches the web and answers what the route of the search does: the collection with what was found, or the
     /// texts where nothing is embedded. Whether the user may search is the caller's business.
     pub async fn search_web(&self, user: &UserRow, queries: &[String]) -> ApiResult<Value> {
@@ -176,15 +190,9 @@ impl Engine {
 }
 
 #[async_trait::async_trait]
-impl Pages for Engine {
-    async fn text_at(&self, address: &str) -> Option<String> {
-        match Engine::text_at(self, address).await {
-            Ok(text) => Some(text),
-            Err(error) => {
-                tracing::warn!(%address, %error, "an attached address could not be read");
-                None
-            }
-        }
+impl Pages for Reader {
+    async fn text_at(&self, address: &str) -> Result<String, String> {
+        self.read(address).await.map_err(|error| error.to_string())
     }
 }
 

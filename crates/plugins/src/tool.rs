@@ -13,6 +13,8 @@ use oui_models::shared::Reader;
 use oui_models::users::UserRow;
 use oui_models::{Db, DbError};
 use oui_providers::CallContext;
+use oui_retrieval::{Pages, Retrieval};
+use oui_web_search::Web;
 use parking_lot::Mutex;
 use serde_json::{Map, Value};
 
@@ -160,6 +162,14 @@ pub struct ToolContext {
     pub reporter: Arc<dyn Reporter>,
     /// Knows recurring schedules.
     pub schedules: Arc<dyn Schedules>,
+    /// Finds passages of documents, and memories.
+    pub retrieval: Arc<Retrieval>,
+    /// Search engines.
+    pub web: Arc<Web>,
+    /// Reads what lies at an address.
+    pub pages: Arc<dyn Pages>,
+    /// What is attached to the chat.
+    pub attachments: Vec<Value>,
     /// For whom the model works; a tool may do what this account may do.
     pub user: UserRow,
     /// Permissions of the account.

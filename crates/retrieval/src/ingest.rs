@@ -332,6 +332,31 @@ impl Retrieval {
         }
     }
 
+    /// Of these knowledge bases those whose name and description fit a question best, with scores, best first.
+    pub async fn nearest_knowledge(
+        &self,
+        question: &str,
+        ids: &[String],
+        count: usize,
+        caller: &oui_providers::CallContext,
+    ) -> Result<Vec<(String, f64)>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let vector = self
+            .embedder
+            .embed_one(question, Purpose::Query, Some(caller))
+            .await?;
+        let among = Filter::all().and("knowledge_base_id", ids.iter().map(|id| json!(id)));
+        let hits = self
+            .store()
+            .await?
+            .search(KNOWLEDGE_BASES, &vector, &among, count)
+            .await?;
+        let hits = hits.into_iter().flatten();
+        Ok(hits.map(|hit| (hit.entry.id, hit.score)).collect())
+    }
+
     /// Takes a knowledge base out of the collection of their names.
     pub async fn forget_knowledge(&self, id: &str) -> Result<()> {
         let store = self.store().await?;

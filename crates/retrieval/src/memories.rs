@@ -120,15 +120,14 @@ impl Retrieval {
     }
 
     /// Applies changes to a user's memories, all or none, and makes what they leave findable. Answers what became of
-    /// each; `source` says who changes.
+    /// each; `meta` says who changes.
     pub async fn change_memories(
         &self,
         user: &UserRow,
         operations: &[Operation],
-        source: &str,
+        meta: &Value,
     ) -> ApiResult<Vec<Value>> {
-        let meta = json!({ "created_by": source, "chat_id": null, "message_id": null, "model": null });
-        let outcomes = memories::apply(&self.db, &user.id, operations, &meta)
+        let outcomes = memories::apply(&self.db, &user.id, operations, meta)
             .await?
             .map_err(|id| ApiError::not_found(format!("Memory not found: {id}")))?;
         let (mut changed, mut gone, mut shown) = (Vec::new(), Vec::new(), Vec::new());

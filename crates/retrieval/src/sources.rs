@@ -88,8 +88,8 @@ fn transcript(document: &Object) -> Option<String> {
 /// Reads what lies at an address that a user named.
 #[async_trait::async_trait]
 pub trait Pages: Send + Sync {
-    /// The text there; `None` when it cannot or may not be read.
-    async fn text_at(&self, address: &str) -> Option<String>;
+    /// The text there, or a sentence on why there is none.
+    async fn text_at(&self, address: &str) -> std::result::Result<String, String>;
 }
 
 /// One search for the attachments of a message.
@@ -160,6 +160,47 @@ impl Retrieval {
         }
         self.name_files(&mut sources).await?;
         Ok(sources)
+    }
+
+    /// The passages that fit a question best in collections and files together, as one source. Whether the user may
+    /// read them is the caller's business.
+    pub async fn passages(
+        &self,
+        user: &UserRow,
+        items: &[Value],
+        question: &str,
+        count: usize,
+    ) -> crate::Result<Value> {
+        let names: Vec<String> = items
+            .iter()
+            .filter_map(|item| {
+                let id = text(item, "id")?;
+                let is_file = item["type"] == "file";
+                Some(if is_file {
+                    collection_of_file(id)
+                } else {
+                    id.to_owned()
+                })
+            })
+            .collect();
+        let mut found = crate::query::Found::default();
+        if !names.is_empty() {
+            let mut options = self.search_options();
+            options.k = count;
+            let caller = caller_of(user);
+            found = self
+                .search(&names, &[question.to_owned()], &options, Some(&caller))
+                .await?;
+        }
+        let source = json!({
+            "source": {}, "document": found.documents, "metadata": found.metadatas, "distances": found.scores,
+        });
+        let mut sources = [source];
+        self.name_files(&mut sources)
+            .await
+            .map_err(|error| crate::Error::Store(error.to_string()))?;
+        let [source] = sources;
+        Ok(source)
     }
 
     /// Files that were renamed since they were cut are shown by their names of now.
@@ -325,11 +366,14 @@ impl Search<'_> {
             return Origin::Nothing;
         };
         match self.pages.text_at(address).await {
-            Some(content) => Origin::Whole(Material::one(
+            Ok(content) => Origin::Whole(Material::one(
                 json!(content),
                 json!({ "url": address, "name": address }),
             )),
-            None => Origin::Nothing,
+            Err(error) => {
+                tracing::warn!(%address, %error, "an attached address could not be read");
+                Origin::Nothing
+            }
         }
     }
 

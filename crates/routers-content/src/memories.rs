@@ -231,8 +231,9 @@ async fn update_many(
     }
     let operations: Vec<Operation> = form.operations.iter().map(operation).collect::<ApiResult<_>>()?;
     let source = form.source.unwrap_or(Source::Tool).as_str();
+    let meta = json!({ "created_by": source, "chat_id": null, "message_id": null, "model": null });
     let done = retrieval(&caller)
-        .change_memories(caller.user(), &operations, source)
+        .change_memories(caller.user(), &operations, &meta)
         .await?;
     Ok(Json(Value::Array(done)))
 }

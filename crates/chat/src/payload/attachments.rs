@@ -162,7 +162,7 @@ impl Step<'_> {
         let found = self
             .engine
             .retrieval
-            .sources(user, &files, &questions, full, self.engine)
+            .sources(user, &files, &questions, full, self.engine.pages.as_ref())
             .await;
         let sources = found.unwrap_or_else(|error| {
             tracing::error!(%error, "attachments could not be searched");

@@ -1,12 +1,13 @@
 //! Collections of files: which there are, what is in them, and their texts. A model that collections are attached
 //! to sees only those. Looking for passages is in [`passages`].
 
-mod passages;
+pub(super) mod passages;
 
 use oui_models::knowledge::{self as rows, FileFilter, KnowledgeRow};
 use oui_models::knowledge_texts::{self as texts, FileText};
 use oui_models::notes::NoteRow;
 use oui_models::shared;
+use oui_retrieval::caller_of;
 use serde_json::{Map, Value, json};
 
 use super::spec::{Shape, default, optional, required};
@@ -199,25 +200,59 @@ async fn query_bases(context: &ToolContext, args: Args) -> Answer {
     let query = args.text("query")?;
     let count = args.count("count", 5) as usize;
     let bases = texts::collections(&context.db, context.reader(), "", ALL).await?;
-    let described: Vec<String> = bases
-        .iter()
-        .map(|base| {
-            format!(
-                "{} {}",
-                base.name,
-                base.description.as_deref().unwrap_or_default()
-            )
-        })
-        .collect();
-    let ranked = passages::rank(&query, &described, count);
-    let shown = ranked.into_iter().map(|(index, score)| {
-        let base = &bases[index];
-        json!({
+    let ids: Vec<String> = bases.iter().map(|base| base.id.clone()).collect();
+    let nearest = context
+        .retrieval
+        .nearest_knowledge(&query, &ids, count, &caller_of(&context.user))
+        .await
+        .map_err(unsearchable)?;
+    let shown = nearest.into_iter().filter_map(|(id, score)| {
+        let base = bases.iter().find(|base| base.id == id)?;
+        Some(json!({
             "id": base.id, "name": base.name, "description": base.description.as_deref().unwrap_or_default(),
-            "similarity": score,
-        })
+            "similarity": (score * 10_000.0).round() / 10_000.0,
+        }))
     });
     Ok(shown.collect())
+}
+
+fn unsearchable(error: oui_retrieval::Error) -> ToolError {
+    tracing::error!(%error, "documents could not be searched");
+    ToolError::new("The documents cannot be searched.")
+}
+
+/// The passages of a source as models get them: with the fields of the metadata that they may see.
+pub(super) fn chunks_of(context: &ToolContext, source: &Value) -> Vec<Value> {
+    let list = |name: &str| {
+        source
+            .get(name)
+            .and_then(Value::as_array)
+            .map_or(&[][..], Vec::as_slice)
+    };
+    let (metadatas, distances) = (list("metadata"), list("distances"));
+    let about = source.get("source").cloned().unwrap_or_default();
+    let chunk = |(index, document): (usize, &Value)| {
+        let metadata = metadatas.get(index).cloned().unwrap_or_default();
+        let field = |name: &str| metadata.get(name).filter(|value| !value.is_null()).cloned();
+        let mut chunk = Map::new();
+        for key in &context.settings.chat.source_metadata {
+            if let Some(value) = field(key) {
+                chunk.insert(key.clone(), value);
+            }
+        }
+        let name = field("source")
+            .or_else(|| field("name"))
+            .or_else(|| about.get("name").cloned());
+        let id = field("file_id").or_else(|| about.get("id").cloned());
+        chunk.insert("content".into(), document.clone());
+        chunk.insert("source".into(), name.unwrap_or_else(|| json!("Unknown")));
+        chunk.insert("file_id".into(), id.unwrap_or_else(|| json!("")));
+        if let Some(distance) = distances.get(index) {
+            chunk.insert("distance".into(), distance.clone());
+        }
+        Value::Object(chunk)
+    };
+    list("document").iter().enumerate().map(chunk).collect()
 }
 
 /// Collections that a call may look in: the named ones, the attached ones, or all that the user may read.
@@ -344,7 +379,9 @@ async fn grep(context: &ToolContext, args: Args) -> Answer {
 }
 
 /// Runs work that takes its time where it does not hold up others.
-async fn off_runtime<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ToolError> {
+pub(super) async fn off_runtime<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ToolError> {
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|_| ToolError::new("The search failed."))
@@ -364,25 +401,27 @@ async fn query_files(context: &ToolContext, args: Args) -> Answer {
             found.push(json!({ "content": text, "source": note.row.title, "note_id": id, "type": "note" }));
         }
     }
-    let mut chunks: Vec<passages::Passage> = Vec::new();
-    for ids in documents(context, named).await?.chunks(AT_ONCE) {
-        let files = texts::of_files(&context.db, ids).await?;
-        let query = query.clone();
-        let best = off_runtime(move || passages::best(&query, &files, count)).await?;
-        chunks.extend(best);
+    let only_bases = named.is_some();
+    let bases = bases(context, named).await?;
+    let inside = bases.into_iter().filter(|base| !texts::is_external(base));
+    let mut items: Vec<Value> = inside
+        .map(|base| json!({ "type": "collection", "id": base.id, "name": base.name }))
+        .collect();
+    if !only_bases {
+        let files = attached(context, "file").into_iter();
+        items.extend(files.map(|id| json!({ "type": "file", "id": id })));
     }
-    chunks.sort_by(|a, b| b.score.total_cmp(&a.score));
-    found.extend(chunks.into_iter().map(|passage| {
-        json!({
-            "name": passage.filename, "content": passage.text, "source": passage.filename,
-            "file_id": passage.file_id, "distance": passage.score,
-        })
-    }));
+    let source = context
+        .retrieval
+        .passages(&context.user, &items, &query, count)
+        .await
+        .map_err(unsearchable)?;
+    found.extend(chunks_of(context, &source));
     found.truncate(count);
     Ok(Value::Array(found))
 }
 
-async fn view_file(context: &ToolContext, args: Args) -> Answer {
+pub(super) async fn view_file(context: &ToolContext, args: Args) -> Answer {
     let id = args.text("file_id")?;
     if !may_read(context, &id).await? {
         return Err(ToolError::new("File not found"));

@@ -4,14 +4,17 @@
 mod automations;
 mod calendar;
 mod channels;
+mod chat_files;
 mod chats;
 mod knowledge;
+mod memories;
 mod notes;
 mod questions;
 mod skills;
 mod spec;
 mod tasks;
 mod time;
+mod web;
 
 use std::sync::Arc;
 
@@ -35,6 +38,11 @@ impl Offer<'_> {
     /// Whether the model's settings leave a category on, which is so unless they say otherwise.
     pub fn category(&self, name: &str) -> bool {
         switch(self.meta.get("builtinTools").and_then(|tools| tools.get(name)))
+    }
+
+    /// Whether the request wants a feature.
+    pub fn feature(&self, name: &str) -> bool {
+        self.features.get(name).is_some_and(|value| switch(Some(value)))
     }
 }
 
@@ -106,6 +114,14 @@ pub fn tools(context: &ToolContext, offer: &Offer<'_>) -> Vec<Tool> {
     if offer.category("user_input") {
         chosen.push(questions::TOOLS);
     }
+    let meta = offer.meta;
+    if offer.category("files")
+        && capability(meta, "file_upload")
+        && !capability(meta, "file_context")
+        && context.may("chat.file_upload")
+    {
+        chosen.push(chat_files::offered(context));
+    }
     if offer.category("knowledge") {
         chosen.extend(knowledge::offered(context));
     }
@@ -113,6 +129,22 @@ pub fn tools(context: &ToolContext, offer: &Offer<'_>) -> Vec<Tool> {
         chosen.push(chats::TOOLS);
     }
     let config = &context.config;
+    if offer.category("memory")
+        && config.get(&oui_config::features::ENABLE_MEMORIES)
+        && offer.feature("memory")
+        && capability(meta, "memory")
+        && context.may("features.memories")
+    {
+        chosen.push(memories::TOOLS);
+    }
+    if offer.category("web_search")
+        && config.get(&oui_config::web::ENABLE_WEB_SEARCH)
+        && offer.feature("web_search")
+        && capability(meta, "web_search")
+        && context.may("features.web_search")
+    {
+        chosen.push(web::TOOLS);
+    }
     if offer.category("notes")
         && config.get(&oui_config::features::ENABLE_NOTES)
         && context.may("features.notes")
@@ -177,6 +209,9 @@ mod tests {
             questions::TOOLS,
             knowledge::BROWSING,
             knowledge::ATTACHED,
+            chat_files::TOOLS,
+            memories::TOOLS,
+            web::TOOLS,
             chats::TOOLS,
             notes::TOOLS,
             channels::TOOLS,
