@@ -141,15 +141,18 @@ impl Server {
         answer["id"].as_str().unwrap().to_owned()
     }
 
-    /// Waits until the file is read and embedded, or has failed.
+    /// Waits until the file is read and embedded, or has failed; answers after ten seconds what there is.
     async fn status(&self, file: &str) -> String {
-        loop {
+        let mut last = String::new();
+        for _ in 0..500 {
             let status = self.get(&format!("/api/v1/files/{file}")).await["data"]["status"].clone();
-            match status.as_str() {
-                Some(status) if status != "pending" => return status.to_owned(),
-                _ => tokio::time::sleep(Duration::from_millis(20)).await,
+            status.as_str().unwrap_or_default().clone_into(&mut last);
+            if !matches!(last.as_str(), "" | "pending" | "processing") {
+                break;
             }
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
+        last
     }
 
     /// Texts of a file in a collection, in order.

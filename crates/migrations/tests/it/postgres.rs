@@ -122,7 +122,8 @@ async fn an_empty_database_gets_the_whole_schema() {
         [
             format!("1meta{NOW}"),
             format!("2stream_journal{NOW}"),
-            format!("3indexes{NOW}")
+            format!("3indexes{NOW}"),
+            format!("4quotas{NOW}")
         ]
     );
     connection.close().await.unwrap();

@@ -80,7 +80,8 @@ async fn a_new_file_has_our_tables_and_their_record() {
         [
             format!("1meta{NOW}"),
             format!("2stream_journal{NOW}"),
-            format!("3indexes{NOW}")
+            format!("3indexes{NOW}"),
+            format!("4quotas{NOW}")
         ]
     );
 }
@@ -175,7 +176,10 @@ async fn migrations_that_are_new_are_applied_without_a_backup() {
     for index in complete.iter().filter(|name| name.starts_with("oui_idx_")) {
         run(&path, &format!("DROP INDEX {index}")).await;
     }
-    run(&path, "DELETE FROM oui_migration WHERE version = 3").await;
+    for table in ["oui_quota", "oui_quota_usage", "oui_model_price"] {
+        run(&path, &format!("DROP TABLE {table}")).await;
+    }
+    run(&path, "DELETE FROM oui_migration WHERE version >= 3").await;
     assert_eq!(start(&database).await.unwrap(), Outcome::AlreadyOurs);
     assert_eq!(own_objects(&path).await, complete);
     assert_eq!(names(database.folder()), ["webui.db"]);

@@ -86,7 +86,7 @@ async fn a_newer_version_of_this_server() {
     let database = SqliteDatabase::prepared().await;
     run(
         &database.path(),
-        "INSERT INTO oui_migration VALUES (4, 'of tomorrow', 0)",
+        "INSERT INTO oui_migration VALUES (5, 'of tomorrow', 0)",
     )
     .await;
     let error = refused(&database).await;
@@ -94,8 +94,8 @@ async fn a_newer_version_of_this_server() {
         matches!(
             error,
             MigrationError::NewerServer {
-                version: 4,
-                known: 3,
+                version: 5,
+                known: 4,
                 ..
             }
         ),
