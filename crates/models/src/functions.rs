@@ -102,9 +102,10 @@ pub async fn newest(conn: impl Into<Conn<'_>>) -> DbResult<Vec<FunctionRow>> {
     FunctionRow::list(conn, "ORDER BY updated_at DESC", args![]).await
 }
 
-/// Functions of a kind that are in use.
+/// Functions of a kind that are in use, in the order in which they were made: PostgreSQL would move one that was changed.
 pub async fn active(conn: impl Into<Conn<'_>>, kind: &str) -> DbResult<Vec<FunctionRow>> {
-    FunctionRow::list(conn, "WHERE type = ? AND is_active = ?", args![kind, true]).await
+    let clause = "WHERE type = ? AND is_active = ? ORDER BY created_at, id";
+    FunctionRow::list(conn, clause, args![kind, true]).await
 }
 
 /// Takes a function out of use.
