@@ -302,13 +302,16 @@ step_e2e() {
   prepare e2e programs build_programs || return 0
   prepare e2e client install_client || return 0
   ensure_python || { leave_out "the browser tests" "oui python install failed" && return; }
+  local models
+  models=$(scripts/test-engines.sh models) || { leave_out "the browser tests" "the embedding model could not be installed" && return; }
+  eval "$models"
   if [[ e2e/package-lock.json -nt e2e/node_modules/.package-lock.json ]]; then
     prepare e2e packages npm ci --prefix e2e --ignore-scripts --no-audit --no-fund || return 0
   fi
   # Every server gets the unpacked client through a link, as if it had been installed in its data folder.
   # shellcheck disable=SC2016
   E2E_CLIENT=$cache/client/frontend-$CLIENT_VERSION E2E_PROGRAMS=$programs WEBUI_SECRET_KEY=browser-tests \
-    OFFLINE_MODE=true ENABLE_OLLAMA_API=false \
+    OFFLINE_MODE=true ENABLE_OLLAMA_API=false HF_HUB_CACHE=$OUI_TEST_MODELS \
     SERVER_CMD='sh -c '\''ln -s "$E2E_CLIENT" "{data}/" && exec "$E2E_PROGRAMS/oui" serve --host 127.0.0.1 --port {port}'\''' \
     PROVIDER_CMD='"$E2E_PROGRAMS/oui-fake-provider" --port {port}' \
     run e2e tests node e2e/run.mjs || true

@@ -28,7 +28,8 @@ const TEST_PATIENCE = 8 * PATIENCE;
 
 let browser;
 
-function theBrowser() {
+/** The browser of all tests, started by the first that needs it. */
+export function theBrowser() {
 	browser ??= chromium.launch({ executablePath: CHROMIUM, headless: true, args: FLAGS });
 	return browser;
 }
