@@ -1,6 +1,7 @@
 //! From the headers of a request to an account: Bearer header, then cookie `token`, then the API key
 //! header. At most one query, none when the account is cached.
 
+use oui_core::boxed;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -117,6 +118,7 @@ impl Authenticator {
     }
 
     /// The caller of a request to `path`.
+    #[boxed]
     pub async fn identify(&self, headers: &HeaderMap, path: &str) -> ApiResult<Identity> {
         let Some(token) = self.credential(headers) else {
             return Err(ApiError::unauthorized(messages::NOT_AUTHENTICATED));
@@ -156,6 +158,7 @@ impl Authenticator {
     }
 
     /// The account of a session token, for the socket server and for requests.
+    #[boxed]
     pub async fn by_token(&self, token: &str) -> ApiResult<Identity> {
         let claims = self
             .tokens
@@ -194,6 +197,7 @@ impl Authenticator {
 
     /// Signs a token out, where servers share a memory. Answers whose it was, if it was good until now and ends by
     /// itself some day.
+    #[boxed]
     pub async fn sign_out(&self, token: &str) -> Option<Arc<Account>> {
         let shared = self.shared.as_ref()?;
         let identity = self.by_token(token).await.ok()?;
@@ -302,6 +306,7 @@ impl Authenticator {
     }
 
     /// The effective permissions of a user.
+    #[boxed]
     pub async fn permissions_of(&self, user_id: &str) -> ApiResult<Permissions> {
         let membership = groups::membership(&self.db, user_id).await?;
         let stored = self.config.get(&user_keys::USER_PERMISSIONS);

@@ -4,6 +4,7 @@
 use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString, rand_core::OsRng};
 use argon2::{Algorithm, Argon2, Params, Version};
 use fancy_regex::Regex;
+use oui_core::boxed;
 use oui_core::{ApiError, ApiResult, messages};
 
 /// bcrypt looks at no more bytes than these.
@@ -49,6 +50,7 @@ impl PasswordPolicy {
     }
 
     /// Hashes a password off the async runtime.
+    #[boxed]
     pub async fn hash(&self, password: &str) -> ApiResult<String> {
         let (kind, password) = (self.kind, password.to_owned());
         tokio::task::spawn_blocking(move || hash_now(kind, &password))
@@ -73,6 +75,7 @@ fn hash_now(kind: HashKind, password: &str) -> Result<String, String> {
 }
 
 /// Compares a password with a hash of either kind, off the async runtime.
+#[boxed]
 pub async fn verify(password: &str, hash: &str) -> bool {
     let (password, hash) = (password.to_owned(), hash.to_owned());
     tokio::task::spawn_blocking(move || verify_now(&password, &hash))
@@ -93,6 +96,7 @@ fn verify_now(password: &str, hash: &str) -> bool {
 }
 
 /// Spends the time of a comparison, so that a refusal does not tell whether the account exists.
+#[boxed]
 pub async fn verify_nothing(password: &str) {
     // bcrypt hash of a random text, cost 12.
     const NOBODY: &str = "$2b$12$7TC.kMZfNHAYwA8KFLOBRuTGZ31nyehPy1qu9VXqrs1fK0tbDOfSy";

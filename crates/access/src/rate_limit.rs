@@ -1,6 +1,7 @@
 //! A sliding-window limit on tries, kept in buckets as the reference does: in the memory that servers share where
 //! there is one, else in this process.
 
+use oui_core::boxed;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -38,6 +39,7 @@ impl RateLimiter {
     }
 
     /// Counts a try and tells whether it is one too many. Keys are compared without case.
+    #[boxed]
     pub async fn is_limited(&self, key: &str) -> bool {
         let now = self.clock.seconds() / BUCKET_SECONDS;
         let key = key.to_lowercase();

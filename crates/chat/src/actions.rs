@@ -1,5 +1,6 @@
 //! Actions: functions that a button below a reply calls.
 
+use oui_core::boxed;
 use oui_core::{ApiError, ApiResult};
 use oui_models::functions as rows;
 use oui_plugins::call;
@@ -21,6 +22,7 @@ fn field(body: &Object, name: &str) -> ApiResult<Value> {
 impl Engine {
     /// Calls an action for a message. `id` is its id, with the id of one of its buttons behind a point; `direct` is the
     /// model of the browser's own connection, if it is one.
+    #[boxed]
     pub async fn act(
         &self,
         user: &RunUser,

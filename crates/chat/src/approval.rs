@@ -1,6 +1,7 @@
 //! Tool calls that wait for the user, and questions to the user: what becomes of a decision, and how the reply goes
 //! on afterwards. Everything that waits is in the chat itself, so a reload or a restart loses nothing.
 
+use oui_core::boxed;
 use std::sync::Arc;
 
 use oui_access::{Action, Ownership};
@@ -201,6 +202,7 @@ fn decide(output: &mut Vec<Value>, id: &str, decision: &Decision) -> ApiResult<O
 
 impl Engine {
     /// Puts a decision about a tool call on record and lets the reply go on when nothing else holds it.
+    #[boxed]
     pub async fn resolve(self: &Arc<Self>, user: RunUser, resolution: Resolution) -> ApiResult<Value> {
         let Resolution {
             chat_id,

@@ -1,6 +1,7 @@
 //! Running an automation: its prompt becomes a chat of its owner, answered as if the owner had asked, though nobody
 //! has the page open. How it ended is written down and told to the owner's tabs.
 
+use oui_core::boxed;
 use std::sync::Arc;
 
 use oui_access::tokens::{Claims, parse_duration};
@@ -46,6 +47,7 @@ impl From<&str> for Failure {
 }
 
 /// Runs an automation to its end. Never fails: what goes wrong is written down.
+#[boxed]
 pub async fn run(engine: Arc<Engine>, automation: AutomationRow) {
     let outcome = attempt(&engine, &automation).await;
     let (chat_id, error) = match &outcome {

@@ -2,6 +2,7 @@
 //! over them; and who may use which. The result is kept for `MODELS_CACHE_TTL` and put together again when a
 //! connection, a model or a setting changes.
 
+use oui_core::boxed;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -160,6 +161,7 @@ impl Catalogue {
     }
 
     /// All models; asks the providers when the last answer is too old or `refresh` says so.
+    #[boxed]
     pub async fn all(&self, refresh: bool, context: &CallContext) -> ApiResult<Arc<Models>> {
         if !refresh && let Some(models) = self.fresh() {
             return Ok(models);
@@ -194,6 +196,7 @@ impl Catalogue {
 
     /// The models that a run looks in: what is known, however old; the providers are asked only when
     /// nothing is known. Unknown ids cause no further round, as in the reference.
+    #[boxed]
     pub async fn known(&self, context: &CallContext) -> ApiResult<Arc<Models>> {
         let known = self.cached.lock().as_ref().map(|cached| cached.models.clone());
         match known.filter(|models| !models.is_empty()) {
@@ -203,6 +206,7 @@ impl Catalogue {
     }
 
     /// The providers' models as the list of models shows them: asked for again when they are too old.
+    #[boxed]
     pub async fn current(&self, context: &CallContext) -> ApiResult<Arc<ModelSnapshot>> {
         let snapshot = self.providers.snapshot();
         if self.fresh().is_some() && snapshot.fetched_at > 0 {
@@ -213,6 +217,7 @@ impl Catalogue {
     }
 
     /// The models that the Ollama servers hold in memory, asked for now.
+    #[boxed]
     pub async fn loaded(&self, context: &CallContext) -> Vec<Value> {
         self.providers.loaded(&self.connections(), context).await
     }
@@ -241,11 +246,13 @@ impl Catalogue {
     }
 
     /// The providers' models, asked for now.
+    #[boxed]
     pub async fn refreshed(&self, context: &CallContext) -> Arc<ModelSnapshot> {
         self.providers.refresh(&self.connections(), context).await
     }
 
     /// Base models only, as administrators see them.
+    #[boxed]
     pub async fn base(&self, context: &CallContext) -> ApiResult<Vec<Value>> {
         let mut base = self.pipes().await?;
         let snapshot = self.providers.refresh(&self.connections(), context).await;
@@ -271,6 +278,7 @@ impl Catalogue {
 
     /// Whether the user may use the model: everything for administrators that bypass grants, else ownership or
     /// a read grant, on the base model too.
+    #[boxed]
     pub async fn may_use(&self, user: &UserRow, model: &Model) -> ApiResult<bool> {
         let access = &self.settings.access;
         if access.all_models || (user.role == "admin" && access.admin_bypass) {
@@ -285,6 +293,7 @@ impl Catalogue {
     }
 
     /// The models that a user sees in the list.
+    #[boxed]
     pub async fn visible(&self, user: &UserRow, models: &Models) -> ApiResult<Vec<Arc<Model>>> {
         let seen = self.sees(user, models).await?;
         Ok(models

@@ -1,6 +1,7 @@
 //! Long conversations made short: above a limit the older part is summed up by a model, and the summary stands in for
 //! it. The summary is kept on the first message that is still sent, so that later requests begin there.
 
+use oui_core::boxed;
 use std::sync::Arc;
 
 use oui_config::chat as keys;
@@ -330,6 +331,7 @@ impl Run {
 impl Engine {
     /// Sums up a chat on demand: everything before the last message of the branch that is shown. Answers what the
     /// page is told, without the new size.
+    #[boxed]
     pub async fn compact(&self, user: &RunUser, chat_id: &str, model_id: Option<&str>) -> ApiResult<Value> {
         let kept = |reason: &str| json!({ "ok": true, "compacted": false, "reason": reason });
         if !self.config.get(&keys::ENABLE_CONTEXT_COMPACTION) {

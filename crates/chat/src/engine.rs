@@ -1,5 +1,6 @@
 //! The engine: everything a run needs, built once, and the way in for requests.
 
+use oui_core::boxed;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -139,17 +140,20 @@ impl Engine {
     }
 
     /// Completes replies that a crash cut off and forgets old counters. Call it once, before serving.
+    #[boxed]
     pub async fn recover(&self) -> DbResult<usize> {
         oui_models::quotas::forget_old(&self.db).await?;
         journal::recover(&self.db).await
     }
 
     /// Stops every run; each saves what it has.
+    #[boxed]
     pub async fn shut_down(&self) {
         self.tasks.stop_all().await;
     }
 
     /// Answers a completion request.
+    #[boxed]
     pub async fn complete(self: &Arc<Self>, user: RunUser, body: Object) -> ApiResult<Completion> {
         self.complete_after(user, body, None).await
     }
@@ -190,6 +194,7 @@ impl Engine {
     }
 
     /// The model, if the user may use it.
+    #[boxed]
     pub async fn usable(&self, user: &UserRow, id: &str, models: &Models) -> ApiResult<Arc<Model>> {
         let not_found = || ApiError::bad_request("Model not found");
         let model = models.get(id).ok_or_else(not_found)?;
@@ -228,6 +233,7 @@ impl Engine {
     }
 
     /// Refuses users who are held to temporary chats.
+    #[boxed]
     pub async fn may_create_chats(&self, user: &UserRow) -> ApiResult<()> {
         if user.role == oui_access::ADMIN {
             return Ok(());
@@ -241,6 +247,7 @@ impl Engine {
 
     /// Sends an event about a message of a saved chat: to the tabs of `user_id` and, as far as it concerns them, to
     /// others who have the chat open.
+    #[boxed]
     pub async fn relay_event(&self, user_id: &str, chat_id: &str, message_id: &str, event: &Value) {
         let chat = ChatKind::Saved(chat_id.to_owned());
         ChatEmitter::new(self.emitter.clone(), user_id, &chat, Some(message_id), None)

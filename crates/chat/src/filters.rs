@@ -2,6 +2,7 @@
 //! the conversation when the reply is there (`outlet`). First come those of external pipelines servers, then functions
 //! by priority and id; functions also see the finished request (`request`) and every event of a reply (`stream`).
 
+use oui_core::boxed;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -328,6 +329,7 @@ fn refusal(status: StatusCode, answer: Option<&Value>) -> ApiError {
 
 impl Engine {
     /// Passes a conversation through the outlet filters of its model, as clients of older versions ask for it.
+    #[boxed]
     pub async fn outlet(&self, user: &RunUser, model_id: &str, body: Value) -> ApiResult<Value> {
         let models = self.catalogue.known(&user.call).await?;
         let Some(model) = models.get(model_id) else {

@@ -3,6 +3,7 @@
 //! models and rights; the routes of each protocol are elsewhere.
 
 use http::StatusCode;
+use oui_core::boxed;
 use oui_core::{ApiError, ApiResult, messages};
 use oui_models::groups;
 use oui_models::models::{self, Registered};
@@ -29,6 +30,7 @@ pub struct Opened {
 
 impl Engine {
     /// Lets the user use a model, or refuses: models without a workspace row are the administrators'.
+    #[boxed]
     pub async fn open(&self, user: &UserRow, id: &str) -> ApiResult<Opened> {
         let registry = models::registry(&self.db).await?;
         let registered = registry.iter().find(|registered| registered.row.id == id);
@@ -48,6 +50,7 @@ impl Engine {
     }
 
     /// The model that really answers for a workspace model; any other id stands for itself.
+    #[boxed]
     pub async fn base_of(&self, id: &str) -> ApiResult<String> {
         let registry = models::registry(&self.db).await?;
         let registered = registry.iter().find(|registered| registered.row.id == id);
@@ -58,6 +61,7 @@ impl Engine {
     }
 
     /// The position of the OpenAI-compatible connection that has a model; asks the providers when it is not known.
+    #[boxed]
     pub async fn openai_index(&self, model: &str, context: &CallContext) -> Option<usize> {
         if let Some(index) = self.catalogue.snapshot().openai_index(model) {
             return Some(index);
@@ -67,6 +71,7 @@ impl Engine {
 
     /// The positions of the Ollama servers that have a model; asks the servers when it is not known or when
     /// `fresh` says so.
+    #[boxed]
     pub async fn ollama_indices(&self, model: &str, fresh: bool, context: &CallContext) -> Vec<usize> {
         let known = self.catalogue.snapshot().ollama_indices(model);
         if !known.is_empty() && !fresh {
@@ -104,6 +109,7 @@ impl Engine {
     }
 
     /// Lays the prompt of a workspace model over the messages of a request.
+    #[boxed]
     pub async fn lay_prompt(&self, user: &UserRow, opened: &Opened, body: &mut Object) -> ApiResult<()> {
         let params = opened
             .registered
@@ -138,6 +144,7 @@ impl Engine {
 
     /// A chat completion of an OpenAI-compatible connection with nothing of ours but the access check, and the
     /// parameters and the prompt of a workspace model.
+    #[boxed]
     pub async fn complete_openai(&self, user: &RunUser, mut body: Object) -> ApiResult<ChatReply> {
         let settings = self.catalogue.connections();
         if !settings.openai_enabled {

@@ -5,6 +5,7 @@
 mod after;
 mod prompts;
 
+use oui_core::boxed;
 use std::sync::Arc;
 
 use oui_config::Key;
@@ -104,6 +105,7 @@ impl TaskKind {
 impl Engine {
     /// Runs a small job. `form` is the client's request: `model`, `messages`, `prompt`, `type`, `chat_id`,
     /// `responses`, `stream`. The answer is the provider's, whole or streamed.
+    #[boxed]
     pub async fn generate(&self, kind: TaskKind, user: &RunUser, form: &Object) -> ApiResult<ChatReply> {
         let models = self.catalogue.known(&user.call).await?;
         let wanted = form.get("model").and_then(Value::as_str).unwrap_or_default();

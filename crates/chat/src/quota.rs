@@ -9,6 +9,7 @@ pub mod view;
 
 use chrono::{DateTime, Datelike, TimeZone, Utc};
 use http::{StatusCode, header};
+use oui_core::boxed;
 use oui_core::{ApiError, ApiResult};
 use oui_models::groups::Membership;
 use oui_models::quotas::{self, ANY, Charge, QuotaRow, QuotaSet};
@@ -298,6 +299,7 @@ impl Engine {
 
     /// Reserves what a call needs at least and answers what measures the rest; `None` where no limit applies.
     /// `models` are the names of the model, `message` says whether the call is a message of its own.
+    #[boxed]
     pub async fn meter(
         &self,
         user_id: &str,

@@ -20,6 +20,9 @@ use crate::tasks::Ticket;
 use crate::turn::{AfterTasks, ChatKind, Object, Turn};
 use crate::{payload, pipes, quota};
 
+/// Time for the answer to a decision on a tool call to reach the page, before it hears that the run is over.
+const ANSWER_ARRIVES: std::time::Duration = std::time::Duration::from_millis(300);
+
 /// One reply to be written.
 #[derive(Clone)]
 pub(crate) struct Run {
@@ -184,6 +187,7 @@ impl Run {
     /// Runs in the background to the end, whatever happens to the tab that asked.
     pub(crate) async fn execute(self, ticket: Ticket) {
         let engine = self.engine.clone();
+        let started = tokio::time::Instant::now();
         {
             let (_guard, cancel) = engine.tasks.start(ticket);
             let end = self.reply(&cancel).await;
@@ -195,6 +199,10 @@ impl Run {
                 () = after.finish(end) => {}
                 () = cancel.cancelled() => {}
             }
+        }
+        if self.turn.resume.is_some() {
+            // The page takes the answer to a decision for the begin of a run, whatever it has heard of it before.
+            tokio::time::sleep_until(started + ANSWER_ARRIVES).await;
         }
         self.announce_idle().await;
     }

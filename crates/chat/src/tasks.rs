@@ -1,5 +1,6 @@
 //! The running tasks: which there are, to which chat each belongs, and how to stop one.
 
+use oui_core::boxed;
 use std::collections::HashMap;
 
 use indexmap::IndexMap;
@@ -100,6 +101,7 @@ impl TaskRegistry {
     }
 
     /// Stops a task and waits until it has saved what it had. `false` when there is no such task.
+    #[boxed]
     pub async fn stop(&self, id: &str) -> bool {
         let found = {
             let tasks = self.tasks.lock();
@@ -117,6 +119,7 @@ impl TaskRegistry {
     }
 
     /// Waits until a task has ended by itself. Returns at once when there is no such task.
+    #[boxed]
     pub async fn finished(&self, id: &str) {
         let finished = self.tasks.lock().get(id).map(|entry| entry.finished.clone());
         if let Some(mut finished) = finished {
@@ -126,12 +129,14 @@ impl TaskRegistry {
     }
 
     /// Stops all tasks of a chat.
+    #[boxed]
     pub async fn stop_of(&self, item: &str) {
         let ids = self.of(item, None);
         futures::future::join_all(ids.iter().map(|id| self.stop(id))).await;
     }
 
     /// Stops everything, as at shutdown.
+    #[boxed]
     pub async fn stop_all(&self) {
         let ids = self.all();
         futures::future::join_all(ids.iter().map(|id| self.stop(id))).await;

@@ -1,6 +1,7 @@
 //! The web: the text at an address, and searches, for which engines are asked, the pages they name are read, and
 //! their text is made findable for the user who searched.
 
+use oui_core::boxed;
 use std::sync::Arc;
 
 use oui_config::{Config, rag, web};
@@ -124,6 +125,7 @@ impl Reader {
 impl Engine {
     /// Searches the web and answers what the route of the search does: the collection with what was found, or the
     /// texts where nothing is embedded. Whether the user may search is the caller's business.
+    #[boxed]
     pub async fn search_web(&self, user: &UserRow, queries: &[String]) -> ApiResult<Value> {
         let found = self.web.search.search_all(queries).await.map_err(failed)?;
         let mut hits: Vec<SearchResult> = found

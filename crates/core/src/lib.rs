@@ -17,4 +17,5 @@ pub use error::{ApiError, ApiResult};
 pub use events::{CallError, Emitter, Parts, Room};
 pub use form::{Field, Form};
 pub use notice::{NoNotices, Notice, Notices};
+pub use oui_macros::boxed;
 pub use time::Clock;

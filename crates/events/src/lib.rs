@@ -9,6 +9,7 @@ mod event;
 pub mod targets;
 pub mod webhooks;
 
+use oui_core::boxed;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -91,6 +92,7 @@ impl Events {
     ///
     /// # Errors
     /// There is no such target, or it could not be reached.
+    #[boxed]
     pub async fn test_target(&self, user_id: &str, target: &Value) -> Result<(), Invalid> {
         let name = &self.0.parts.name;
         let text = format!("This is a test notification from {name}.");
@@ -102,6 +104,7 @@ impl Events {
     ///
     /// # Errors
     /// The target is switched off or could not be reached.
+    #[boxed]
     pub async fn notify(
         &self,
         user_id: &str,

@@ -1,5 +1,6 @@
 //! Which reader takes a file: by configuration, name and type.
 
+use oui_core::boxed;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,6 +56,7 @@ impl Loader {
     ///
     /// # Errors
     /// A sentence for the user: what is wrong with the file, or with the engine.
+    #[boxed]
     pub async fn extract(&self, source: &Source<'_>) -> Result<Vec<Document>, LoadError> {
         if let Some(engine) = Engine::choose(&self.config, source.name, source.content_type) {
             let job = Job {

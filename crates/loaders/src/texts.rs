@@ -1,6 +1,7 @@
 //! The half of [`Ingest`](crate::ingest::Ingest) that has nothing to do with vectors: from a file's row to its
 //! documents, and an implementation that stops there, for servers that give whole texts to their models.
 
+use oui_core::boxed;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -42,6 +43,7 @@ pub fn text_hash(text: &str) -> String {
 ///
 /// # Errors
 /// 404 when there is none or the user may not.
+#[boxed]
 pub async fn writable(db: &Db, id: &str, user: &UserRow) -> ApiResult<FileRow> {
     let missing = || ApiError::not_found(messages::NOT_FOUND);
     let row = files::by_id(db, id).await?.ok_or_else(missing)?;
@@ -97,6 +99,7 @@ pub fn whole(row: &FileRow, text: impl Into<String>) -> Document {
 ///
 /// # Errors
 /// 400 with what the reader says.
+#[boxed]
 pub async fn read(
     storage: &Storage,
     loader: &Loader,

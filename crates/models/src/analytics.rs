@@ -3,6 +3,7 @@
 
 use crate::db::{Arg, Db, DbResult, Dialect, Row, sql};
 use crate::shared::Condition;
+use oui_core::boxed;
 
 /// Which answers count.
 #[derive(Debug, Clone, Copy, Default)]
@@ -94,6 +95,7 @@ async fn sums(db: &Db, column: &str, span: Span<'_>, further: &str) -> DbResult<
 }
 
 /// Tokens by model, of answers whose usage is known.
+#[boxed]
 pub async fn tokens_by_model(db: &Db, span: Span<'_>) -> DbResult<Vec<Usage>> {
     sums(
         db,
@@ -105,6 +107,7 @@ pub async fn tokens_by_model(db: &Db, span: Span<'_>) -> DbResult<Vec<Usage>> {
 }
 
 /// Answers and tokens by user.
+#[boxed]
 pub async fn by_user(db: &Db, span: Span<'_>) -> DbResult<Vec<Usage>> {
     sums(db, "user_id", span, "").await
 }
@@ -123,6 +126,7 @@ pub struct ModelUse {
 }
 
 /// Answers, users and chats by model, most answers first.
+#[boxed]
 pub async fn by_model(db: &Db, span: Span<'_>) -> DbResult<Vec<ModelUse>> {
     let (condition, args) = span.condition();
     let text = format!(
@@ -156,6 +160,7 @@ pub struct Summary {
 }
 
 /// Totals over all models.
+#[boxed]
 pub async fn summary(db: &Db, span: Span<'_>) -> DbResult<Summary> {
     let (condition, args) = span.condition();
     let text = format!(
@@ -186,6 +191,7 @@ pub enum Metric {
 /// Sums by model and slice of time, as `(seconds at which the slice begins, model, sum)`. Slices are `width`
 /// seconds long and begin where `(time + shift) % width == 0`. Times in milliseconds, which old rows have, are
 /// taken for what they are; times that can not be (before 2020, after tomorrow) count as now.
+#[boxed]
 pub async fn series(
     db: &Db,
     span: Span<'_>,

@@ -1,5 +1,6 @@
 //! Table `api_key`: at most one `sk-` key per user.
 
+use oui_core::boxed;
 use oui_core::ids;
 use serde_json::Value;
 
@@ -29,6 +30,7 @@ table! {
 }
 
 /// Owner of a key, from the cache or with one query.
+#[boxed]
 pub async fn owner(db: &Db, key: &str) -> DbResult<Option<String>> {
     let cached = key.to_owned();
     db.caches()
@@ -44,6 +46,7 @@ pub async fn owner(db: &Db, key: &str) -> DbResult<Option<String>> {
 }
 
 /// The key of a user.
+#[boxed]
 pub async fn of_user(conn: impl Into<Conn<'_>>, user_id: &str) -> DbResult<Option<String>> {
     Ok(ApiKeyRow::find(conn, "WHERE user_id = ?", args![user_id])
         .await?
@@ -51,6 +54,7 @@ pub async fn of_user(conn: impl Into<Conn<'_>>, user_id: &str) -> DbResult<Optio
 }
 
 /// Gives the user a new key in place of the old one.
+#[boxed]
 pub async fn replace(db: &Db, user_id: &str) -> DbResult<String> {
     let now = db.now();
     let row = ApiKeyRow {
@@ -72,6 +76,7 @@ pub async fn replace(db: &Db, user_id: &str) -> DbResult<String> {
 }
 
 /// Takes the user's key away; `false` when there was none.
+#[boxed]
 pub async fn remove(db: &Db, user_id: &str) -> DbResult<bool> {
     let gone = ApiKeyRow::delete(db, "WHERE user_id = ?", args![user_id]).await?;
     db.caches().api_keys.clear();

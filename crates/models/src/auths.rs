@@ -1,6 +1,7 @@
 //! Table `auth`: credentials and the session stamp that every token must carry. Hashing and
 //! tokens are in the access crate.
 
+use oui_core::boxed;
 use oui_core::ids;
 use serde_json::Value;
 
@@ -27,11 +28,13 @@ table! {
 }
 
 /// Credentials by user id.
+#[boxed]
 pub async fn by_id(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Option<AuthRow>> {
     AuthRow::find(conn, "WHERE id = ?", args![id]).await
 }
 
 /// Credentials by address, whether the account is active or not.
+#[boxed]
 pub async fn by_email(conn: impl Into<Conn<'_>>, email: &str) -> DbResult<Option<AuthRow>> {
     AuthRow::find(conn, "WHERE lower(email) = ?", args![email.to_lowercase()]).await
 }
@@ -54,6 +57,7 @@ pub(crate) async fn mfa_without_challenges(conn: impl Into<Conn<'_>>, id: &str) 
 
 /// Sets a new password hash and a new stamp, which ends every session. `expected` is the hash that
 /// the change was authorised with; `false` means that somebody changed it meanwhile.
+#[boxed]
 pub async fn set_password(db: &Db, id: &str, hash: &str, expected: Option<&str>) -> DbResult<bool> {
     let mut tx = db.begin().await?;
     let changes = Changes::new()
@@ -72,6 +76,7 @@ pub async fn set_password(db: &Db, id: &str, hash: &str, expected: Option<&str>)
 }
 
 /// Replaces the hash of an unchanged password (another algorithm or cost); sessions stay.
+#[boxed]
 pub async fn rehash(db: &Db, id: &str, hash: &str) -> DbResult<()> {
     AuthRow::update(
         db,
@@ -84,6 +89,7 @@ pub async fn rehash(db: &Db, id: &str, hash: &str) -> DbResult<()> {
 }
 
 /// Ends every session of a user; `false` when there is no such user.
+#[boxed]
 pub async fn revoke_sessions(db: &Db, id: &str) -> DbResult<bool> {
     let mut tx = db.begin().await?;
     let changes = Changes::new()
@@ -97,6 +103,7 @@ pub async fn revoke_sessions(db: &Db, id: &str) -> DbResult<bool> {
 
 /// Replaces the second factor of an account, provided that its credentials are still those of `seen`; with `revoke`
 /// every session ends. Answers the new row; `None` means that somebody changed the account meanwhile.
+#[boxed]
 pub async fn set_mfa(db: &Db, seen: &AuthRow, mfa: &Value, revoke: bool) -> DbResult<Option<AuthRow>> {
     let revision = seen
         .mfa
@@ -132,6 +139,7 @@ pub async fn set_mfa(db: &Db, seen: &AuthRow, mfa: &Value, revoke: bool) -> DbRe
 }
 
 /// Every stored second factor, for checks of the key that they are encrypted with.
+#[boxed]
 pub async fn all_mfa(conn: impl Into<Conn<'_>>) -> DbResult<Vec<Value>> {
     let rows = sql("SELECT mfa FROM auth WHERE mfa IS NOT NULL", args![])
         .all(conn)
@@ -141,6 +149,7 @@ pub async fn all_mfa(conn: impl Into<Conn<'_>>) -> DbResult<Vec<Value>> {
 
 /// Ends every session of everybody, inside the transaction that changes the rules of sign-in. Answers whose;
 /// [`users::changed`] must be called for each after the commit.
+#[boxed]
 pub async fn revoke_all(tx: &mut Tx) -> DbResult<Vec<String>> {
     // Tokens are signed and name their user, so that all may get the same new stamp.
     AuthRow::update(
@@ -171,6 +180,7 @@ pub async fn revoke_all(tx: &mut Tx) -> DbResult<Vec<String>> {
 }
 
 /// Sets the address in both tables.
+#[boxed]
 pub async fn set_email(db: &Db, id: &str, email: &str) -> DbResult<()> {
     let email = email.to_lowercase();
     let mut tx = db.begin().await?;

@@ -1,6 +1,7 @@
 //! Tables `automation` and `automation_run`: prompts that run on a schedule, and their runs. Times are
 //! nanoseconds. Running them is not done here.
 
+use oui_core::boxed;
 use oui_core::ids;
 use serde_json::{Map, Value, json};
 
@@ -105,16 +106,19 @@ pub struct AutomationInput {
 }
 
 /// The automation with this id.
+#[boxed]
 pub async fn by_id(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Option<AutomationRow>> {
     AutomationRow::find(conn, "WHERE id = ?", args![id]).await
 }
 
 /// How many automations a user has.
+#[boxed]
 pub async fn count_of(db: &Db, user_id: &str) -> DbResult<i64> {
     AutomationRow::count(db, "WHERE user_id = ?", args![user_id]).await
 }
 
 /// Inserts an automation.
+#[boxed]
 pub async fn create(db: &Db, user_id: &str, input: AutomationInput) -> DbResult<AutomationRow> {
     let now = db.clock().nanos();
     let row = AutomationRow {
@@ -135,6 +139,7 @@ pub async fn create(db: &Db, user_id: &str, input: AutomationInput) -> DbResult<
 }
 
 /// Replaces what a request says about an automation.
+#[boxed]
 pub async fn update(db: &Db, id: &str, input: AutomationInput) -> DbResult<()> {
     let changes = Changes::new()
         .set("name", input.name)
@@ -149,6 +154,7 @@ pub async fn update(db: &Db, id: &str, input: AutomationInput) -> DbResult<()> {
 }
 
 /// Switches an automation on or off; one that is off has no next run.
+#[boxed]
 pub async fn set_active(db: &Db, id: &str, is_active: bool, next_run_at: Option<i64>) -> DbResult<()> {
     let changes = Changes::new()
         .set("is_active", is_active)
@@ -159,6 +165,7 @@ pub async fn set_active(db: &Db, id: &str, is_active: bool, next_run_at: Option<
 }
 
 /// Notes that an automation runs now.
+#[boxed]
 pub async fn mark_run(db: &Db, id: &str) -> DbResult<()> {
     let changes = Changes::new().set("last_run_at", db.clock().nanos());
     AutomationRow::update(db, changes, "WHERE id = ?", args![id]).await?;
@@ -166,6 +173,7 @@ pub async fn mark_run(db: &Db, id: &str) -> DbResult<()> {
 }
 
 /// Takes automations of a user out of a folder that is gone.
+#[boxed]
 pub async fn leave_folder(db: &Db, user_id: &str, folder_id: &str) -> DbResult<()> {
     let changes = Changes::new()
         .set("folder_id", None::<String>)
@@ -176,6 +184,7 @@ pub async fn leave_folder(db: &Db, user_id: &str, folder_id: &str) -> DbResult<(
 }
 
 /// Deletes an automation with its runs.
+#[boxed]
 pub async fn delete(db: &Db, id: &str) -> DbResult<bool> {
     let mut tx = db.begin().await?;
     RunRow::delete(&mut tx, "WHERE automation_id = ?", args![id]).await?;
@@ -185,6 +194,7 @@ pub async fn delete(db: &Db, id: &str) -> DbResult<bool> {
 }
 
 /// Writes down how a run ended.
+#[boxed]
 pub async fn record_run(
     db: &Db,
     automation_id: &str,
@@ -248,6 +258,7 @@ pub struct AutomationFilter<'a> {
 }
 
 /// A page of a user's automations, newest first, and how many match.
+#[boxed]
 pub async fn search(
     db: &Db,
     user_id: &str,
@@ -284,6 +295,7 @@ pub async fn search(
 }
 
 /// The newest run of each automation.
+#[boxed]
 pub async fn latest_runs(db: &Db, automation_ids: &[String]) -> DbResult<Vec<RunRow>> {
     if automation_ids.is_empty() {
         return Ok(Vec::new());
@@ -299,6 +311,7 @@ pub async fn latest_runs(db: &Db, automation_ids: &[String]) -> DbResult<Vec<Run
 }
 
 /// Automations of a user that run, newest first.
+#[boxed]
 pub async fn active_of(db: &Db, user_id: &str) -> DbResult<Vec<AutomationRow>> {
     AutomationRow::list(
         db,
@@ -309,6 +322,7 @@ pub async fn active_of(db: &Db, user_id: &str) -> DbResult<Vec<AutomationRow>> {
 }
 
 /// Runs of a user's automations between two times, with the automation's name.
+#[boxed]
 pub async fn runs_between(db: &Db, user_id: &str, start: i64, end: i64) -> DbResult<Vec<(RunRow, String)>> {
     let columns: Vec<String> = RunRow::NAMES.iter().map(|name| format!("x.\"{name}\"")).collect();
     let text = format!(
@@ -323,6 +337,7 @@ pub async fn runs_between(db: &Db, user_id: &str, start: i64, end: i64) -> DbRes
 }
 
 /// The owner of an automation.
+#[boxed]
 pub async fn owner(db: &Db, id: &str) -> DbResult<Option<String>> {
     sql("SELECT user_id FROM automation WHERE id = ?", args![id])
         .scalar(db)
@@ -330,6 +345,7 @@ pub async fn owner(db: &Db, id: &str) -> DbResult<Option<String>> {
 }
 
 /// Runs of an automation, newest first.
+#[boxed]
 pub async fn runs(db: &Db, id: &str, window: (i64, i64)) -> DbResult<Vec<RunRow>> {
     let rest = "WHERE automation_id = ? ORDER BY created_at DESC LIMIT ? OFFSET ?";
     RunRow::list(db, rest, args![id, window.1, window.0]).await

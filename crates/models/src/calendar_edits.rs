@@ -1,5 +1,6 @@
 //! Changes of calendars, their events and who is invited: each one transaction. Reading them is in `calendars`.
 
+use oui_core::boxed;
 use oui_core::ids;
 use serde_json::{Map, Value};
 
@@ -71,6 +72,7 @@ fn laid_over(stored: Option<Value>, fields: Map<String, Value>) -> Value {
 }
 
 /// Inserts a calendar with its grants. Answers its id.
+#[boxed]
 pub async fn create(db: &Db, user_id: &str, input: CalendarInput, grants: &[Grant]) -> DbResult<String> {
     let now = db.clock().nanos();
     let row = CalendarRow {
@@ -93,6 +95,7 @@ pub async fn create(db: &Db, user_id: &str, input: CalendarInput, grants: &[Gran
 }
 
 /// Changes what the input names of a calendar; fields of `data` and `meta` are laid over the stored ones.
+#[boxed]
 pub async fn update(db: &Db, id: &str, input: CalendarInput) -> DbResult<()> {
     let mut tx = db.begin().await?;
     let Some(row) = calendars::by_id(&mut tx, id).await? else {
@@ -109,6 +112,7 @@ pub async fn update(db: &Db, id: &str, input: CalendarInput) -> DbResult<()> {
 }
 
 /// Makes one of a user's own calendars the one that new events go to. False when the user has no such calendar.
+#[boxed]
 pub async fn set_default(db: &Db, user_id: &str, id: &str) -> DbResult<bool> {
     let mut tx = db.begin().await?;
     let others = Changes::new().set("is_default", false);
@@ -126,6 +130,7 @@ pub async fn set_default(db: &Db, user_id: &str, id: &str) -> DbResult<bool> {
 }
 
 /// Deletes a calendar with its events, their invitations and its grants.
+#[boxed]
 pub async fn delete(db: &Db, id: &str) -> DbResult<()> {
     let mut tx = db.begin().await?;
     let invitations = "WHERE event_id IN (SELECT id FROM calendar_event WHERE calendar_id = ?)";
@@ -137,6 +142,7 @@ pub async fn delete(db: &Db, id: &str) -> DbResult<()> {
 }
 
 /// Inserts an event with its invitations. Answers its id.
+#[boxed]
 pub async fn create_event(db: &Db, user_id: &str, input: EventInput) -> DbResult<String> {
     let now = db.clock().nanos();
     let row = EventRow {
@@ -166,6 +172,7 @@ pub async fn create_event(db: &Db, user_id: &str, input: EventInput) -> DbResult
 }
 
 /// Changes what the input names of an event; fields of `data` and `meta` are laid over the stored ones.
+#[boxed]
 pub async fn update_event(db: &Db, id: &str, input: EventInput) -> DbResult<()> {
     let now = db.clock().nanos();
     let mut tx = db.begin().await?;
@@ -219,6 +226,7 @@ async fn invite(tx: &mut crate::Tx, event_id: &str, invitations: Vec<Invitation>
 }
 
 /// Deletes an event with its invitations.
+#[boxed]
 pub async fn delete_event(db: &Db, id: &str) -> DbResult<()> {
     let mut tx = db.begin().await?;
     AttendeeRow::delete(&mut tx, "WHERE event_id = ?", args![id]).await?;
@@ -227,6 +235,7 @@ pub async fn delete_event(db: &Db, id: &str) -> DbResult<()> {
 }
 
 /// Writes down what somebody answers to their invitation. False when they are not invited.
+#[boxed]
 pub async fn answer(
     conn: impl Into<Conn<'_>>,
     event_id: &str,

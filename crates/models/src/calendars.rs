@@ -1,6 +1,7 @@
 //! Tables `calendar`, `calendar_event` and `calendar_event_attendee`. Times are nanoseconds. Events that recur
 //! are stored once; their occurrences are computed by the routes.
 
+use oui_core::boxed;
 use oui_core::ids;
 use serde_json::{Map, Value, json};
 
@@ -172,6 +173,7 @@ impl Event {
 const DEFAULT_CALENDAR: (&str, &str) = ("Personal", "#3b82f6");
 
 /// The calendars that a user owns or may read, oldest first. Whoever has none gets a first one.
+#[boxed]
 pub async fn of_user(db: &Db, reader: Reader<'_>) -> DbResult<Vec<Entry<CalendarRow>>> {
     let calendars = shared::list(db, &Filter::readable(reader, "r.created_at")).await?;
     if !calendars.is_empty() {
@@ -238,6 +240,7 @@ async fn complete(db: &Db, rows: Vec<EventRow>) -> DbResult<Vec<Event>> {
 
 /// Events between two times that the reader sees: in the given calendars (all that they may read, when none are
 /// given), and those they are invited to and did not decline. Recurring ones come whatever their time.
+#[boxed]
 pub async fn events_between(
     db: &Db,
     reader: Reader<'_>,
@@ -269,6 +272,7 @@ pub async fn events_between(
 
 /// Events of the calendars that the reader may read whose title, description or place contains a text, latest first,
 /// and how many there are. A limit of 0 stands for no limit.
+#[boxed]
 pub async fn search_events(
     db: &Db,
     reader: Reader<'_>,
@@ -302,18 +306,21 @@ pub async fn search_events(
 }
 
 /// The event with this id.
+#[boxed]
 pub async fn event(db: &Db, id: &str) -> DbResult<Option<Event>> {
     let rows = EventRow::list(db, "WHERE id = ?", args![id]).await?;
     Ok(complete(db, rows).await?.into_iter().next())
 }
 
 /// Events that begin between two times and were not called off, with their makers' ids.
+#[boxed]
 pub async fn beginning_between(db: &Db, from: i64, to: i64) -> DbResult<Vec<EventRow>> {
     let rest = "WHERE is_cancelled = ? AND start_at >= ? AND start_at <= ?";
     EventRow::list(db, rest, args![false, from, to]).await
 }
 
 /// The calendar with this id.
+#[boxed]
 pub async fn by_id(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Option<CalendarRow>> {
     CalendarRow::find(conn, "WHERE id = ?", args![id]).await
 }

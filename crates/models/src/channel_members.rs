@@ -1,6 +1,7 @@
 //! Table `channel_member`: who takes part in a channel. In group and direct channels only members read and write;
 //! in others membership only keeps what somebody has read and muted. Times are nanoseconds.
 
+use oui_core::boxed;
 use std::collections::BTreeSet;
 
 use oui_core::ids;
@@ -95,6 +96,7 @@ impl MemberRow {
 const OF_USER: &str = "WHERE channel_id = ? AND user_id = ?";
 
 /// A user's membership.
+#[boxed]
 pub async fn of_user(
     conn: impl Into<Conn<'_>>,
     channel_id: &str,
@@ -104,6 +106,7 @@ pub async fn of_user(
 }
 
 /// Ids of the people in a channel, those who hid it included.
+#[boxed]
 pub async fn user_ids(conn: impl Into<Conn<'_>>, channel_id: &str) -> DbResult<Vec<String>> {
     let text = "SELECT user_id FROM channel_member WHERE channel_id = ? AND user_id IS NOT NULL ORDER BY created_at, id";
     let rows = sql(text, args![channel_id]).all(conn).await?;
@@ -126,6 +129,7 @@ async fn invited(
 }
 
 /// Adds those invited who are not in yet. Answers the new members.
+#[boxed]
 pub async fn invite(
     tx: &mut Tx,
     channel_id: &str,
@@ -148,6 +152,7 @@ pub async fn invite(
 }
 
 /// Makes a user a member unless they are one.
+#[boxed]
 pub async fn join(tx: &mut Tx, channel_id: &str, user_id: &str) -> DbResult<()> {
     if of_user(&mut *tx, channel_id, user_id).await?.is_none() {
         let now = tx.db().clock().nanos();
@@ -159,6 +164,7 @@ pub async fn join(tx: &mut Tx, channel_id: &str, user_id: &str) -> DbResult<()> 
 }
 
 /// Takes people out. Answers how many were in.
+#[boxed]
 pub async fn remove(conn: impl Into<Conn<'_>>, channel_id: &str, user_ids: &[String]) -> DbResult<u64> {
     if user_ids.is_empty() {
         return Ok(0);
@@ -173,6 +179,7 @@ pub async fn remove(conn: impl Into<Conn<'_>>, channel_id: &str, user_ids: &[Str
 }
 
 /// Shows or hides a channel for a member.
+#[boxed]
 pub async fn set_active(db: &Db, channel_id: &str, user_id: &str, is_active: bool) -> DbResult<()> {
     let changes = Changes::new()
         .set("is_active", is_active)
@@ -182,6 +189,7 @@ pub async fn set_active(db: &Db, channel_id: &str, user_id: &str, is_active: boo
 }
 
 /// Shows a channel to all its members again.
+#[boxed]
 pub async fn show_to_all(conn: impl Into<Conn<'_>>, channel_id: &str, now: i64) -> DbResult<()> {
     let changes = Changes::new().set("is_active", true).set("updated_at", now);
     let rest = "WHERE channel_id = ? AND user_id IS NOT NULL AND is_active = ?";
@@ -190,6 +198,7 @@ pub async fn show_to_all(conn: impl Into<Conn<'_>>, channel_id: &str, now: i64) 
 }
 
 /// Mutes a channel for a user or not; whoever is no member becomes one who has read nothing.
+#[boxed]
 pub async fn set_muted(db: &Db, channel_id: &str, user_id: &str, is_muted: bool) -> DbResult<()> {
     let now = db.clock().nanos();
     let mut tx = db.begin().await?;
@@ -208,6 +217,7 @@ pub async fn set_muted(db: &Db, channel_id: &str, user_id: &str, is_muted: bool)
 }
 
 /// The direct channel of exactly these people, accounts that are gone left aside.
+#[boxed]
 pub async fn direct(db: &Db, user_ids: &BTreeSet<String>) -> DbResult<Option<ChannelRow>> {
     let count = i64::try_from(user_ids.len()).unwrap_or(i64::MAX);
     let list = placeholders(user_ids.len());
@@ -251,6 +261,7 @@ const ORDERS: &[&str] = &[
 ];
 
 /// A page of people and how many there are.
+#[boxed]
 pub async fn people(db: &Db, people: &People<'_>, (skip, limit): (i64, i64)) -> DbResult<UserPage> {
     let mut conditions = vec!["1 = 1".to_owned()];
     let mut args = args![];

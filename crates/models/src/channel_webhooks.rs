@@ -1,5 +1,6 @@
 //! Table `channel_webhook`: addresses at which programs may write into a channel. Times are nanoseconds.
 
+use oui_core::boxed;
 use oui_core::ids;
 use serde_json::{Value, json};
 
@@ -47,16 +48,19 @@ impl WebhookRow {
 }
 
 /// The address with this id.
+#[boxed]
 pub async fn by_id(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Option<WebhookRow>> {
     WebhookRow::find(conn, "WHERE id = ?", args![id]).await
 }
 
 /// Addresses of a channel.
+#[boxed]
 pub async fn of_channel(db: &Db, channel_id: &str) -> DbResult<Vec<WebhookRow>> {
     WebhookRow::list(db, "WHERE channel_id = ? ORDER BY created_at", args![channel_id]).await
 }
 
 /// Inserts an address with the given secret.
+#[boxed]
 pub async fn create(
     db: &Db,
     channel_id: &str,
@@ -81,6 +85,7 @@ pub async fn create(
 }
 
 /// Changes name and picture.
+#[boxed]
 pub async fn update(db: &Db, id: &str, name: &str, picture: Option<String>) -> DbResult<()> {
     let changes = Changes::new()
         .set("name", name)
@@ -91,6 +96,7 @@ pub async fn update(db: &Db, id: &str, name: &str, picture: Option<String>) -> D
 }
 
 /// Notes that it has written now.
+#[boxed]
 pub async fn mark_used(db: &Db, id: &str) -> DbResult<()> {
     let changes = Changes::new().set("last_used_at", db.clock().nanos());
     WebhookRow::update(db, changes, "WHERE id = ?", args![id]).await?;
@@ -98,6 +104,7 @@ pub async fn mark_used(db: &Db, id: &str) -> DbResult<()> {
 }
 
 /// Deletes an address. False when there is none.
+#[boxed]
 pub async fn delete(db: &Db, id: &str) -> DbResult<bool> {
     Ok(WebhookRow::delete(db, "WHERE id = ?", args![id]).await? > 0)
 }

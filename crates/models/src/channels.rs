@@ -1,6 +1,7 @@
 //! Table `channel`: which channels a user hears and sees in the list, making and changing them. Who takes part is in
 //! `channel_members`, what they write in `messages`. Times are nanoseconds.
 
+use oui_core::boxed;
 use std::collections::HashMap;
 
 use oui_core::ids;
@@ -89,6 +90,7 @@ impl ChannelRow {
 }
 
 /// Every channel, archived and deleted ones included.
+#[boxed]
 pub async fn all(db: &Db) -> DbResult<Vec<Entry<ChannelRow>>> {
     let rows = ChannelRow::list(db, "", args![]).await?;
     shared::entries(db, rows).await
@@ -96,6 +98,7 @@ pub async fn all(db: &Db) -> DbResult<Vec<Entry<ChannelRow>>> {
 
 /// The channels of a user: group and direct ones that they take part in, then standard ones that they own or
 /// that grants open to them.
+#[boxed]
 pub async fn of_user(db: &Db, user_id: &str, membership: &Membership) -> DbResult<Vec<Entry<ChannelRow>>> {
     let member = "WHERE deleted_at IS NULL AND archived_at IS NULL AND \"type\" IN ('group', 'dm') AND id IN (\
                   SELECT channel_id FROM channel_member WHERE user_id = ? AND is_active = ?)";
@@ -125,6 +128,7 @@ pub struct Activity {
 }
 
 /// Activity in channels as a user sees it, in one query.
+#[boxed]
 pub async fn activity(db: &Db, user_id: &str, channel_ids: &[String]) -> DbResult<HashMap<String, Activity>> {
     if channel_ids.is_empty() {
         return Ok(HashMap::new());
@@ -156,6 +160,7 @@ pub async fn activity(db: &Db, user_id: &str, channel_ids: &[String]) -> DbResul
 }
 
 /// Accounts of the people in channels, as `(channel id, account)`.
+#[boxed]
 pub async fn people(db: &Db, channel_ids: &[String]) -> DbResult<Vec<(String, UserRow)>> {
     if channel_ids.is_empty() {
         return Ok(Vec::new());
@@ -179,6 +184,7 @@ pub async fn people(db: &Db, channel_ids: &[String]) -> DbResult<Vec<(String, Us
 
 /// Ids of the channels whose events a user hears: those they are a member of, and standard ones that grants
 /// open to them (all, for administrators).
+#[boxed]
 pub async fn ids_of_user(
     conn: impl Into<Conn<'_>>,
     user_id: &str,
@@ -220,6 +226,7 @@ pub struct NewChannel {
 }
 
 /// Makes a channel; closed ones get their members, the maker among them. Answers the channel and its members.
+#[boxed]
 pub async fn create(
     db: &Db,
     user_id: &str,
@@ -256,6 +263,7 @@ pub async fn create(
 }
 
 /// Replaces what a request says about a channel; kind and people stay.
+#[boxed]
 pub async fn update(db: &Db, id: &str, new: NewChannel) -> DbResult<()> {
     let changes = Changes::new()
         .set("name", new.name)
@@ -269,6 +277,7 @@ pub async fn update(db: &Db, id: &str, new: NewChannel) -> DbResult<()> {
 }
 
 /// Deletes a channel with everything in it.
+#[boxed]
 pub async fn delete(db: &Db, id: &str) -> DbResult<()> {
     let mut tx = db.begin().await?;
     for text in [
@@ -286,6 +295,7 @@ pub async fn delete(db: &Db, id: &str) -> DbResult<()> {
 }
 
 /// Notes that a member has read the channel up to now.
+#[boxed]
 pub async fn mark_read(db: &Db, channel_id: &str, user_id: &str) -> DbResult<()> {
     sql(
         "UPDATE channel_member SET last_read_at = ? WHERE channel_id = ? AND user_id = ?",

@@ -1,6 +1,7 @@
 //! Changes of a conversation. Each is one transaction that holds the chat's row, changes the
 //! document and writes the rows of the messages it touched, so that both stores always agree.
 
+use oui_core::boxed;
 use serde_json::{Value, json};
 
 use crate::chat_messages;
@@ -37,6 +38,7 @@ pub struct NewChat {
 }
 
 /// Inserts a chat with the rows of its messages.
+#[boxed]
 pub async fn create(db: &Db, new: NewChat) -> DbResult<ChatRow> {
     let mut tx = db.begin().await?;
     let row = create_in(&mut tx, new).await?;
@@ -45,6 +47,7 @@ pub async fn create(db: &Db, new: NewChat) -> DbResult<ChatRow> {
 }
 
 /// [`create`] inside a transaction of the caller's.
+#[boxed]
 pub async fn create_in(tx: &mut Tx, new: NewChat) -> DbResult<ChatRow> {
     let now = tx.db().now();
     let mut document = Value::Object(new.document);
@@ -83,6 +86,7 @@ pub async fn create_in(tx: &mut Tx, new: NewChat) -> DbResult<ChatRow> {
 }
 
 /// Notes in the journal that a reply is being written.
+#[boxed]
 pub async fn begin_reply(
     tx: &mut Tx,
     chat_id: &str,
@@ -151,6 +155,7 @@ pub struct Edit {
 }
 
 /// Takes a chat for a change; nobody else can change it before [`Edit::save`] or the drop.
+#[boxed]
 pub async fn edit(db: &Db, chat_id: &str) -> DbResult<Option<Edit>> {
     let mut tx = db.begin().await?;
     let lock = if db.dialect() == Dialect::Postgres {
@@ -215,6 +220,7 @@ impl Edit {
     }
 
     /// Notes in the journal that a reply is being written, in the transaction that makes its place.
+    #[boxed]
     pub async fn begin_reply(&mut self, message_id: &str, user_id: &str, task_id: &str) -> DbResult<()> {
         begin_reply(&mut self.tx, &self.row.id, message_id, user_id, task_id).await
     }
@@ -226,11 +232,13 @@ impl Edit {
 
     /// Writes the document, the touched messages and the derived columns, and commits. `touch` moves the
     /// chat to the top of the lists.
+    #[boxed]
     pub async fn save(self, touch: bool) -> DbResult<ChatRow> {
         self.finish(touch, None).await
     }
 
     /// [`Edit::save`] that also takes a finished reply out of the journal.
+    #[boxed]
     pub async fn save_reply(self, message_id: &str) -> DbResult<ChatRow> {
         self.finish(true, Some(message_id)).await
     }
@@ -290,6 +298,7 @@ fn fill_content(message: &mut Object) {
 }
 
 /// Merges fields into one message of a chat. `None` when the chat is gone.
+#[boxed]
 pub async fn upsert_message(
     db: &Db,
     chat_id: &str,
@@ -306,6 +315,7 @@ pub async fn upsert_message(
 }
 
 /// [`upsert_message`] for the last change of a reply: takes it out of the journal as well.
+#[boxed]
 pub async fn finish_reply(
     db: &Db,
     chat_id: &str,
@@ -321,6 +331,7 @@ pub async fn finish_reply(
 }
 
 /// [`upsert_message`] for a reply that waits for the user: nothing writes it meanwhile, so it leaves the journal.
+#[boxed]
 pub async fn park_reply(
     db: &Db,
     chat_id: &str,
@@ -336,6 +347,7 @@ pub async fn park_reply(
 }
 
 /// Notes that a reply is being written again by this task. `None` when the chat is gone.
+#[boxed]
 pub async fn resume_reply(
     db: &Db,
     chat_id: &str,
@@ -357,11 +369,13 @@ pub async fn resume_reply(
 
 /// Replaces top-level fields of the document; a history in it is merged, not replaced: replies that are
 /// still being written and messages of other people keep what is stored.
+#[boxed]
 pub async fn patch(db: &Db, chat_id: &str, fields: Object, touch: bool) -> DbResult<Option<ChatRow>> {
     patch_with(db, chat_id, fields, None, touch).await
 }
 
 /// [`patch`] that also sets the values of prompt variables, when given.
+#[boxed]
 pub async fn patch_with(
     db: &Db,
     chat_id: &str,
@@ -425,6 +439,7 @@ fn merge_history(edit: &mut Edit, incoming: &Value) {
 }
 
 /// Merges values into `params` of the document. `None` when the chat is gone.
+#[boxed]
 pub async fn merge_params(db: &Db, chat_id: &str, values: Object) -> DbResult<Option<ChatRow>> {
     let Some(mut edit) = edit(db, chat_id).await? else {
         return Ok(None);
@@ -443,6 +458,7 @@ pub async fn merge_params(db: &Db, chat_id: &str, values: Object) -> DbResult<Op
 }
 
 /// Takes a message and its children out; those below move up. `None` when the chat is gone.
+#[boxed]
 pub async fn delete_message(db: &Db, chat_id: &str, message_id: &str) -> DbResult<Option<ChatRow>> {
     let Some(mut edit) = edit(db, chat_id).await? else {
         return Ok(None);
@@ -466,6 +482,7 @@ pub async fn delete_message(db: &Db, chat_id: &str, message_id: &str) -> DbResul
 }
 
 /// Sets the title in the document and in its column.
+#[boxed]
 pub async fn set_title(db: &Db, chat_id: &str, title: &str) -> DbResult<Option<ChatRow>> {
     let mut fields = Object::new();
     fields.insert("title".to_owned(), Value::from(title));
@@ -473,6 +490,7 @@ pub async fn set_title(db: &Db, chat_id: &str, title: &str) -> DbResult<Option<C
 }
 
 /// The messages of a chat by id: from the rows, with gaps and chats without rows filled from the document.
+#[boxed]
 pub async fn messages_map(db: &Db, chat_id: &str) -> DbResult<Option<Object>> {
     let rows = chat_messages::map(db, chat_id).await?;
     let is_whole = rows.as_ref().is_some_and(|messages| {

@@ -1,5 +1,6 @@
 //! What events about a message leave behind in it: status lines, more text, files, embedded pages, citations.
 
+use oui_core::boxed;
 use serde_json::{Value, json};
 
 use crate::chat_edits::{self, Edit};
@@ -8,6 +9,7 @@ use crate::history::{self, Object};
 
 /// Stores what an event of this kind says about a message. Kinds that leave nothing behind are no error. Answers
 /// whether something was stored.
+#[boxed]
 pub async fn store(db: &Db, chat_id: &str, message_id: &str, kind: &str, data: &Value) -> DbResult<bool> {
     if !matches!(
         kind,

@@ -1,6 +1,7 @@
 //! Whole chats for exports and statistics. Ids are read first and documents in small batches, so that an export of any
 //! size needs little memory and sees no chat twice while others change.
 
+use oui_core::boxed;
 use std::collections::HashMap;
 
 use crate::args;
@@ -27,6 +28,7 @@ pub enum Scope<'a> {
 }
 
 /// Ids of the chats in scope, in order. Chats of sub-agents, notes and timers are left out.
+#[boxed]
 pub async fn ids(db: &Db, scope: Scope<'_>) -> DbResult<Vec<String>> {
     let newest_first = "updated_at DESC, id";
     let (condition, args, order) = match scope {
@@ -61,6 +63,7 @@ pub async fn ids(db: &Db, scope: Scope<'_>) -> DbResult<Vec<String>> {
 }
 
 /// The chats with these ids, in this order; those deleted since are missing.
+#[boxed]
 pub async fn rows(db: &Db, ids: &[String]) -> DbResult<Vec<ChatRow>> {
     if ids.is_empty() {
         return Ok(Vec::new());

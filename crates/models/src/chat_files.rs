@@ -1,5 +1,6 @@
 //! Table `chat_file`: which uploaded files belong to which chat.
 
+use oui_core::boxed;
 use oui_core::ids;
 
 use crate::db::DbResult;
@@ -26,6 +27,7 @@ table! {
 }
 
 /// Notes files of a chat; files that are noted already stay as they are.
+#[boxed]
 pub async fn insert(
     tx: &mut Tx,
     chat_id: &str,

@@ -1,6 +1,7 @@
 //! Lists of chats: what the sidebar, the folders and the archive show. Lists never read the documents. Search is in
 //! [`chat_search`](crate::chat_search), exports are in [`chat_export`](crate::chat_export).
 
+use oui_core::boxed;
 use std::collections::{HashMap, HashSet};
 
 use crate::args;
@@ -136,6 +137,7 @@ impl Listing {
 }
 
 /// The sidebar: chats outside the archive; those in folders and pinned ones only when asked for.
+#[boxed]
 pub async fn sidebar(
     db: &Db,
     user_id: &str,
@@ -155,6 +157,7 @@ pub async fn sidebar(
 }
 
 /// Pinned chats outside the archive.
+#[boxed]
 pub async fn pinned(db: &Db, user_id: &str) -> DbResult<Vec<Listed>> {
     Listing::of_user(user_id)
         .archived(false)
@@ -164,6 +167,7 @@ pub async fn pinned(db: &Db, user_id: &str) -> DbResult<Vec<Listed>> {
 }
 
 /// Chats of a user in one of their folders, without pinned ones.
+#[boxed]
 pub async fn in_folder(
     db: &Db,
     user_id: &str,
@@ -179,6 +183,7 @@ pub async fn in_folder(
 }
 
 /// Everybody's chats in a folder, without pinned ones.
+#[boxed]
 pub async fn in_shared_folder(
     db: &Db,
     folder_id: &str,
@@ -202,6 +207,7 @@ fn shared_folder(folder_id: &str) -> Listing {
 }
 
 /// How many chats [`in_shared_folder`] has in all.
+#[boxed]
 pub async fn count_in_shared_folder(db: &Db, folder_id: &str) -> DbResult<i64> {
     let listing = shared_folder(folder_id);
     let text = format!(
@@ -212,6 +218,7 @@ pub async fn count_in_shared_folder(db: &Db, folder_id: &str) -> DbResult<i64> {
 }
 
 /// Chats of a user that carry a tag, in the archive or not.
+#[boxed]
 pub async fn tagged(db: &Db, user_id: &str, tag_id: &str, window: Window) -> DbResult<Vec<Listed>> {
     let listing = Listing::of_user(user_id).and(tag_condition(db.dialect()), args![tag_id]);
     listing.run(db, Some(window)).await
@@ -275,6 +282,7 @@ impl PageFilter {
 }
 
 /// The archive of a user.
+#[boxed]
 pub async fn archived(db: &Db, user_id: &str, filter: &PageFilter, window: Window) -> DbResult<Vec<Listed>> {
     filter
         .apply(db, Listing::of_user(user_id).archived(true))
@@ -283,12 +291,14 @@ pub async fn archived(db: &Db, user_id: &str, filter: &PageFilter, window: Windo
 }
 
 /// How many chats a user has in the archive.
+#[boxed]
 pub async fn count_archived(db: &Db, user_id: &str) -> DbResult<i64> {
     let text = format!("SELECT COUNT(*) FROM chat WHERE user_id = ? AND archived = ? AND {NOT_INTERNAL}");
     Ok(sql(text, args![user_id, true]).scalar(db).await?.unwrap_or(0))
 }
 
 /// All chats of a user, archived ones when asked for.
+#[boxed]
 pub async fn of_user(
     db: &Db,
     user_id: &str,
@@ -306,6 +316,7 @@ pub async fn of_user(
 }
 
 /// Of these chats, those with a reply that is still being written.
+#[boxed]
 pub async fn unfinished(db: &Db, chat_ids: &[String]) -> DbResult<HashSet<String>> {
     if chat_ids.is_empty() {
         return Ok(HashSet::new());
@@ -321,6 +332,7 @@ pub async fn unfinished(db: &Db, chat_ids: &[String]) -> DbResult<HashSet<String
 }
 
 /// Unread chats of a user by folder, for each of their folders; chats in inner folders count for the outer ones too.
+#[boxed]
 pub async fn unread_by_folder(db: &Db, user_id: &str) -> DbResult<Vec<(String, i64)>> {
     let folders = sql(
         "SELECT id, parent_id FROM folder WHERE user_id = ?",

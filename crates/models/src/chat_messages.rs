@@ -1,6 +1,7 @@
 //! Table `chat_message`: the messages of chats as rows, in step with the history in `chat.chat`.
 //! Reads prefer the rows; chats from before the table have none and are read from the document.
 
+use oui_core::boxed;
 use serde_json::{Map, Value, json};
 
 use crate::db::{Conn, Db, DbResult};
@@ -151,6 +152,7 @@ fn as_seconds(value: &Value) -> Option<i64> {
 
 /// Writes the row of a message: all of it, since the document is the whole message. Call it in the
 /// transaction that writes the document.
+#[boxed]
 pub async fn upsert(
     conn: impl Into<Conn<'_>>,
     chat_id: &str,
@@ -175,6 +177,7 @@ pub async fn upsert(
 }
 
 /// Writes the rows of messages that have none yet.
+#[boxed]
 pub async fn backfill(db: &Db, chat_id: &str, owner: &str, messages: &Object) -> DbResult<()> {
     let now = db.now();
     let mut tx = db.begin().await?;
@@ -191,6 +194,7 @@ pub async fn backfill(db: &Db, chat_id: &str, owner: &str, messages: &Object) ->
 }
 
 /// The messages of a chat by id with their children, from the rows; `None` when there are no rows.
+#[boxed]
 pub async fn map(conn: impl Into<Conn<'_>>, chat_id: &str) -> DbResult<Option<Object>> {
     let rows =
         ChatMessageRow::list(conn, "WHERE chat_id = ? ORDER BY created_at, id", args![chat_id]).await?;
@@ -210,6 +214,7 @@ pub async fn map(conn: impl Into<Conn<'_>>, chat_id: &str) -> DbResult<Option<Ob
 /// The messages as [`map`] would read them from their rows, made from the document that stands beside the rows.
 /// `None` when there is not a row for every message: then only the database knows. Costs one look at an index instead
 /// of reading every message a second time.
+#[boxed]
 pub async fn map_from_document(
     conn: impl Into<Conn<'_>>,
     chat_id: &str,
@@ -235,6 +240,7 @@ pub async fn map_from_document(
 }
 
 /// Deletes the rows of messages.
+#[boxed]
 pub async fn delete(tx: &mut crate::Tx, chat_id: &str, message_ids: &[String]) -> DbResult<()> {
     for id in message_ids {
         ChatMessageRow::delete(&mut *tx, "WHERE id = ?", args![row_id(chat_id, id)]).await?;

@@ -1,6 +1,7 @@
 //! Deleting chats with all that hangs on them: messages, files, snapshots, grants and the journal of replies. Runs
 //! of automations stay and forget the chat.
 
+use oui_core::boxed;
 use serde_json::Value;
 
 use crate::chat_access::KIND;
@@ -35,6 +36,7 @@ async fn delete_where(tx: &mut Tx, condition: &str, args: Vec<Arg>) -> DbResult<
 }
 
 /// Ids of the hidden chats that sub-agents of a chat wrote.
+#[boxed]
 pub async fn children(conn: impl Into<Conn<'_>>, chat: &ChatHead) -> DbResult<Vec<String>> {
     let text =
         "SELECT id, meta FROM chat WHERE user_id = ? AND CAST(meta AS TEXT) LIKE '%\"parent_chat_id\"%'";
@@ -52,6 +54,7 @@ pub async fn children(conn: impl Into<Conn<'_>>, chat: &ChatHead) -> DbResult<Ve
 }
 
 /// Deletes a chat and the hidden ones below it. Its tags go when no other chat carries them.
+#[boxed]
 pub async fn delete(db: &Db, chat: &ChatHead, children: &[String]) -> DbResult<()> {
     let mut tx = db.begin().await?;
     let mut ids: Vec<Arg> = children.iter().map(Arg::from).collect();
@@ -64,6 +67,7 @@ pub async fn delete(db: &Db, chat: &ChatHead, children: &[String]) -> DbResult<(
 }
 
 /// Deletes all chats of a user, and their tags.
+#[boxed]
 pub async fn delete_all(db: &Db, user_id: &str) -> DbResult<()> {
     let mut tx = db.begin().await?;
     let ids: Vec<String> = tags::of_user(&mut tx, user_id)
@@ -81,6 +85,7 @@ pub async fn delete_all(db: &Db, user_id: &str) -> DbResult<()> {
 }
 
 /// Deletes the chats of a user that lie in one of the folders.
+#[boxed]
 pub async fn delete_in_folders(tx: &mut Tx, user_id: &str, folder_ids: &[String]) -> DbResult<()> {
     let mut args = args![user_id];
     args.extend(folder_ids.iter().map(Arg::from));

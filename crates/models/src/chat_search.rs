@@ -1,6 +1,7 @@
 //! Search in chats: filters (`tag:`, `folder:`, `pinned:`, `archived:`, `shared:`), titles and the texts of messages.
 //! Texts are matched in the rows of `chat_message`; only chats without rows are matched in their documents.
 
+use oui_core::boxed;
 use std::collections::HashMap;
 
 use serde_json::Value;
@@ -120,6 +121,7 @@ impl Hit {
 }
 
 /// Searches the chats of a user.
+#[boxed]
 pub async fn run(db: &Db, user_id: &str, search: &Search, window: Window) -> DbResult<Vec<Hit>> {
     let dialect = db.dialect();
     let mut conditions: Vec<Condition> = vec![

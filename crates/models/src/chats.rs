@@ -2,6 +2,7 @@
 //! of the conversation in [`chat_edits`](crate::chat_edits), the shape of the stored history in
 //! [`history`](crate::history).
 
+use oui_core::boxed;
 use serde_json::{Map, Value, json};
 
 use crate::db::{Changes, Conn, Db, DbResult, Dialect, placeholders, sql};
@@ -206,6 +207,7 @@ impl ChatRow {
 }
 
 /// A user's chats about a note, newest first.
+#[boxed]
 pub async fn about_note(db: &Db, note_id: &str, user_id: &str) -> DbResult<Vec<ChatRow>> {
     let is_about = match db.dialect() {
         Dialect::Sqlite => {
@@ -221,21 +223,25 @@ pub async fn about_note(db: &Db, note_id: &str, user_id: &str) -> DbResult<Vec<C
 }
 
 /// The chat with this id.
+#[boxed]
 pub async fn by_id(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Option<ChatRow>> {
     ChatRow::find(conn, "WHERE id = ?", args![id]).await
 }
 
 /// The chat with this id if it belongs to the user.
+#[boxed]
 pub async fn owned(conn: impl Into<Conn<'_>>, id: &str, user_id: &str) -> DbResult<Option<ChatRow>> {
     ChatRow::find(conn, "WHERE id = ? AND user_id = ?", args![id, user_id]).await
 }
 
 /// The chat with this id, without its document.
+#[boxed]
 pub async fn head(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Option<ChatHead>> {
     ChatHead::find(conn, "WHERE id = ?", args![id]).await
 }
 
 /// The archived chats of a user, without their documents.
+#[boxed]
 pub async fn archived_heads(conn: impl Into<Conn<'_>>, user_id: &str) -> DbResult<Vec<ChatHead>> {
     let condition = format!(
         "WHERE user_id = ? AND archived = ? AND {}",
@@ -245,6 +251,7 @@ pub async fn archived_heads(conn: impl Into<Conn<'_>>, user_id: &str) -> DbResul
 }
 
 /// Owner of a chat, without reading its document.
+#[boxed]
 pub async fn owner(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Option<String>> {
     sql("SELECT user_id FROM chat WHERE id = ?", args![id])
         .scalar(conn)
@@ -252,6 +259,7 @@ pub async fn owner(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Option<Strin
 }
 
 /// Title of a chat, without reading its document.
+#[boxed]
 pub async fn title(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Option<String>> {
     Ok(sql("SELECT title FROM chat WHERE id = ?", args![id])
         .scalar::<Option<String>>(conn)
@@ -260,6 +268,7 @@ pub async fn title(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Option<Strin
 }
 
 /// Folder of a chat, without reading its document.
+#[boxed]
 pub async fn folder_id(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Option<String>> {
     Ok(sql("SELECT folder_id FROM chat WHERE id = ?", args![id])
         .scalar::<Option<String>>(conn)
@@ -268,6 +277,7 @@ pub async fn folder_id(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Option<S
 }
 
 /// Marks a chat of the user as read now. Answers the time and whether it was unread before.
+#[boxed]
 pub async fn mark_read(db: &Db, id: &str, user_id: &str) -> DbResult<Option<(i64, bool)>> {
     let text = "SELECT updated_at, last_read_at FROM chat WHERE id = ? AND user_id = ?";
     let Some(row) = sql(text, args![id, user_id]).first(db).await? else {
@@ -286,6 +296,7 @@ pub async fn mark_read(db: &Db, id: &str, user_id: &str) -> DbResult<Option<(i64
 }
 
 /// Forgets that the owner has read a chat.
+#[boxed]
 pub async fn mark_unread(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<()> {
     ChatHead::update(
         conn,
@@ -298,6 +309,7 @@ pub async fn mark_unread(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<()> {
 }
 
 /// Marks all listed chats of a user as read, or only those in the folders. Answers how many there were.
+#[boxed]
 pub async fn mark_all_read(
     conn: impl Into<Conn<'_>>,
     user_id: &str,
@@ -319,6 +331,7 @@ pub async fn mark_all_read(
 }
 
 /// Pins a chat, or takes the pin away. Answers the new state.
+#[boxed]
 pub async fn toggle_pinned(db: &Db, id: &str) -> DbResult<bool> {
     let now = db.now();
     let text = "UPDATE chat SET pinned = NOT COALESCE(pinned, FALSE), updated_at = ?, last_read_at = ? \
@@ -328,6 +341,7 @@ pub async fn toggle_pinned(db: &Db, id: &str) -> DbResult<bool> {
 }
 
 /// Archives a chat, or takes it out of the archive; it leaves its folder in both directions. Answers the new state.
+#[boxed]
 pub async fn toggle_archived(tx: &mut Tx, id: &str) -> DbResult<bool> {
     let now = tx.db().now();
     let text = "UPDATE chat SET archived = NOT COALESCE(archived, FALSE), folder_id = NULL, updated_at = ?, \
@@ -337,6 +351,7 @@ pub async fn toggle_archived(tx: &mut Tx, id: &str) -> DbResult<bool> {
 }
 
 /// Archives all chats of a user, which takes them out of their folders, or opens the archive.
+#[boxed]
 pub async fn archive_all(conn: impl Into<Conn<'_>>, user_id: &str, archived: bool) -> DbResult<()> {
     let changes = Changes::new().set("archived", archived);
     let changes = if archived {
@@ -350,6 +365,7 @@ pub async fn archive_all(conn: impl Into<Conn<'_>>, user_id: &str, archived: boo
 
 /// Puts a chat into a folder, or takes it out. It loses its pin; in a folder it can not be archived. `by_owner` tells
 /// whether the owner did it and so has seen the chat.
+#[boxed]
 pub async fn move_to_folder(db: &Db, id: &str, folder_id: Option<&str>, by_owner: bool) -> DbResult<()> {
     let now = db.now();
     let mut changes = Changes::new()
@@ -367,6 +383,7 @@ pub async fn move_to_folder(db: &Db, id: &str, folder_id: Option<&str>, by_owner
 }
 
 /// Sets the values of prompt variables.
+#[boxed]
 pub async fn set_variables(conn: impl Into<Conn<'_>>, id: &str, variables: &Value) -> DbResult<()> {
     ChatRow::update(
         conn,
@@ -379,6 +396,7 @@ pub async fn set_variables(conn: impl Into<Conn<'_>>, id: &str, variables: &Valu
 }
 
 /// The list of steps that the assistant shows beside the chat.
+#[boxed]
 pub async fn tasks(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Vec<Value>> {
     let stored: Option<Option<Value>> = sql("SELECT tasks FROM chat WHERE id = ?", args![id])
         .scalar(conn)
@@ -390,6 +408,7 @@ pub async fn tasks(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Vec<Value>> 
 }
 
 /// Sets that list.
+#[boxed]
 pub async fn set_tasks(conn: impl Into<Conn<'_>>, id: &str, tasks: &Value) -> DbResult<()> {
     ChatRow::update(
         conn,

@@ -1,6 +1,7 @@
 //! Table `config`: one row per stored key. What the keys are and which wins, row or environment,
 //! is the config crate's; only the SQL is here.
 
+use oui_core::boxed;
 use std::collections::BTreeMap;
 
 use serde_json::Value;
@@ -9,6 +10,7 @@ use crate::args;
 use crate::db::{Db, DbResult, Tx, sql};
 
 /// All stored rows. Scalars come in any storage class on SQLite and are read all the same.
+#[boxed]
 pub async fn all(db: &Db) -> DbResult<BTreeMap<String, Value>> {
     let rows = sql("SELECT \"key\", value FROM config", args![]).all(db).await?;
     rows.iter().map(|row| Ok((row.at(0)?, row.at(1)?))).collect()
@@ -37,6 +39,7 @@ pub async fn write_in<'a>(tx: &mut Tx, rows: impl IntoIterator<Item = (&'a str, 
 }
 
 /// Replaces every row, as an import does.
+#[boxed]
 pub async fn replace_all(db: &Db, rows: &BTreeMap<String, Value>) -> DbResult<()> {
     let now = db.now();
     let mut tx = db.begin().await?;

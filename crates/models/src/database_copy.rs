@@ -1,5 +1,6 @@
 //! A copy of the whole database as one file, for download.
 
+use oui_core::boxed;
 use std::path::Path;
 
 use crate::args;
@@ -7,6 +8,7 @@ use crate::db::{Db, DbResult, Dialect, sql};
 
 /// Writes a consistent copy to `path`, which must not exist; `false` where the database is no file. Others read and
 /// write meanwhile.
+#[boxed]
 pub async fn copy_to(db: &Db, path: &Path) -> DbResult<bool> {
     if db.dialect() != Dialect::Sqlite {
         return Ok(false);

@@ -1,5 +1,6 @@
 //! Table `feedback`: ratings of answers, from which the leaderboard is computed.
 
+use oui_core::boxed;
 use oui_core::ids;
 use serde_json::{Map, Value, json};
 
@@ -83,6 +84,7 @@ pub struct FeedbackFilter<'a> {
 }
 
 /// A page of ratings whose users still exist, and how many match.
+#[boxed]
 pub async fn search(
     db: &Db,
     filter: FeedbackFilter<'_>,
@@ -140,6 +142,7 @@ pub async fn search(
 }
 
 /// Every rating, last changed first.
+#[boxed]
 pub async fn all(conn: impl Into<Conn<'_>>) -> DbResult<Vec<FeedbackRow>> {
     FeedbackRow::list(conn, "ORDER BY updated_at DESC", args![]).await
 }
@@ -195,11 +198,13 @@ impl Rating {
 }
 
 /// Every rating as far as the leaderboard needs it, in the order of the table.
+#[boxed]
 pub async fn ratings(conn: impl Into<Conn<'_>>) -> DbResult<Vec<Rating>> {
     Rating::list(conn, "", args![]).await
 }
 
 /// Every rating's id, owner and times, last changed first.
+#[boxed]
 pub async fn newest_ratings(conn: impl Into<Conn<'_>>) -> DbResult<Vec<Rating>> {
     Rating::list(conn, "ORDER BY updated_at DESC", args![]).await
 }
@@ -218,6 +223,7 @@ pub struct FeedbackData {
 }
 
 /// Inserts a rating.
+#[boxed]
 pub async fn create(db: &Db, user_id: &str, new: FeedbackData) -> DbResult<FeedbackRow> {
     let now = db.now();
     let row = FeedbackRow {
@@ -244,6 +250,7 @@ fn one<'a>(id: &str, user_id: Option<&str>) -> (&'a str, Vec<Arg>) {
 }
 
 /// The rating with this id, when it is the user's or no user is given.
+#[boxed]
 pub async fn get(
     conn: impl Into<Conn<'_>>,
     id: &str,
@@ -254,6 +261,7 @@ pub async fn get(
 }
 
 /// Changes a rating; answers the new row.
+#[boxed]
 pub async fn update(
     db: &Db,
     id: &str,
@@ -271,12 +279,14 @@ pub async fn update(
 }
 
 /// Deletes a rating; `false` when there is none.
+#[boxed]
 pub async fn delete(db: &Db, id: &str, user_id: Option<&str>) -> DbResult<bool> {
     let (rest, args) = one(id, user_id);
     Ok(FeedbackRow::delete(db, rest, args).await? > 0)
 }
 
 /// Deletes all ratings, of one user when given; `false` when there was none.
+#[boxed]
 pub async fn delete_all(db: &Db, user_id: Option<&str>) -> DbResult<bool> {
     let (rest, args) = match user_id {
         Some(user_id) => ("WHERE user_id = ?", args![user_id]),

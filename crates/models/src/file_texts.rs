@@ -1,6 +1,7 @@
 //! Texts of files, in `data` and `hash` of table `file`: what the retrieval reads from a file's row and writes to it
 //! while the file is made findable.
 
+use oui_core::boxed;
 use serde_json::{Map, Value, json};
 
 use crate::db::{Changes, Conn, Db, DbResult, Tx};
@@ -39,11 +40,13 @@ impl FileText {
 }
 
 /// The file with this id.
+#[boxed]
 pub async fn get(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Option<FileText>> {
     FileText::find(conn, "WHERE id = ?", args![id]).await
 }
 
 /// Files of a knowledge base, those put there first at the front.
+#[boxed]
 pub async fn of_knowledge(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Vec<FileText>> {
     let condition =
         "WHERE id IN (SELECT file_id FROM knowledge_file WHERE knowledge_id = ?) ORDER BY created_at, id";
@@ -51,6 +54,7 @@ pub async fn of_knowledge(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Vec<F
 }
 
 /// Ids of files that have a text, oldest first.
+#[boxed]
 pub async fn ids_with_text(db: &Db) -> DbResult<Vec<String>> {
     let content = match db.dialect() {
         crate::db::Dialect::Sqlite => "json_extract(data, '$.content')",
@@ -83,6 +87,7 @@ pub struct FileChange {
 }
 
 /// Changes a file's row. Whether there is one.
+#[boxed]
 pub async fn change(tx: &mut Tx, id: &str, change: FileChange) -> DbResult<bool> {
     let Some(file) = get(&mut *tx, id).await? else {
         return Ok(false);
@@ -102,6 +107,7 @@ pub async fn change(tx: &mut Tx, id: &str, change: FileChange) -> DbResult<bool>
 }
 
 /// Notes that a file could not be made findable; without its checksum it can be uploaded again.
+#[boxed]
 pub async fn fail(db: &Db, id: &str, error: &str) -> DbResult<()> {
     let mut tx = db.begin().await?;
     let failed = FileChange {
@@ -114,6 +120,7 @@ pub async fn fail(db: &Db, id: &str, error: &str) -> DbResult<()> {
 }
 
 /// Removes a file's row and its links. What is stored of it elsewhere is the caller's business.
+#[boxed]
 pub async fn remove(tx: &mut Tx, id: &str) -> DbResult<bool> {
     for text in [
         "DELETE FROM knowledge_file WHERE file_id = ?",

@@ -1,6 +1,7 @@
 //! Table `file`: uploaded files. `data` holds the text and how far the work on the file is (`status`, `error`),
 //! `meta` what the upload said about it. The bytes are the storage's; who may see a file is in `folder_files`.
 
+use oui_core::boxed;
 use oui_core::ids;
 use serde_json::{Map, Value, json};
 
@@ -135,17 +136,20 @@ impl FileRow {
 }
 
 /// The file.
+#[boxed]
 pub async fn by_id(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Option<FileRow>> {
     FileRow::find(conn, "WHERE id = ?", args![id]).await
 }
 
 /// The file without its text.
+#[boxed]
 pub async fn head(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Option<FileHead>> {
     FileHead::find(conn, "WHERE id = ?", args![id]).await
 }
 
 /// `(status, error)` of the work on a file; the outer option is whether there is such a file. The text of the file is
 /// only read where the database can not look into it: PostgreSQL refuses JSON with NUL characters.
+#[boxed]
 pub async fn status(db: &Db, id: &str) -> DbResult<Option<(Option<String>, Option<String>)>> {
     let text = match db.dialect() {
         Dialect::Sqlite => {
@@ -172,12 +176,14 @@ fn of_user(user_id: Option<&str>) -> (String, Vec<Arg>) {
 }
 
 /// Number of files of a user, or of all.
+#[boxed]
 pub async fn count(conn: impl Into<Conn<'_>>, user_id: Option<&str>) -> DbResult<i64> {
     let (condition, args) = of_user(user_id);
     FileRow::count(conn, &condition, args).await
 }
 
 /// A page of files, the last changed first.
+#[boxed]
 pub async fn page(
     conn: impl Into<Conn<'_>>,
     user_id: Option<&str>,
@@ -191,6 +197,7 @@ pub async fn page(
 }
 
 /// Files whose name fits a pattern with `*` and `?`, the newest first.
+#[boxed]
 pub async fn search(
     db: &Db,
     user_id: Option<&str>,
@@ -277,17 +284,20 @@ fn members<const N: usize>(pairs: [(&str, Value); N]) -> Map<String, Value> {
 }
 
 /// The work on the file goes on.
+#[boxed]
 pub async fn set_processing(db: &Db, id: &str) -> DbResult<bool> {
     lay_over(db, id, "data", &members([("status", json!("processing"))])).await
 }
 
 /// The work on the file is done.
+#[boxed]
 pub async fn set_completed(db: &Db, id: &str) -> DbResult<bool> {
     let done = members([("status", json!("completed")), ("error", Value::Null)]);
     lay_over(db, id, "data", &done).await
 }
 
 /// The work on the file failed. With `forget_hash` the checksum goes as well, so that the same text may come again.
+#[boxed]
 pub async fn set_failed(db: &Db, id: &str, error: &str, forget_hash: bool) -> DbResult<bool> {
     let failed = members([("status", json!("failed")), ("error", json!(error))]);
     let more = match forget_hash {
@@ -301,11 +311,13 @@ pub async fn set_failed(db: &Db, id: &str, error: &str, forget_hash: bool) -> Db
 }
 
 /// Keeps the extracted text.
+#[boxed]
 pub async fn set_content(db: &Db, id: &str, content: &str) -> DbResult<bool> {
     lay_over(db, id, "data", &members([("content", json!(content))])).await
 }
 
 /// Keeps the checksum of the text and, when the file was indexed, where its chunks are.
+#[boxed]
 pub async fn set_indexed(db: &Db, id: &str, hash: &str, collection: Option<&str>) -> DbResult<bool> {
     let meta = match collection {
         Some(name) => members([("collection_name", json!(name))]),
@@ -319,6 +331,7 @@ pub async fn set_indexed(db: &Db, id: &str, hash: &str, collection: Option<&str>
 }
 
 /// Gives the file another name and answers it.
+#[boxed]
 pub async fn rename(db: &Db, id: &str, name: &str) -> DbResult<Option<FileRow>> {
     let mut tx = db.begin().await?;
     let more = Changes::new().set("filename", name);
@@ -329,12 +342,14 @@ pub async fn rename(db: &Db, id: &str, name: &str) -> DbResult<Option<FileRow>> 
 }
 
 /// Collections that have the file.
+#[boxed]
 pub async fn collections(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Vec<KnowledgeRow>> {
     let rest = "WHERE id IN (SELECT knowledge_id FROM knowledge_file WHERE file_id = ?)";
     KnowledgeRow::list(conn, rest, args![id]).await
 }
 
 /// Notes the file in a channel.
+#[boxed]
 pub async fn note_in_channel(tx: &mut Tx, channel_id: &str, file_id: &str, user_id: &str) -> DbResult<()> {
     let text = "INSERT INTO channel_file (id, user_id, channel_id, file_id, created_at, updated_at) \
                 VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (channel_id, file_id) DO NOTHING";
@@ -345,6 +360,7 @@ pub async fn note_in_channel(tx: &mut Tx, channel_id: &str, file_id: &str, user_
 }
 
 /// Puts the file into a collection, if it is not in it already.
+#[boxed]
 pub async fn note_in_knowledge(
     db: &Db,
     knowledge_id: &str,
@@ -370,11 +386,13 @@ pub async fn note_in_knowledge(
 }
 
 /// The collection.
+#[boxed]
 pub async fn collection(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Option<KnowledgeRow>> {
     KnowledgeRow::find(conn, "WHERE id = ?", args![id]).await
 }
 
 /// Removes the file and its places in collections, chats and channels.
+#[boxed]
 pub async fn delete(db: &Db, id: &str) -> DbResult<()> {
     let mut tx = db.begin().await?;
     for table in ["knowledge_file", "chat_file", "channel_file"] {
@@ -387,6 +405,7 @@ pub async fn delete(db: &Db, id: &str) -> DbResult<()> {
 }
 
 /// Removes all files and their places.
+#[boxed]
 pub async fn delete_all(db: &Db) -> DbResult<()> {
     let mut tx = db.begin().await?;
     for table in ["knowledge_file", "chat_file", "channel_file"] {
@@ -400,6 +419,7 @@ pub async fn delete_all(db: &Db) -> DbResult<()> {
 
 /// Fails the files that were being worked on when the process ended: nobody works on them any more. Answers their
 /// number.
+#[boxed]
 pub async fn fail_interrupted(db: &Db, error: &str) -> DbResult<usize> {
     let mut failed = 0;
     // This only narrows down what is looked at. The state stands first in what an upload writes.

@@ -1,5 +1,6 @@
 //! What people attach to folders (files, collections, notes), and which of it somebody may read.
 
+use oui_core::boxed;
 use std::collections::BTreeSet;
 
 use serde_json::Value;
@@ -11,6 +12,7 @@ use crate::users::UserRow;
 use crate::{args, channels, chat_access, grants, groups, history, notes};
 
 /// The entries that the user may read. Entries of unknown kinds are left out for everybody.
+#[boxed]
 pub async fn readable(db: &Db, entries: &[Value], user: &UserRow) -> DbResult<Vec<Value>> {
     let is_admin = user.role == "admin";
     let membership = groups::membership(db, &user.id).await?;
@@ -34,6 +36,7 @@ pub async fn readable(db: &Db, entries: &[Value], user: &UserRow) -> DbResult<Ve
 }
 
 /// Whether the user may read all of `files`, which may be absent but not something else than a list.
+#[boxed]
 pub async fn may_read_all(db: &Db, files: &Value, user: &UserRow) -> DbResult<bool> {
     match files {
         Value::Null => Ok(true),
@@ -44,6 +47,7 @@ pub async fn may_read_all(db: &Db, files: &Value, user: &UserRow) -> DbResult<bo
 
 /// Whether the user may make `files` the attachments of a note: what is there already may belong to another editor,
 /// what is new the user must be able to read.
+#[boxed]
 pub async fn may_attach_to_note(
     db: &Db,
     note: &notes::NoteRow,
@@ -85,6 +89,7 @@ async fn may_read_collection(db: &Db, id: &str, user: &UserRow, membership: &Mem
 
 /// Whether the user may read a file: their own, or one that reaches them in a collection, a workspace model, a
 /// channel, a shared chat, or a shared note of the file's owner.
+#[boxed]
 pub async fn may_read_file(db: &Db, id: &str, user: &UserRow, membership: &Membership) -> DbResult<bool> {
     let owner: Option<Option<String>> = sql("SELECT user_id FROM file WHERE id = ?", args![id])
         .scalar(db)
@@ -101,6 +106,7 @@ pub async fn may_read_file(db: &Db, id: &str, user: &UserRow, membership: &Membe
 /// Whether the user may change a file of somebody else: one in a collection or workspace model that the user may
 /// change and that belongs to the file's owner. Otherwise putting a file that one may read into a collection of one's
 /// own would be a way to change it.
+#[boxed]
 pub async fn may_write_file(db: &Db, id: &str, user: &UserRow, membership: &Membership) -> DbResult<bool> {
     let owner: Option<Option<String>> = sql("SELECT user_id FROM file WHERE id = ?", args![id])
         .scalar(db)

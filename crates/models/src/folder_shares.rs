@@ -1,5 +1,6 @@
 //! Folders that people share: which ones a user sees, with what right, and who takes part in the chats inside.
 
+use oui_core::boxed;
 use std::collections::HashMap;
 
 use crate::args;
@@ -17,6 +18,7 @@ pub struct SharedFolder {
 }
 
 /// Folders with grants that the user made or that reach the user, the last changed first, then those below them.
+#[boxed]
 pub async fn of_user(db: &Db, user_id: &str, membership: &Membership) -> DbResult<Vec<SharedFolder>> {
     let rights = rights(db, user_id, membership).await?;
     let roots = folders::by_ids(db, &rights.iter().map(|(id, _)| id.clone()).collect::<Vec<_>>()).await?;
@@ -74,6 +76,7 @@ async fn rights(db: &Db, user_id: &str, membership: &Membership) -> DbResult<Vec
 }
 
 /// Ids of those who wrote questions, by chat.
+#[boxed]
 pub async fn participants(db: &Db, chat_ids: &[String]) -> DbResult<HashMap<String, Vec<String>>> {
     let mut participants: HashMap<String, Vec<String>> = HashMap::new();
     if chat_ids.is_empty() {
@@ -95,6 +98,7 @@ pub async fn participants(db: &Db, chat_ids: &[String]) -> DbResult<HashMap<Stri
 
 /// The uppermost folder that bounds where the owner may move others' chats: the outermost shared one above `folder_id`,
 /// or the top one when none is shared. `None` unless every folder on the way up belongs to the user.
+#[boxed]
 pub async fn moving_root(db: &Db, user_id: &str, folder_id: Option<&str>) -> DbResult<Option<String>> {
     let Some(folder_id) = folder_id else {
         return Ok(None);

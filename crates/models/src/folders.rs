@@ -1,5 +1,6 @@
 //! Table `folder`: folders of chats, nested by `parent_id`, shared by grants.
 
+use oui_core::boxed;
 use std::collections::{HashMap, HashSet};
 
 use oui_core::ids;
@@ -49,11 +50,13 @@ impl FolderRow {
 }
 
 /// The folder with this id.
+#[boxed]
 pub async fn by_id(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Option<FolderRow>> {
     FolderRow::find(conn, "WHERE id = ?", args![id]).await
 }
 
 /// The folder and the folders it lies in, innermost first. Stops at cycles.
+#[boxed]
 pub async fn with_ancestors(db: &Db, folder: &FolderRow) -> DbResult<Vec<FolderRow>> {
     let mut line = vec![folder.clone()];
     while let Some(parent_id) = line.last().and_then(|folder| folder.parent_id.clone()) {
@@ -70,6 +73,7 @@ pub async fn with_ancestors(db: &Db, folder: &FolderRow) -> DbResult<Vec<FolderR
 
 /// Whether the user may do what `permission` (`read`, `write`) names: owners of the folder or of one above it may, and
 /// those with a grant on one of them.
+#[boxed]
 pub async fn may(db: &Db, folder: &FolderRow, user_id: &str, permission: &str) -> DbResult<bool> {
     if folder.user_id == user_id {
         return Ok(true);
@@ -86,11 +90,13 @@ pub async fn may(db: &Db, folder: &FolderRow, user_id: &str, permission: &str) -
 }
 
 /// Whether the user may see the folder: their own, or shared with them, also through a folder above.
+#[boxed]
 pub async fn may_read(db: &Db, folder: &FolderRow, user_id: &str) -> DbResult<bool> {
     may(db, folder, user_id, "read").await
 }
 
 /// Whether the user may put chats into the folder.
+#[boxed]
 pub async fn may_write(db: &Db, folder_id: &str, user_id: &str) -> DbResult<bool> {
     match by_id(db, folder_id).await? {
         Some(folder) => may(db, &folder, user_id, "write").await,
@@ -99,11 +105,13 @@ pub async fn may_write(db: &Db, folder_id: &str, user_id: &str) -> DbResult<bool
 }
 
 /// All folders of a user.
+#[boxed]
 pub async fn of_user(conn: impl Into<Conn<'_>>, user_id: &str) -> DbResult<Vec<FolderRow>> {
     FolderRow::list(conn, "WHERE user_id = ?", args![user_id]).await
 }
 
 /// The folders with these ids, the last changed first.
+#[boxed]
 pub async fn by_ids(conn: impl Into<Conn<'_>>, ids: &[String]) -> DbResult<Vec<FolderRow>> {
     if ids.is_empty() {
         return Ok(Vec::new());
@@ -116,6 +124,7 @@ pub async fn by_ids(conn: impl Into<Conn<'_>>, ids: &[String]) -> DbResult<Vec<F
 }
 
 /// The folder of this name in a place, whatever the case.
+#[boxed]
 pub async fn in_place(
     conn: impl Into<Conn<'_>>,
     user_id: &str,
@@ -170,6 +179,7 @@ pub fn below<'f>(folders: &'f [FolderRow], root: &str) -> Vec<&'f FolderRow> {
 }
 
 /// Ids of a folder and of all folders below it.
+#[boxed]
 pub async fn subtree(conn: impl Into<Conn<'_>>, folder: &FolderRow) -> DbResult<Vec<String>> {
     let folders = of_user(conn, &folder.user_id).await?;
     let mut ids = vec![folder.id.clone()];
@@ -183,6 +193,7 @@ pub async fn subtree(conn: impl Into<Conn<'_>>, folder: &FolderRow) -> DbResult<
 
 /// Ids of a user's folders of these names, and of all below them. Spaces and underscores are the same, and case does
 /// not matter.
+#[boxed]
 pub async fn named(db: &Db, user_id: &str, names: &[String]) -> DbResult<Vec<String>> {
     let plain = |name: &str| {
         name.replace('_', " ")
@@ -211,6 +222,7 @@ pub async fn named(db: &Db, user_id: &str, names: &[String]) -> DbResult<Vec<Str
 }
 
 /// A new folder.
+#[boxed]
 pub async fn create(
     db: &Db,
     owner: &str,
@@ -252,6 +264,7 @@ pub struct FolderChange {
 }
 
 /// Changes a folder. `None` when it is gone.
+#[boxed]
 pub async fn change(db: &Db, id: &str, change: FolderChange) -> DbResult<Option<FolderRow>> {
     let mut tx = db.begin().await?;
     let row = change_in(&mut tx, id, change).await?;
@@ -260,6 +273,7 @@ pub async fn change(db: &Db, id: &str, change: FolderChange) -> DbResult<Option<
 }
 
 /// [`change`] inside a transaction of the caller's.
+#[boxed]
 pub async fn change_in(tx: &mut Tx, id: &str, change: FolderChange) -> DbResult<Option<FolderRow>> {
     let Some(mut row) = by_id(&mut *tx, id).await? else {
         return Ok(None);
@@ -298,6 +312,7 @@ fn merged(stored: Option<&Value>, fields: Map<String, Value>) -> Value {
 
 /// Puts folders whose place is gone, or that lie in a circle, back to the top: nobody could see them otherwise. Answers
 /// the folders of the user as they are then.
+#[boxed]
 pub async fn of_user_repaired(db: &Db, user_id: &str) -> DbResult<Vec<FolderRow>> {
     let folders = of_user(db, user_id).await?;
     let lost = lost(&folders);
@@ -345,6 +360,7 @@ fn lost(folders: &[FolderRow]) -> Vec<String> {
 
 /// Deletes a folder and all below it. Their chats are deleted, or taken out of the folders; chats of others are always
 /// taken out. Answers the ids of the folders.
+#[boxed]
 pub async fn delete(db: &Db, folder: &FolderRow, with_chats: bool) -> DbResult<Vec<String>> {
     let mut tx = db.begin().await?;
     let ids = subtree(&mut tx, folder).await?;
@@ -382,6 +398,7 @@ pub async fn delete(db: &Db, folder: &FolderRow, with_chats: bool) -> DbResult<V
 }
 
 /// How many listed chats of the owner lie in the folders.
+#[boxed]
 pub async fn count_chats(db: &Db, owner: &str, folder_ids: &[String]) -> DbResult<i64> {
     let mut total = 0;
     for ids in folder_ids.chunks(500) {

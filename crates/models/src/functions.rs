@@ -3,6 +3,7 @@
 
 mod write;
 
+use oui_core::boxed;
 use serde_json::{Map, Value, json};
 
 use crate::db::{Conn, Db, DbResult, sql};
@@ -93,22 +94,26 @@ impl FunctionRow {
 }
 
 /// All functions, in the order of the table.
+#[boxed]
 pub async fn all(conn: impl Into<Conn<'_>>) -> DbResult<Vec<FunctionRow>> {
     FunctionRow::list(conn, "", args![]).await
 }
 
 /// All functions, last changed first.
+#[boxed]
 pub async fn newest(conn: impl Into<Conn<'_>>) -> DbResult<Vec<FunctionRow>> {
     FunctionRow::list(conn, "ORDER BY updated_at DESC", args![]).await
 }
 
 /// Functions of a kind that are in use, in the order in which they were made: PostgreSQL would move one that was changed.
+#[boxed]
 pub async fn active(conn: impl Into<Conn<'_>>, kind: &str) -> DbResult<Vec<FunctionRow>> {
     let clause = "WHERE type = ? AND is_active = ? ORDER BY created_at, id";
     FunctionRow::list(conn, clause, args![kind, true]).await
 }
 
 /// Takes a function out of use.
+#[boxed]
 pub async fn switch_off(db: &Db, id: &str) -> DbResult<()> {
     let text = "UPDATE function SET is_active = ?, updated_at = ? WHERE id = ?";
     sql(text, args![false, db.now(), id]).execute(db).await?;
@@ -116,6 +121,7 @@ pub async fn switch_off(db: &Db, id: &str) -> DbResult<()> {
 }
 
 /// The function with this id.
+#[boxed]
 pub async fn by_id(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Option<FunctionRow>> {
     FunctionRow::find(conn, "WHERE id = ?", args![id]).await
 }

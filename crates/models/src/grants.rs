@@ -1,6 +1,7 @@
 //! Table `access_grant`: who may read or write which resource. One mechanism for every kind of
 //! shared resource; the rule that reads it is in the access crate.
 
+use oui_core::boxed;
 use oui_core::ids;
 use serde_json::{Value, json};
 
@@ -122,6 +123,7 @@ pub fn normalize(input: &[Value]) -> Vec<Grant> {
 }
 
 /// Grants on one resource.
+#[boxed]
 pub async fn of(conn: impl Into<Conn<'_>>, kind: &str, id: &str) -> DbResult<Vec<GrantRow>> {
     GrantRow::list(
         conn,
@@ -132,6 +134,7 @@ pub async fn of(conn: impl Into<Conn<'_>>, kind: &str, id: &str) -> DbResult<Vec
 }
 
 /// Grants on several resources of one kind, in one query.
+#[boxed]
 pub async fn of_many(conn: impl Into<Conn<'_>>, kind: &str, ids: &[String]) -> DbResult<Vec<GrantRow>> {
     if ids.is_empty() {
         return Ok(Vec::new());
@@ -150,11 +153,13 @@ pub async fn of_many(conn: impl Into<Conn<'_>>, kind: &str, ids: &[String]) -> D
 }
 
 /// Every grant on resources of one kind.
+#[boxed]
 pub async fn of_kind(conn: impl Into<Conn<'_>>, kind: &str) -> DbResult<Vec<GrantRow>> {
     GrantRow::list(conn, "WHERE resource_type = ?", args![kind]).await
 }
 
 /// Replaces the grants on a resource. Call it inside the transaction that writes the resource.
+#[boxed]
 pub async fn replace(conn: &mut crate::Tx, kind: &str, id: &str, grants: &[Grant]) -> DbResult<()> {
     remove(&mut *conn, kind, id).await?;
     let now = conn.db().now();
@@ -174,6 +179,7 @@ pub async fn replace(conn: &mut crate::Tx, kind: &str, id: &str, grants: &[Grant
 }
 
 /// Replaces the grants on a resource that is not written itself.
+#[boxed]
 pub async fn set(db: &crate::Db, kind: &str, id: &str, grants: &[Grant]) -> DbResult<()> {
     let mut tx = db.begin().await?;
     replace(&mut tx, kind, id, grants).await?;
@@ -181,6 +187,7 @@ pub async fn set(db: &crate::Db, kind: &str, id: &str, grants: &[Grant]) -> DbRe
 }
 
 /// Removes all grants on a resource.
+#[boxed]
 pub async fn remove(conn: impl Into<Conn<'_>>, kind: &str, id: &str) -> DbResult<()> {
     GrantRow::delete(
         conn,
@@ -192,6 +199,7 @@ pub async fn remove(conn: impl Into<Conn<'_>>, kind: &str, id: &str) -> DbResult
 }
 
 /// Ids of the resources of a kind that grants open to a user.
+#[boxed]
 pub async fn resources_for(
     conn: impl Into<Conn<'_>>,
     kind: &str,
@@ -210,6 +218,7 @@ pub async fn resources_for(
 }
 
 /// Whether grants open this resource to a user.
+#[boxed]
 pub async fn allows(
     conn: impl Into<Conn<'_>>,
     kind: &str,

@@ -5,6 +5,7 @@ pub mod edit;
 pub mod inspect;
 pub mod list;
 
+use oui_core::boxed;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -140,6 +141,7 @@ impl Membership {
 }
 
 /// The groups of a user with their ancestors, from the cache or with one query.
+#[boxed]
 pub async fn membership(db: &Db, user_id: &str) -> DbResult<Arc<Membership>> {
     let key = user_id.to_owned();
     let cached = db.caches().memberships.get_or_load(&key, async {
@@ -155,6 +157,7 @@ pub fn changed(db: &Db) {
 }
 
 /// The groups of a user, with their ancestors when `inherited`. UNION stops at cycles.
+#[boxed]
 pub async fn of_user(conn: impl Into<Conn<'_>>, user_id: &str, inherited: bool) -> DbResult<Vec<GroupRow>> {
     let columns: Vec<String> = GroupRow::NAMES
         .iter()
@@ -180,6 +183,7 @@ pub async fn of_user(conn: impl Into<Conn<'_>>, user_id: &str, inherited: bool) 
 }
 
 /// The group with this id.
+#[boxed]
 pub async fn by_id(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Option<GroupRow>> {
     GroupRow::find(conn, "WHERE id = ?", args![id]).await
 }

@@ -1,6 +1,7 @@
 //! Tables `knowledge`, `knowledge_directory` and `knowledge_file`: collections of files that models answer from,
 //! and the files in them. Texts and embeddings are the retrieval's business.
 
+use oui_core::boxed;
 use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
@@ -103,6 +104,7 @@ pub fn source(dialect: Dialect, external: bool) -> Condition {
 }
 
 /// Number of files by collection.
+#[boxed]
 pub async fn file_counts(conn: impl Into<Conn<'_>>, ids: &[String]) -> DbResult<HashMap<String, i64>> {
     if ids.is_empty() {
         return Ok(HashMap::new());
@@ -116,6 +118,7 @@ pub async fn file_counts(conn: impl Into<Conn<'_>>, ids: &[String]) -> DbResult<
 }
 
 /// All folders of a collection by name.
+#[boxed]
 pub async fn directories(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Vec<DirectoryRow>> {
     DirectoryRow::list(conn, "WHERE knowledge_id = ? ORDER BY name", args![id]).await
 }
@@ -224,6 +227,7 @@ pub fn readable(reader: Reader<'_>) -> Condition {
 }
 
 /// Files in collections, and how many there are without the window.
+#[boxed]
 pub async fn files(db: &Db, filter: &FileFilter) -> DbResult<(Vec<Linked>, i64)> {
     let from =
         "FROM file f JOIN knowledge_file k ON k.file_id = f.id JOIN knowledge r ON r.id = k.knowledge_id";
@@ -268,6 +272,7 @@ pub async fn files(db: &Db, filter: &FileFilter) -> DbResult<(Vec<Linked>, i64)>
 }
 
 /// Files that were uploaded for a collection and are not in it yet, newest first, with their `data`.
+#[boxed]
 pub async fn pending_files(db: &Db, id: &str) -> DbResult<Vec<(FileItem, Value)>> {
     let (target, status) = match db.dialect() {
         Dialect::Sqlite => (
@@ -296,6 +301,7 @@ pub async fn pending_files(db: &Db, id: &str) -> DbResult<Vec<(FileItem, Value)>
 }
 
 /// Removes all collections with their folders, links and grants.
+#[boxed]
 pub async fn remove_all(db: &Db) -> DbResult<()> {
     let mut tx = db.begin().await?;
     for text in [
@@ -310,12 +316,14 @@ pub async fn remove_all(db: &Db) -> DbResult<()> {
 }
 
 /// The file with this id.
+#[boxed]
 pub async fn file(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Option<FileItem>> {
     FileItem::find(conn, "WHERE id = ?", args![id]).await
 }
 
 /// The file with this id, when the reader may read it: their own, one in a collection that they may read, or any
 /// when `all` is on.
+#[boxed]
 pub async fn readable_file(db: &Db, id: &str, all: bool, reader: Reader<'_>) -> DbResult<Option<FileItem>> {
     let Some(file) = file(db, id).await? else {
         return Ok(None);

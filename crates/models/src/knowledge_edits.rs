@@ -1,5 +1,6 @@
 //! Changes of knowledge bases: the collections, their folders, and which files are in them.
 
+use oui_core::boxed;
 use oui_core::ids;
 use serde_json::Value;
 
@@ -29,6 +30,7 @@ table! {
 }
 
 /// Makes a collection with its grants.
+#[boxed]
 pub async fn create(
     db: &Db,
     user_id: &str,
@@ -44,6 +46,7 @@ pub async fn create(
 }
 
 /// As [`create`], together with other changes.
+#[boxed]
 pub async fn create_in(
     tx: &mut Tx,
     user_id: &str,
@@ -67,6 +70,7 @@ pub async fn create_in(
 }
 
 /// Renames a collection; with `wanted` its grants are replaced.
+#[boxed]
 pub async fn update(
     db: &Db,
     id: &str,
@@ -80,6 +84,7 @@ pub async fn update(
 }
 
 /// As [`update`], together with other changes; with `meta` the free object is replaced, too.
+#[boxed]
 pub async fn update_in(
     tx: &mut Tx,
     id: &str,
@@ -104,6 +109,7 @@ pub async fn update_in(
 }
 
 /// Removes a collection with its folders, links and grants, and takes it out of the workspace models that use it.
+#[boxed]
 pub async fn remove(db: &Db, id: &str) -> DbResult<bool> {
     let mut tx = db.begin().await?;
     let rows = sql(
@@ -139,6 +145,7 @@ pub async fn remove(db: &Db, id: &str) -> DbResult<bool> {
 }
 
 /// Empties a collection, with `folders` of its folders too.
+#[boxed]
 pub async fn reset(tx: &mut Tx, id: &str, folders: bool) -> DbResult<()> {
     LinkRow::delete(&mut *tx, "WHERE knowledge_id = ?", args![id]).await?;
     if folders {
@@ -156,6 +163,7 @@ pub async fn reset(tx: &mut Tx, id: &str, folders: bool) -> DbResult<()> {
 }
 
 /// Puts a file into a collection. One that is there already stays where it is.
+#[boxed]
 pub async fn link(
     conn: impl Into<Conn<'_>>,
     now: i64,
@@ -178,34 +186,40 @@ pub async fn link(
 }
 
 /// Takes a file out of a collection.
+#[boxed]
 pub async fn unlink(conn: impl Into<Conn<'_>>, id: &str, file_id: &str) -> DbResult<()> {
     LinkRow::delete(conn, "WHERE knowledge_id = ? AND file_id = ?", args![id, file_id]).await?;
     Ok(())
 }
 
 /// Whether a file is in a collection.
+#[boxed]
 pub async fn has_file(conn: impl Into<Conn<'_>>, id: &str, file_id: &str) -> DbResult<bool> {
     let found = LinkRow::count(conn, "WHERE knowledge_id = ? AND file_id = ?", args![id, file_id]).await?;
     Ok(found > 0)
 }
 
 /// In how many collections a file is.
+#[boxed]
 pub async fn uses_of_file(conn: impl Into<Conn<'_>>, file_id: &str) -> DbResult<i64> {
     LinkRow::count(conn, "WHERE file_id = ?", args![file_id]).await
 }
 
 /// Ids of the collections that a file is in.
+#[boxed]
 pub async fn of_file(conn: impl Into<Conn<'_>>, file_id: &str) -> DbResult<Vec<String>> {
     let links = LinkRow::list(conn, "WHERE file_id = ? ORDER BY created_at, id", args![file_id]).await?;
     Ok(links.into_iter().map(|link| link.knowledge_id).collect())
 }
 
 /// Links of a collection.
+#[boxed]
 pub async fn links(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Vec<LinkRow>> {
     LinkRow::list(conn, "WHERE knowledge_id = ? ORDER BY created_at, id", args![id]).await
 }
 
 /// Puts a file into another folder of its collection.
+#[boxed]
 pub async fn move_file(db: &Db, id: &str, file_id: &str, directory: Option<&str>) -> DbResult<()> {
     let changes = Changes::new()
         .set("directory_id", directory.map(str::to_owned))
@@ -221,11 +235,13 @@ pub async fn move_file(db: &Db, id: &str, file_id: &str, directory: Option<&str>
 }
 
 /// A folder.
+#[boxed]
 pub async fn directory(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Option<DirectoryRow>> {
     DirectoryRow::find(conn, "WHERE id = ?", args![id]).await
 }
 
 /// Makes a folder. `None` when its parent has one of that name.
+#[boxed]
 pub async fn make_directory(
     db: &Db,
     id: &str,
@@ -250,6 +266,7 @@ pub async fn make_directory(
 }
 
 /// Renames a folder, moves it, or both. `None` when it would lie in itself or beside one of the same name.
+#[boxed]
 pub async fn edit_directory(
     db: &Db,
     row: &DirectoryRow,
@@ -288,6 +305,7 @@ pub async fn edit_directory(
 
 /// Removes a folder with those in it. Files in them move to the folder above, or with `files` leave the collection;
 /// the answer names those that left.
+#[boxed]
 pub async fn remove_directory(db: &Db, row: &DirectoryRow, files: bool) -> DbResult<Vec<String>> {
     let all = crate::knowledge::directories(db, &row.knowledge_id).await?;
     let mut gone = vec![row.id.clone()];
@@ -321,6 +339,7 @@ pub async fn remove_directory(db: &Db, row: &DirectoryRow, files: bool) -> DbRes
 }
 
 /// Every collection, oldest first.
+#[boxed]
 pub async fn all(conn: impl Into<Conn<'_>>) -> DbResult<Vec<KnowledgeRow>> {
     KnowledgeRow::list(conn, "ORDER BY created_at, id", args![]).await
 }

@@ -1,6 +1,7 @@
 //! Texts of files in collections, as models look through them. Which files there are is in
 //! [`knowledge`](crate::knowledge).
 
+use oui_core::boxed;
 use serde_json::Value;
 
 use crate::args;
@@ -31,6 +32,7 @@ fn content(dialect: Dialect) -> &'static str {
 }
 
 /// Ids of the files in these collections, each once, by name.
+#[boxed]
 pub async fn file_ids(db: &Db, knowledge_ids: &[String]) -> DbResult<Vec<String>> {
     if knowledge_ids.is_empty() {
         return Ok(Vec::new());
@@ -47,6 +49,7 @@ pub async fn file_ids(db: &Db, knowledge_ids: &[String]) -> DbResult<Vec<String>
 }
 
 /// These files with their texts, in the order of the ids; files that are gone are left out.
+#[boxed]
 pub async fn of_files(db: &Db, ids: &[String]) -> DbResult<Vec<FileText>> {
     if ids.is_empty() {
         return Ok(Vec::new());
@@ -72,6 +75,7 @@ pub async fn of_files(db: &Db, ids: &[String]) -> DbResult<Vec<FileText>> {
 }
 
 /// The first collection with this file that the reader may read.
+#[boxed]
 pub async fn collection_of(db: &Db, file_id: &str, reader: Reader<'_>) -> DbResult<Option<KnowledgeRow>> {
     let condition = "EXISTS (SELECT 1 FROM knowledge_file k WHERE k.knowledge_id = r.id AND k.file_id = ?)";
     let filter = Filter::readable(reader, "r.updated_at DESC, r.id")
@@ -82,6 +86,7 @@ pub async fn collection_of(db: &Db, file_id: &str, reader: Reader<'_>) -> DbResu
 }
 
 /// Collections that the reader may read, whose name or description has the text.
+#[boxed]
 pub async fn collections(
     db: &Db,
     reader: Reader<'_>,
@@ -98,6 +103,7 @@ pub async fn collections(
 }
 
 /// The collection, when the reader may read it.
+#[boxed]
 pub async fn readable(db: &Db, id: &str, reader: &Reader<'_>) -> DbResult<Option<KnowledgeRow>> {
     let found = crate::shared::get::<KnowledgeRow>(db, id).await?;
     Ok(found

@@ -2,8 +2,10 @@
 
 use crate::args;
 use crate::db::{Conn, DbResult, sql};
+use oui_core::boxed;
 
 /// The value of a mark.
+#[boxed]
 pub async fn get(conn: impl Into<Conn<'_>>, key: &str) -> DbResult<Option<String>> {
     let value: Option<Option<String>> = sql("SELECT value FROM oui_meta WHERE key = ?", args![key])
         .scalar(conn)
@@ -12,6 +14,7 @@ pub async fn get(conn: impl Into<Conn<'_>>, key: &str) -> DbResult<Option<String
 }
 
 /// Sets a mark.
+#[boxed]
 pub async fn set(conn: impl Into<Conn<'_>>, key: &str, value: &str) -> DbResult<()> {
     let text = "INSERT INTO oui_meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
     sql(text, args![key, value]).execute(conn).await?;

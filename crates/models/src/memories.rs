@@ -1,6 +1,7 @@
 //! Table `memory`: what a user lets models remember of them. Finding memories by meaning is the retrieval's
 //! business.
 
+use oui_core::boxed;
 use oui_core::ids;
 use serde_json::{Value, json};
 
@@ -40,16 +41,19 @@ impl MemoryRow {
 }
 
 /// Memories of a user.
+#[boxed]
 pub async fn of_user(conn: impl Into<Conn<'_>>, user_id: &str) -> DbResult<Vec<MemoryRow>> {
     MemoryRow::list(conn, "WHERE user_id = ?", args![user_id]).await
 }
 
 /// Every user's memories, users together.
+#[boxed]
 pub async fn all(conn: impl Into<Conn<'_>>) -> DbResult<Vec<MemoryRow>> {
     MemoryRow::list(conn, "ORDER BY user_id", args![]).await
 }
 
 /// A memory of a user.
+#[boxed]
 pub async fn get(conn: impl Into<Conn<'_>>, user_id: &str, id: &str) -> DbResult<Option<MemoryRow>> {
     MemoryRow::find(conn, "WHERE id = ? AND user_id = ?", args![id, user_id]).await
 }
@@ -110,6 +114,7 @@ pub enum Outcome {
 }
 
 /// Adds a memory.
+#[boxed]
 pub async fn insert(
     db: &Db,
     user_id: &str,
@@ -150,6 +155,7 @@ pub struct Edit<'a> {
 }
 
 /// Changes a memory of a user. `None` when there is no such memory.
+#[boxed]
 pub async fn update(tx: &mut Tx, user_id: &str, id: &str, edit: Edit<'_>) -> DbResult<Option<MemoryRow>> {
     let Some(mut row) = get(&mut *tx, user_id, id).await? else {
         return Ok(None);
@@ -185,6 +191,7 @@ pub async fn update(tx: &mut Tx, user_id: &str, id: &str, edit: Edit<'_>) -> DbR
 }
 
 /// Runs operations on a user's memories, all or none. `Err` in the answer names the memory that is not there.
+#[boxed]
 pub async fn apply(
     db: &Db,
     user_id: &str,
@@ -251,11 +258,13 @@ pub async fn apply(
 }
 
 /// Removes a memory of a user; whether there was one.
+#[boxed]
 pub async fn remove(conn: impl Into<Conn<'_>>, user_id: &str, id: &str) -> DbResult<bool> {
     Ok(MemoryRow::delete(conn, "WHERE id = ? AND user_id = ?", args![id, user_id]).await? > 0)
 }
 
 /// Removes all memories of a user.
+#[boxed]
 pub async fn remove_all(conn: impl Into<Conn<'_>>, user_id: &str) -> DbResult<u64> {
     MemoryRow::delete(conn, "WHERE user_id = ?", args![user_id]).await
 }

@@ -6,6 +6,7 @@ mod shown;
 
 pub use shown::{Shape, Shown, shown};
 
+use oui_core::boxed;
 use oui_core::ids;
 use serde_json::{Map, Value};
 
@@ -78,12 +79,14 @@ pub struct NewMessage {
 }
 
 /// The message with this id.
+#[boxed]
 pub async fn by_id(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Option<MessageRow>> {
     MessageRow::find(conn, "WHERE id = ?", args![id]).await
 }
 
 /// Writes a message. Its author becomes a member of the channel; with `wake`, members who hid the channel see it
 /// again, and files that are shared in the channel get to know their message.
+#[boxed]
 pub async fn create(
     db: &Db,
     channel_id: &str,
@@ -137,6 +140,7 @@ fn laid_over(stored: Option<&Value>, fields: Option<Map<String, Value>>) -> Valu
 }
 
 /// Changes the text of a message; fields of `data` and `meta` are laid over the stored ones.
+#[boxed]
 pub async fn update(
     db: &Db,
     id: &str,
@@ -158,6 +162,7 @@ pub async fn update(
 }
 
 /// Pins a message, or takes the pin away.
+#[boxed]
 pub async fn set_pinned(db: &Db, id: &str, by: Option<&str>) -> DbResult<()> {
     let changes = Changes::new()
         .set("is_pinned", by.is_some())
@@ -168,6 +173,7 @@ pub async fn set_pinned(db: &Db, id: &str, by: Option<&str>) -> DbResult<()> {
 }
 
 /// Deletes a message with its reactions and its thread.
+#[boxed]
 pub async fn delete(db: &Db, id: &str) -> DbResult<()> {
     let mut tx = db.begin().await?;
     let reactions = "WHERE message_id = ? OR message_id IN (SELECT id FROM message WHERE parent_id = ?)";
@@ -179,6 +185,7 @@ pub async fn delete(db: &Db, id: &str) -> DbResult<()> {
 const REACTION: &str = "WHERE message_id = ? AND user_id = ? AND name = ?";
 
 /// Adds a reaction of a user unless it is there.
+#[boxed]
 pub async fn react(db: &Db, message_id: &str, user_id: &str, name: &str) -> DbResult<()> {
     let mut tx = db.begin().await?;
     if ReactionRow::count(&mut tx, REACTION, args![message_id, user_id, name]).await? == 0 {
@@ -195,18 +202,21 @@ pub async fn react(db: &Db, message_id: &str, user_id: &str, name: &str) -> DbRe
 }
 
 /// Takes a reaction of a user away.
+#[boxed]
 pub async fn unreact(db: &Db, message_id: &str, user_id: &str, name: &str) -> DbResult<()> {
     ReactionRow::delete(db, REACTION, args![message_id, user_id, name]).await?;
     Ok(())
 }
 
 /// Messages of a channel that are in no thread, newest first.
+#[boxed]
 pub async fn of_channel(db: &Db, channel_id: &str, (skip, limit): (i64, i64)) -> DbResult<Vec<MessageRow>> {
     let rest = "WHERE channel_id = ? AND parent_id IS NULL ORDER BY created_at DESC LIMIT ? OFFSET ?";
     MessageRow::list(db, rest, args![channel_id, limit, skip]).await
 }
 
 /// Pinned messages of a channel, newest pin first.
+#[boxed]
 pub async fn pinned(db: &Db, channel_id: &str, (skip, limit): (i64, i64)) -> DbResult<Vec<MessageRow>> {
     let rest = "WHERE channel_id = ? AND is_pinned = ? ORDER BY pinned_at DESC LIMIT ? OFFSET ?";
     MessageRow::list(db, rest, args![channel_id, true, limit, skip]).await
@@ -227,6 +237,7 @@ pub enum Part<'a> {
 const ABOVE: i64 = 10;
 
 /// Messages of a thread, newest first; when all fit, the message that began it is the last.
+#[boxed]
 pub async fn of_thread(
     db: &Db,
     channel_id: &str,
@@ -275,6 +286,7 @@ pub async fn of_thread(
 }
 
 /// Messages of these channels that contain a text, newest first. The period is in nanoseconds.
+#[boxed]
 pub async fn search(
     db: &Db,
     channel_ids: &[String],
@@ -302,11 +314,13 @@ pub async fn search(
 }
 
 /// How many messages the thread below a message has.
+#[boxed]
 pub async fn replies(db: &Db, id: &str) -> DbResult<i64> {
     MessageRow::count(db, "WHERE parent_id = ?", args![id]).await
 }
 
 /// Messages of others in a channel, in no thread, since a time.
+#[boxed]
 pub async fn unread(db: &Db, channel_id: &str, user_id: &str, since: Option<i64>) -> DbResult<i64> {
     let rest = "WHERE channel_id = ? AND parent_id IS NULL AND created_at > ? \
                 AND (user_id IS NULL OR user_id <> ?)";

@@ -1,6 +1,7 @@
 //! Table `model`: workspace models and overrides of base models. `params` and `meta` are JSON kept
 //! in text columns. The list that clients see is put together in the chat crate's catalogue.
 
+use oui_core::boxed;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
@@ -151,6 +152,7 @@ impl Registered {
 }
 
 /// Every row with its grants, from the cache or with two queries. Models are few and every chat needs them.
+#[boxed]
 pub async fn registry(db: &Db) -> DbResult<Arc<Vec<Registered>>> {
     let cached = db.caches().models.get_or_load(&(), async {
         let rows = ModelRow::list(db, "ORDER BY created_at, id", args![]).await?;
@@ -177,6 +179,7 @@ pub fn changed(db: &Db) {
 }
 
 /// The row with this id.
+#[boxed]
 pub async fn by_id(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Option<ModelRow>> {
     ModelRow::find(conn, "WHERE id = ?", args![id]).await
 }
@@ -237,6 +240,7 @@ pub struct Commit<'a> {
 }
 
 /// Inserts a model with its grants and its first version.
+#[boxed]
 pub async fn create(
     db: &Db,
     id: &str,
@@ -280,6 +284,7 @@ async fn create_in(
 
 /// Writes a model; a new version is added when something changed that versions keep. `false` when the model is
 /// gone.
+#[boxed]
 pub async fn save(db: &Db, id: &str, data: &ModelData, commit: Commit<'_>) -> DbResult<bool> {
     let mut tx = db.begin().await?;
     let saved = save_in(&mut tx, id, data, commit).await?;
@@ -329,6 +334,7 @@ async fn write(tx: &mut Tx, id: &str, data: &ModelData, version: Option<String>)
 
 /// Makes an older version the live one. Whether the model is shown or hidden stays as it is. `false` when model
 /// or version are gone.
+#[boxed]
 pub async fn restore(db: &Db, id: &str, version_id: &str, data: &ModelData) -> DbResult<bool> {
     let mut tx = db.begin().await?;
     let Some(current) = locked(&mut tx, id).await? else {
@@ -361,6 +367,7 @@ pub enum Removal {
 }
 
 /// Removes a version of a model, unless it is the live one.
+#[boxed]
 pub async fn remove_version(db: &Db, id: &str, version_id: &str) -> DbResult<Removal> {
     let mut tx = db.begin().await?;
     let Some(current) = locked(&mut tx, id).await? else {
@@ -377,6 +384,7 @@ pub async fn remove_version(db: &Db, id: &str, version_id: &str) -> DbResult<Rem
 }
 
 /// Offers the model or stops offering it.
+#[boxed]
 pub async fn toggle(db: &Db, id: &str) -> DbResult<()> {
     sql(
         "UPDATE model SET is_active = NOT is_active, updated_at = ? WHERE id = ?",
@@ -389,6 +397,7 @@ pub async fn toggle(db: &Db, id: &str) -> DbResult<()> {
 }
 
 /// Replaces the grants on a model.
+#[boxed]
 pub async fn set_grants(db: &Db, id: &str, grants: &[Grant]) -> DbResult<()> {
     let mut tx = db.begin().await?;
     grants::replace(&mut tx, KIND, id, grants).await?;
@@ -413,6 +422,7 @@ async fn delete_in(tx: &mut Tx, ids: &[String]) -> DbResult<()> {
 }
 
 /// Deletes a model with its grants and versions.
+#[boxed]
 pub async fn delete(db: &Db, id: &str) -> DbResult<()> {
     let mut tx = db.begin().await?;
     delete_in(&mut tx, &[id.to_owned()]).await?;
@@ -427,6 +437,7 @@ async fn all_ids(tx: &mut Tx) -> DbResult<Vec<String>> {
 }
 
 /// Deletes all models with their grants and versions.
+#[boxed]
 pub async fn delete_all(db: &Db) -> DbResult<()> {
     let mut tx = db.begin().await?;
     let ids = all_ids(&mut tx).await?;
@@ -447,6 +458,7 @@ pub struct Synced {
 }
 
 /// Makes the table hold exactly the given models.
+#[boxed]
 pub async fn sync(db: &Db, models: &[Synced], commit: Commit<'_>) -> DbResult<()> {
     let mut tx = db.begin().await?;
     let existing = all_ids(&mut tx).await?;

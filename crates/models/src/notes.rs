@@ -1,6 +1,7 @@
 //! Tables `note` and `pinned_note`: notes with text in several forms under `data.content`, and which user has
 //! pinned which. Times are nanoseconds.
 
+use oui_core::boxed;
 use oui_core::ids;
 use serde_json::{Map, Value, json};
 
@@ -111,6 +112,7 @@ pub fn mentions(dialect: Dialect, word: &str) -> Condition {
 }
 
 /// Whether the user may read the note. False for a note that does not exist.
+#[boxed]
 pub async fn may_read(db: &Db, note_id: &str, user_id: &str, membership: &Membership) -> DbResult<bool> {
     let owner: Option<Option<String>> = sql("SELECT user_id FROM note WHERE id = ?", args![note_id])
         .scalar(db)
@@ -123,6 +125,7 @@ pub async fn may_read(db: &Db, note_id: &str, user_id: &str, membership: &Member
 }
 
 /// Ids of the notes that a user has pinned.
+#[boxed]
 pub async fn pinned_ids(db: &Db, user_id: &str) -> DbResult<Vec<String>> {
     let rows = sql(
         "SELECT note_id FROM pinned_note WHERE user_id = ?",
@@ -134,6 +137,7 @@ pub async fn pinned_ids(db: &Db, user_id: &str) -> DbResult<Vec<String>> {
 }
 
 /// Notes that the reader has pinned and may still read, newest pin first.
+#[boxed]
 pub async fn pinned(db: &Db, reader: Reader<'_>) -> DbResult<Vec<Entry<NoteRow>>> {
     let pin = "SELECT p.created_at FROM pinned_note p WHERE p.note_id = r.id AND p.user_id = ?";
     let ids = pinned_ids(db, reader.user_id).await?;
@@ -155,6 +159,7 @@ pub async fn pinned(db: &Db, reader: Reader<'_>) -> DbResult<Vec<Entry<NoteRow>>
 }
 
 /// Inserts a note with its grants. Answers its id.
+#[boxed]
 pub async fn create(
     db: &Db,
     user_id: &str,
@@ -201,6 +206,7 @@ fn laid_over(stored: Option<Value>, fields: Map<String, Value>) -> Value {
 }
 
 /// Changes a note. `updated_at` moves only when something differs.
+#[boxed]
 pub async fn update(db: &Db, id: &str, change: NoteChange) -> DbResult<()> {
     let mut tx = db.begin().await?;
     sql("UPDATE note SET title = title WHERE id = ?", args![id])
@@ -231,6 +237,7 @@ pub async fn update(db: &Db, id: &str, change: NoteChange) -> DbResult<()> {
 }
 
 /// Pins the note for a user, or takes the pin away. Answers whether it is pinned now.
+#[boxed]
 pub async fn toggle_pin(db: &Db, id: &str, user_id: &str) -> DbResult<bool> {
     let mut tx = db.begin().await?;
     let removed = sql(
@@ -251,6 +258,7 @@ pub async fn toggle_pin(db: &Db, id: &str, user_id: &str) -> DbResult<bool> {
 }
 
 /// Deletes a note with its grants and pins.
+#[boxed]
 pub async fn delete(db: &Db, id: &str) -> DbResult<()> {
     let mut tx = db.begin().await?;
     grants::remove(&mut tx, KIND, id).await?;

@@ -1,6 +1,7 @@
 //! Table `oauth_session`: tokens of OAuth services, encrypted, one row a sign-in or connection. The tokens
 //! themselves are opaque here.
 
+use oui_core::boxed;
 use serde_json::{Value, json};
 
 use crate::db::{Conn, DbResult};
@@ -42,11 +43,13 @@ impl OAuthSessionRow {
 }
 
 /// Sessions of a user.
+#[boxed]
 pub async fn of_user(conn: impl Into<Conn<'_>>, user_id: &str) -> DbResult<Vec<OAuthSessionRow>> {
     OAuthSessionRow::list(conn, "WHERE user_id = ? ORDER BY created_at, id", args![user_id]).await
 }
 
 /// Forgets the sessions of a user at one service; `false` when there was none.
+#[boxed]
 pub async fn remove(conn: impl Into<Conn<'_>>, user_id: &str, provider: &str) -> DbResult<bool> {
     let gone = OAuthSessionRow::delete(
         conn,

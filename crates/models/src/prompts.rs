@@ -1,5 +1,6 @@
 //! Table `prompt`: prompts that users insert by a command, and how each change becomes a version.
 
+use oui_core::boxed;
 use oui_core::ids;
 use serde_json::{Map, Value, json};
 
@@ -122,6 +123,7 @@ pub fn is_active() -> Condition {
 }
 
 /// Names of the tags of all offered prompts that the reader may read, sorted.
+#[boxed]
 pub async fn tags(db: &Db, reader: Reader<'_>) -> DbResult<Vec<String>> {
     let filter = Filter::readable(reader, "r.id").and(is_active());
     let entries = shared::list::<PromptRow>(db, &filter).await?;
@@ -137,11 +139,13 @@ pub async fn tags(db: &Db, reader: Reader<'_>) -> DbResult<Vec<String>> {
 }
 
 /// The prompt with this command.
+#[boxed]
 pub async fn by_command(conn: impl Into<Conn<'_>>, command: &str) -> DbResult<Option<PromptRow>> {
     PromptRow::find(conn, "WHERE command = ?", args![command]).await
 }
 
 /// Inserts a prompt with its grants and its first version. Answers its id.
+#[boxed]
 pub async fn create(db: &Db, data: &PromptData, grants: &[Grant], commit: Commit<'_>) -> DbResult<String> {
     let (id, now) = (ids::uuid(), db.now());
     let tags = json!(data.tags.clone().unwrap_or_default());
@@ -182,6 +186,7 @@ async fn locked(tx: &mut Tx, id: &str) -> DbResult<Option<PromptRow>> {
 
 /// Writes a prompt; a change of name, command, text or tags becomes a version. With `live` off only the command
 /// changes and the new version waits to be chosen.
+#[boxed]
 pub async fn save(db: &Db, id: &str, data: &PromptData, live: bool, commit: Commit<'_>) -> DbResult<bool> {
     let mut tx = db.begin().await?;
     let Some(current) = locked(&mut tx, id).await? else {
@@ -243,6 +248,7 @@ pub async fn save(db: &Db, id: &str, data: &PromptData, live: bool, commit: Comm
 }
 
 /// Sets name, command and, when given, tags, without a version.
+#[boxed]
 pub async fn rename(db: &Db, id: &str, name: &str, command: &str, tags: Option<&[String]>) -> DbResult<()> {
     let changes = Changes::new()
         .set("name", name)
@@ -254,6 +260,7 @@ pub async fn rename(db: &Db, id: &str, name: &str, command: &str, tags: Option<&
 }
 
 /// Makes an older version the live one; command and grants stay. `false` when there is no such version.
+#[boxed]
 pub async fn restore(db: &Db, id: &str, version_id: &str) -> DbResult<bool> {
     let mut tx = db.begin().await?;
     let Some(version) = versions::PROMPTS.get(&mut tx, id, version_id).await? else {
@@ -281,6 +288,7 @@ pub async fn restore(db: &Db, id: &str, version_id: &str) -> DbResult<bool> {
 }
 
 /// Offers the prompt or stops offering it.
+#[boxed]
 pub async fn toggle(db: &Db, id: &str) -> DbResult<()> {
     sql(
         "UPDATE prompt SET is_active = NOT is_active, updated_at = ? WHERE id = ?",
@@ -292,6 +300,7 @@ pub async fn toggle(db: &Db, id: &str) -> DbResult<()> {
 }
 
 /// Removes a version and lets its followers come from its parent. `false` when there is none.
+#[boxed]
 pub async fn remove_version(db: &Db, id: &str, version_id: &str) -> DbResult<bool> {
     let mut tx = db.begin().await?;
     let removed = versions::PROMPTS.remove(&mut tx, id, version_id).await?;
@@ -300,6 +309,7 @@ pub async fn remove_version(db: &Db, id: &str, version_id: &str) -> DbResult<boo
 }
 
 /// Deletes a prompt with its grants and versions.
+#[boxed]
 pub async fn delete(db: &Db, id: &str) -> DbResult<()> {
     let mut tx = db.begin().await?;
     versions::PROMPTS.remove_all(&mut tx, &[id.to_owned()]).await?;

@@ -3,6 +3,7 @@
 //! stays within the limit, so that several runs and several servers can not go over it together. What a limit
 //! is about and how use is measured is the chat crate's.
 
+use oui_core::boxed;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -100,6 +101,7 @@ pub struct Charge {
 }
 
 /// The limits in force, from memory.
+#[boxed]
 pub async fn current(db: &Db) -> DbResult<Arc<QuotaSet>> {
     let load = async {
         let quotas = QuotaRow::list(db, "WHERE enabled = 1 ORDER BY id", args![]).await?;
@@ -129,16 +131,19 @@ pub fn changed(db: &Db) {
 }
 
 /// Every limit, those not in force included.
+#[boxed]
 pub async fn all(db: &Db) -> DbResult<Vec<QuotaRow>> {
     QuotaRow::list(db, "ORDER BY name, id", args![]).await
 }
 
 /// One limit.
+#[boxed]
 pub async fn by_id(db: &Db, id: &str) -> DbResult<Option<QuotaRow>> {
     QuotaRow::find(db, "WHERE id = ?", args![id]).await
 }
 
 /// Adds a limit or replaces the one with its id. Counters stay.
+#[boxed]
 pub async fn put(db: &Db, row: &QuotaRow) -> DbResult<()> {
     let statement = format!(
         "INSERT INTO oui_quota ({}) VALUES ({}) ON CONFLICT (id) DO UPDATE SET name = excluded.name, \
@@ -168,6 +173,7 @@ pub async fn put(db: &Db, row: &QuotaRow) -> DbResult<()> {
 }
 
 /// Removes a limit with its counters; answers whether there was one.
+#[boxed]
 pub async fn remove(db: &Db, id: &str) -> DbResult<bool> {
     let mut tx = db.begin().await?;
     UsageRow::delete(&mut tx, "WHERE quota_id = ?", args![id]).await?;
@@ -179,6 +185,7 @@ pub async fn remove(db: &Db, id: &str) -> DbResult<bool> {
 
 /// Removes the limits of a user or group that is going, inside the transaction of its removal. Call [`changed`]
 /// after the commit.
+#[boxed]
 pub async fn remove_subject(tx: &mut Tx, kind: &str, id: &str) -> DbResult<()> {
     let of_subject = "quota_id IN (SELECT id FROM oui_quota WHERE subject_type = ? AND subject_id = ?)";
     UsageRow::delete(&mut *tx, &format!("WHERE {of_subject}"), args![kind, id]).await?;
@@ -195,11 +202,13 @@ pub async fn remove_subject(tx: &mut Tx, kind: &str, id: &str) -> DbResult<()> {
 }
 
 /// Every price.
+#[boxed]
 pub async fn prices(conn: impl Into<Conn<'_>>) -> DbResult<Vec<PriceRow>> {
     PriceRow::list(conn, "ORDER BY model_id", args![]).await
 }
 
 /// Replaces all prices.
+#[boxed]
 pub async fn set_prices(db: &Db, rows: &[(String, f64, f64)]) -> DbResult<()> {
     let now = db.now();
     let mut tx = db.begin().await?;
@@ -218,6 +227,7 @@ pub async fn set_prices(db: &Db, rows: &[(String, f64, f64)]) -> DbResult<()> {
 }
 
 /// Adds to all counters, or to none: then the answer is the position of one that would go over its limit.
+#[boxed]
 pub async fn reserve(db: &Db, charges: &[Charge]) -> DbResult<Result<(), usize>> {
     let now = db.now();
     let mut tx = db.begin().await?;
@@ -253,6 +263,7 @@ pub async fn reserve(db: &Db, charges: &[Charge]) -> DbResult<Result<(), usize>>
 }
 
 /// Corrects counters by what was really used; they may go over their limits, since it was used.
+#[boxed]
 pub async fn settle(db: &Db, corrections: &[Charge]) -> DbResult<()> {
     let now = db.now();
     let mut tx = db.begin().await?;
@@ -278,6 +289,7 @@ pub async fn settle(db: &Db, corrections: &[Charge]) -> DbResult<()> {
 }
 
 /// What stands in the counters of some limits for one holder (and of shared ones), by limit and period.
+#[boxed]
 pub async fn used(db: &Db, quota_ids: &[String], user_id: &str) -> DbResult<Vec<UsageRow>> {
     if quota_ids.is_empty() {
         return Ok(Vec::new());
@@ -292,6 +304,7 @@ pub async fn used(db: &Db, quota_ids: &[String], user_id: &str) -> DbResult<Vec<
 }
 
 /// The counters of a limit, newest period first, then by use.
+#[boxed]
 pub async fn counters(db: &Db, quota_id: &str, limit: i64) -> DbResult<Vec<UsageRow>> {
     UsageRow::list(
         db,
@@ -302,6 +315,7 @@ pub async fn counters(db: &Db, quota_id: &str, limit: i64) -> DbResult<Vec<Usage
 }
 
 /// Sets the counter of a limit back: for one holder, or for all.
+#[boxed]
 pub async fn reset(db: &Db, quota_id: &str, holder: Option<&str>) -> DbResult<u64> {
     match holder {
         Some(holder) => {
@@ -312,6 +326,7 @@ pub async fn reset(db: &Db, quota_id: &str, holder: Option<&str>) -> DbResult<u6
 }
 
 /// Forgets counters of periods long past.
+#[boxed]
 pub async fn forget_old(db: &Db) -> DbResult<u64> {
     UsageRow::delete(db, "WHERE period_start < ?", args![db.now() - KEPT]).await
 }

@@ -1,6 +1,7 @@
 //! Table `shared_chat`: snapshots of chats that people were given a link to. Who may open the link is in the grants
 //! (kind `shared_chat`, resource: the chat).
 
+use oui_core::boxed;
 use oui_core::ids;
 use serde_json::{Value, json};
 
@@ -65,11 +66,13 @@ impl SharedChatRow {
 }
 
 /// The snapshot with this token.
+#[boxed]
 pub async fn by_id(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Option<SharedChatRow>> {
     SharedChatRow::find(conn, "WHERE id = ?", args![id]).await
 }
 
 /// Whether the link of a chat opens without an account.
+#[boxed]
 pub async fn is_open(conn: impl Into<Conn<'_>>, chat_id: &str) -> DbResult<bool> {
     let text = "SELECT 1 FROM access_grant WHERE resource_type = ? AND resource_id = ? \
                 AND principal_type = 'anyone' AND principal_id = '*' AND permission = 'read' LIMIT 1";
@@ -85,6 +88,7 @@ fn snapshot(chat: &ChatRow, mode: Option<&str>) -> Value {
 
 /// Shares a chat, or takes its snapshot again. `mode` is the mode to set, if one was given. `None` when the chat is
 /// gone.
+#[boxed]
 pub async fn share(
     db: &Db,
     chat_id: &str,
@@ -138,6 +142,7 @@ async fn set_share_id(tx: &mut Tx, chat_id: &str, share_id: Option<&str>) -> DbR
 
 /// Sets who may open the link of a chat and, when `mode` is given, whether they may continue the chat. A chat that is
 /// no longer to be continued is shown as it is now.
+#[boxed]
 pub async fn set_access(
     db: &Db,
     chat: &ChatHead,
@@ -177,6 +182,7 @@ async fn set_mode(tx: &mut Tx, share_id: &str, mode: Option<&str>) -> DbResult<(
 }
 
 /// Ends the sharing of a chat.
+#[boxed]
 pub async fn unshare(db: &Db, chat_id: &str) -> DbResult<()> {
     let mut tx = db.begin().await?;
     SharedChatRow::delete(&mut tx, "WHERE chat_id = ?", args![chat_id]).await?;
@@ -186,6 +192,7 @@ pub async fn unshare(db: &Db, chat_id: &str) -> DbResult<()> {
 }
 
 /// Ends the sharing of every chat that the user shared.
+#[boxed]
 pub async fn unshare_all(db: &Db, user_id: &str) -> DbResult<()> {
     let mut tx = db.begin().await?;
     let rows = sql(
@@ -216,6 +223,7 @@ pub async fn unshare_all(db: &Db, user_id: &str) -> DbResult<()> {
 }
 
 /// What a user shared, as routes send it.
+#[boxed]
 pub async fn of_user(db: &Db, user_id: &str, filter: &PageFilter, window: Window) -> DbResult<Vec<Value>> {
     let mut args = args![user_id];
     let mut condition = "user_id = ?".to_owned();

@@ -1,5 +1,6 @@
 //! New skills. Reading them, sharing and removing are in [`skills`](crate::skills).
 
+use oui_core::boxed;
 use serde_json::{Value, json};
 
 use crate::db::{Db, DbResult};
@@ -33,6 +34,7 @@ pub enum Taken {
 }
 
 /// Makes a skill that only its owner sees, with its first version.
+#[boxed]
 pub async fn create(db: &Db, user_id: &str, new: NewSkill) -> DbResult<Result<SkillRow, Taken>> {
     let now = db.now();
     let mut tx = db.begin().await?;

@@ -1,6 +1,7 @@
 //! Table `skill`: instructions and files that a model can be given. `data.files` holds the files, `content` the
 //! text of the first of them.
 
+use oui_core::boxed;
 use serde_json::{Map, Value, json};
 
 use crate::db::{Changes, Db, DbResult, Tx, sql};
@@ -86,6 +87,7 @@ impl SkillRow {
 }
 
 /// Offers the skill or stops offering it.
+#[boxed]
 pub async fn toggle(db: &Db, id: &str) -> DbResult<()> {
     sql(
         "UPDATE skill SET is_active = NOT is_active, updated_at = ? WHERE id = ?",
@@ -97,6 +99,7 @@ pub async fn toggle(db: &Db, id: &str) -> DbResult<()> {
 }
 
 /// Deletes a skill with its grants and versions.
+#[boxed]
 pub async fn delete(db: &Db, id: &str) -> DbResult<()> {
     let mut tx = db.begin().await?;
     versions::SKILLS.remove_all(&mut tx, &[id.to_owned()]).await?;
@@ -156,11 +159,13 @@ impl Snapshot {
 }
 
 /// Whether a skill has this name.
+#[boxed]
 pub async fn name_taken(db: &Db, name: &str) -> DbResult<bool> {
     Ok(SkillRow::count(db, "WHERE name = ?", args![name]).await? > 0)
 }
 
 /// Inserts a skill with its grants and first version.
+#[boxed]
 pub async fn create(
     db: &Db,
     id: &str,
@@ -225,6 +230,7 @@ async fn write(tx: &mut Tx, seen: &SkillRow, changes: Changes) -> DbResult<bool>
 }
 
 /// Switches a skill and, with a snapshot, gives it a new live version. `false`: another version is live by now.
+#[boxed]
 pub async fn save(
     db: &Db,
     seen: &SkillRow,
@@ -258,6 +264,7 @@ pub async fn save(
 }
 
 /// Makes an older version the live one. `false`: another version is live by now.
+#[boxed]
 pub async fn restore(db: &Db, seen: &SkillRow, version_id: &str, snapshot: &Snapshot) -> DbResult<bool> {
     let mut tx = db.begin().await?;
     let changes = snapshot
@@ -272,6 +279,7 @@ pub async fn restore(db: &Db, seen: &SkillRow, version_id: &str, snapshot: &Snap
 }
 
 /// Removes a version; followers then come from its parent. `false` when there is none.
+#[boxed]
 pub async fn remove_version(db: &Db, id: &str, version_id: &str) -> DbResult<bool> {
     let mut tx = db.begin().await?;
     let removed = versions::SKILLS.remove(&mut tx, id, version_id).await?;

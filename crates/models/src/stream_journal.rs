@@ -1,6 +1,7 @@
 //! Table `oui_stream_journal` (ours): replies in flight, written every half second or so while they
 //! stream. What is found here at start was cut off by a crash and is completed from the journal.
 
+use oui_core::boxed;
 use serde_json::Value;
 
 use crate::db::{Conn, Db, DbResult, sql};
@@ -27,6 +28,7 @@ table! {
 /// Writes the state of several replies in one transaction. Rows come into being with their reply (see
 /// [`chat_edits::begin_reply`](crate::chat_edits::begin_reply)) and go with it; they are only updated here, so that a
 /// finished reply can not come back.
+#[boxed]
 pub async fn update(db: &Db, rows: &[JournalRow]) -> DbResult<()> {
     let mut tx = db.begin().await?;
     for row in rows {
@@ -41,6 +43,7 @@ pub async fn update(db: &Db, rows: &[JournalRow]) -> DbResult<()> {
 }
 
 /// Forgets a reply that is complete.
+#[boxed]
 pub async fn remove(conn: impl Into<Conn<'_>>, message_id: &str) -> DbResult<()> {
     sql(
         "DELETE FROM oui_stream_journal WHERE message_id = ?",
@@ -52,6 +55,7 @@ pub async fn remove(conn: impl Into<Conn<'_>>, message_id: &str) -> DbResult<()>
 }
 
 /// Everything in the journal.
+#[boxed]
 pub async fn all(conn: impl Into<Conn<'_>>) -> DbResult<Vec<JournalRow>> {
     JournalRow::list(conn, "ORDER BY updated_at", args![]).await
 }

@@ -1,5 +1,6 @@
 //! Table `tag` and the tags in `chat.meta`: a tag's id is its name in lower case with underscores.
 
+use oui_core::boxed;
 use serde_json::{Value, json};
 
 use crate::chats::ChatHead;
@@ -55,11 +56,13 @@ pub(crate) fn untagged_condition(dialect: Dialect) -> &'static str {
 }
 
 /// All tags of a user.
+#[boxed]
 pub async fn of_user(conn: impl Into<Conn<'_>>, user_id: &str) -> DbResult<Vec<TagRow>> {
     TagRow::list(conn, "WHERE user_id = ?", args![user_id]).await
 }
 
 /// The tags with these ids.
+#[boxed]
 pub async fn by_ids(conn: impl Into<Conn<'_>>, user_id: &str, ids: &[String]) -> DbResult<Vec<TagRow>> {
     if ids.is_empty() {
         return Ok(Vec::new());
@@ -78,6 +81,7 @@ pub async fn by_ids(conn: impl Into<Conn<'_>>, user_id: &str, ids: &[String]) ->
 }
 
 /// Makes sure that tags of these names exist. Answers their ids.
+#[boxed]
 pub async fn ensure(tx: &mut Tx, user_id: &str, names: &[String]) -> DbResult<Vec<String>> {
     let mut ids = Vec::new();
     for name in names {
@@ -116,6 +120,7 @@ async fn counts(tx: &mut Tx, user_id: &str, ids: &[String]) -> DbResult<Vec<i64>
 
 /// Deletes those of the tags that no chat of the user carries any more. Call it in the transaction that took the tags
 /// off, or deleted the chats.
+#[boxed]
 pub async fn delete_unused(tx: &mut Tx, user_id: &str, ids: &[String]) -> DbResult<()> {
     // A statement takes a limited number of arguments.
     for ids in ids.chunks(100) {
@@ -137,6 +142,7 @@ pub async fn delete_unused(tx: &mut Tx, user_id: &str, ids: &[String]) -> DbResu
 }
 
 /// [`delete_unused`] in a transaction of its own.
+#[boxed]
 pub async fn sweep(db: &Db, user_id: &str, ids: &[String]) -> DbResult<()> {
     let mut tx = db.begin().await?;
     delete_unused(&mut tx, user_id, ids).await?;
@@ -163,6 +169,7 @@ async fn write_tag_ids(tx: &mut Tx, chat_id: &str, change: impl FnOnce(&mut Vec<
 }
 
 /// Puts a tag on a chat; the tag is made if the owner has none of this name.
+#[boxed]
 pub async fn add_to_chat(db: &Db, chat_id: &str, owner: &str, name: &str) -> DbResult<()> {
     let mut tx = db.begin().await?;
     let id = slug(name);
@@ -184,6 +191,7 @@ pub async fn add_to_chat(db: &Db, chat_id: &str, owner: &str, name: &str) -> DbR
 }
 
 /// Takes a tag off a chat; the tag goes when no other chat carries it.
+#[boxed]
 pub async fn remove_from_chat(db: &Db, chat_id: &str, owner: &str, name: &str) -> DbResult<()> {
     let mut tx = db.begin().await?;
     let id = slug(name);
@@ -193,6 +201,7 @@ pub async fn remove_from_chat(db: &Db, chat_id: &str, owner: &str, name: &str) -
 }
 
 /// Replaces the tags of a chat; those it loses go when no other chat carries them.
+#[boxed]
 pub async fn set_of_chat(db: &Db, chat_id: &str, user_id: &str, names: &[String]) -> DbResult<()> {
     let mut tx = db.begin().await?;
     let new = ensure(&mut tx, user_id, names).await?;

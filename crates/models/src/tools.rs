@@ -3,6 +3,7 @@
 
 mod write;
 
+use oui_core::boxed;
 use serde_json::{Map, Value, json};
 
 use crate::db::{Conn, Db, DbResult, sql};
@@ -143,6 +144,7 @@ impl ToolItem {
 }
 
 /// Deletes a tool with its grants and versions.
+#[boxed]
 pub async fn delete(db: &Db, id: &str) -> DbResult<()> {
     let mut tx = db.begin().await?;
     versions::TOOLS.remove_all(&mut tx, &[id.to_owned()]).await?;
@@ -152,6 +154,7 @@ pub async fn delete(db: &Db, id: &str) -> DbResult<()> {
 }
 
 /// Removes a version and lets its followers come from its parent. `false` when there is none.
+#[boxed]
 pub async fn remove_version(db: &Db, id: &str, version_id: &str) -> DbResult<bool> {
     let mut tx = db.begin().await?;
     let removed = versions::TOOLS.remove(&mut tx, id, version_id).await?;
@@ -160,6 +163,7 @@ pub async fn remove_version(db: &Db, id: &str, version_id: &str) -> DbResult<boo
 }
 
 /// Whether a user has a session at a provider of tools.
+#[boxed]
 pub async fn has_session(conn: impl Into<Conn<'_>>, user_id: &str, provider: &str) -> DbResult<bool> {
     let text = "SELECT 1 FROM oauth_session WHERE user_id = ? AND provider = ? LIMIT 1";
     Ok(sql(text, args![user_id, provider]).first(conn).await?.is_some())

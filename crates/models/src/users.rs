@@ -7,6 +7,7 @@ pub mod own;
 pub mod preview;
 pub mod usage;
 
+use oui_core::boxed;
 use std::sync::Arc;
 
 use oui_core::ids;
@@ -201,6 +202,7 @@ impl UserRow {
 }
 
 /// The account of an authenticated request, from the cache or with one query.
+#[boxed]
 pub async fn account(db: &Db, id: &str) -> DbResult<Option<Arc<Account>>> {
     let key = id.to_owned();
     db.caches().accounts.get_or_load(&key, load_account(db, id)).await
@@ -233,11 +235,13 @@ pub fn changed(db: &Db, id: &str) {
 }
 
 /// The row with this id.
+#[boxed]
 pub async fn by_id(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Option<UserRow>> {
     UserRow::find(conn, "WHERE id = ?", args![id]).await
 }
 
 /// The rows with these ids, in no particular order.
+#[boxed]
 pub async fn by_ids(conn: impl Into<Conn<'_>>, ids: &[String]) -> DbResult<Vec<UserRow>> {
     if ids.is_empty() {
         return Ok(Vec::new());
@@ -252,16 +256,19 @@ pub async fn by_ids(conn: impl Into<Conn<'_>>, ids: &[String]) -> DbResult<Vec<U
 }
 
 /// The row with this address, in any case.
+#[boxed]
 pub async fn by_email(conn: impl Into<Conn<'_>>, email: &str) -> DbResult<Option<UserRow>> {
     UserRow::find(conn, "WHERE lower(email) = ?", args![email.to_lowercase()]).await
 }
 
 /// Number of accounts.
+#[boxed]
 pub async fn count(conn: impl Into<Conn<'_>>) -> DbResult<i64> {
     UserRow::count(conn, "", args![]).await
 }
 
 /// Whether there is any account.
+#[boxed]
 pub async fn any(conn: impl Into<Conn<'_>>) -> DbResult<bool> {
     Ok(sql("SELECT 1 FROM \"user\" LIMIT 1", args![])
         .first(conn)
@@ -271,12 +278,14 @@ pub async fn any(conn: impl Into<Conn<'_>>) -> DbResult<bool> {
 
 /// The oldest account: the one that owns a fresh installation. Of those made in the same second an
 /// administrator counts as the older.
+#[boxed]
 pub async fn first(conn: impl Into<Conn<'_>>) -> DbResult<Option<UserRow>> {
     let order = "ORDER BY created_at, CASE WHEN role = 'admin' THEN 0 ELSE 1 END, id LIMIT 1";
     UserRow::find(conn, order, args![]).await
 }
 
 /// The oldest administrator.
+#[boxed]
 pub async fn first_admin(conn: impl Into<Conn<'_>>) -> DbResult<Option<UserRow>> {
     UserRow::find(conn, "WHERE role = 'admin' ORDER BY created_at LIMIT 1", args![]).await
 }
@@ -293,6 +302,7 @@ async fn second_of_a_new_account(tx: &mut Tx, now: i64) -> DbResult<i64> {
 
 /// Inserts user and credentials in one transaction. With `first_is_admin` the only account becomes
 /// administrator, decided inside the transaction so that two first sign-ups can not both win.
+#[boxed]
 pub async fn create(db: &Db, new: NewUser, first_is_admin: bool) -> DbResult<UserRow> {
     let now = db.now();
     let id = ids::uuid();
@@ -353,6 +363,7 @@ pub async fn create(db: &Db, new: NewUser, first_is_admin: bool) -> DbResult<Use
 
 /// Sets columns of a user; answers the new row. `updated_at` stays, as at the reference, which stamps it for
 /// provisioned accounts only.
+#[boxed]
 pub async fn update(db: &Db, id: &str, changes: Changes) -> DbResult<Option<UserRow>> {
     UserRow::update(db, changes, "WHERE id = ?", args![id]).await?;
     changed(db, id);
@@ -360,11 +371,13 @@ pub async fn update(db: &Db, id: &str, changes: Changes) -> DbResult<Option<User
 }
 
 /// Sets the role and answers the new row. Sessions stay; sockets know the old role and must be closed.
+#[boxed]
 pub async fn set_role(db: &Db, id: &str, role: &str) -> DbResult<Option<UserRow>> {
     update(db, id, Changes::new().set("role", role)).await
 }
 
 /// Notes that the user is here. Callers throttle.
+#[boxed]
 pub async fn touch(db: &Db, id: &str) -> DbResult<()> {
     sql(
         "UPDATE \"user\" SET last_active_at = ? WHERE id = ?",
@@ -376,6 +389,7 @@ pub async fn touch(db: &Db, id: &str) -> DbResult<()> {
 }
 
 /// How many users were active since `since` (seconds).
+#[boxed]
 pub async fn active_since(conn: impl Into<Conn<'_>>, since: i64) -> DbResult<i64> {
     UserRow::count(conn, "WHERE last_active_at >= ?", args![since]).await
 }

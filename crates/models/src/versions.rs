@@ -2,6 +2,7 @@
 //! a resource, each pointing at the one it came from. They have the same columns but for the name of the
 //! resource's id, so one set of statements serves all. What a snapshot holds is the resource's business.
 
+use oui_core::boxed;
 use oui_core::ids;
 use serde_json::{Map, Value, json};
 
@@ -145,6 +146,7 @@ impl Versions {
     }
 
     /// Versions of a resource, newest first.
+    #[boxed]
     pub async fn list(
         self,
         conn: impl Into<Conn<'_>>,
@@ -163,6 +165,7 @@ impl Versions {
     }
 
     /// One version of a resource.
+    #[boxed]
     pub async fn get(
         self,
         conn: impl Into<Conn<'_>>,
@@ -177,6 +180,7 @@ impl Versions {
     }
 
     /// Adds a version inside the transaction that writes the resource. Answers its id.
+    #[boxed]
     pub async fn add(
         self,
         tx: &mut crate::Tx,
@@ -207,6 +211,7 @@ impl Versions {
     }
 
     /// Removes a version; versions that came from it then come from its parent. `false` when there was none.
+    #[boxed]
     pub async fn remove(self, tx: &mut crate::Tx, resource_id: &str, id: &str) -> DbResult<bool> {
         let Some(version) = self.get(&mut *tx, resource_id, id).await? else {
             return Ok(false);
@@ -224,6 +229,7 @@ impl Versions {
     }
 
     /// Removes every version of these resources.
+    #[boxed]
     pub async fn remove_all(self, tx: &mut crate::Tx, resource_ids: &[String]) -> DbResult<()> {
         if resource_ids.is_empty() {
             return Ok(());

@@ -1,6 +1,7 @@
 //! Search over everything that a user may read: chats, snapshots of shared chats, notes, messages of channels. One
 //! query finds and ranks a page of ids; only these rows are read whole.
 
+use oui_core::boxed;
 use std::collections::{HashMap, HashSet};
 
 use crate::args;
@@ -112,6 +113,7 @@ pub struct Hit {
 }
 
 /// The folders that a user may read with those below them, and which of all these are shared.
+#[boxed]
 pub async fn folders_of(
     db: &Db,
     user_id: &str,
@@ -414,6 +416,7 @@ fn messages(query: &Query<'_>) -> Source {
 }
 
 /// A page of what fits, best first.
+#[boxed]
 pub async fn run(db: &Db, query: &Query<'_>) -> DbResult<Vec<Hit>> {
     let dialect = db.dialect();
     let mut sources = Vec::new();
@@ -530,6 +533,7 @@ async fn read(
 }
 
 /// Names of the channels as a user sees them: direct ones without a name are called after the others in them.
+#[boxed]
 pub async fn channel_names(
     db: &Db,
     user_id: &str,

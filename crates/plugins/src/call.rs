@@ -1,6 +1,7 @@
 //! Between a model's call and its result: arguments are parsed, the tool runs, what it answers becomes text,
 //! pictures and embedded pages. Whatever goes wrong here is the result of this one call.
 
+use oui_core::boxed;
 use serde_json::{Value, json};
 
 use crate::tool::{Kind, Object, Tool, ToolContext, ToolError};
@@ -99,6 +100,7 @@ fn python_literal(text: &str) -> Option<Value> {
 }
 
 /// Runs one call.
+#[boxed]
 pub async fn run(tools: &Toolbox, context: &ToolContext, call: &Call) -> Outcome {
     let name = &call.name;
     let Some(arguments) = parse_arguments(&call.arguments) else {

@@ -1,6 +1,7 @@
 //! MCP servers over streamable HTTP: JSON-RPC by POST, answered with JSON or with a stream of events in which the server
 //! may also ask something back. One session belongs to one run and ends with it.
 
+use oui_core::boxed;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -64,6 +65,7 @@ impl Reporter for Nobody {
 
 impl Session {
     /// Opens a session. `connection` is as it is stored: `url`, `auth_type`, `key`, `headers`.
+    #[boxed]
     pub async fn open(
         http: Http,
         connection: &Value,
@@ -207,6 +209,7 @@ impl Session {
     }
 
     /// `{name, description, parameters}` of every tool.
+    #[boxed]
     pub async fn tools(&self) -> Result<Vec<Value>, String> {
         let mut specs = Vec::new();
         let mut cursor = Value::Null;
@@ -232,6 +235,7 @@ impl Session {
     }
 
     /// Calls a tool and answers its content.
+    #[boxed]
     pub async fn call(
         &self,
         name: &str,
@@ -459,6 +463,7 @@ pub fn allowed(connection: &Value, specs: Vec<Value>) -> Vec<Value> {
 }
 
 /// The tools of a chosen server and what it wants models to know. `None`: it is not there or not open to the account.
+#[boxed]
 pub async fn tools(
     http: &Http,
     patience: Patience,

@@ -3,6 +3,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use oui_core::boxed;
 use serde_json::{Value, json};
 
 use crate::call::Outcome;
@@ -31,6 +32,7 @@ fn ending(content_type: &str) -> &'static str {
 }
 
 /// Keeps a data URI as a file and answers its path. `None` where nothing is stored or storing fails.
+#[boxed]
 pub async fn keep(context: &ToolContext, uri: &str) -> Option<String> {
     let files = context.files.as_ref()?;
     context.chat_id.as_ref()?;
@@ -54,6 +56,7 @@ pub async fn keep(context: &ToolContext, uri: &str) -> Option<String> {
 }
 
 /// Keeps the pictures of a result; each then has its path as `stored`. What cannot be kept stays as it is.
+#[boxed]
 pub async fn keep_all(context: &ToolContext, outcome: &mut Outcome) {
     for file in &mut outcome.files {
         let url = file["url"].as_str().unwrap_or_default();

@@ -5,6 +5,7 @@ pub mod scene;
 pub mod tools;
 pub mod valves;
 
+use oui_core::boxed;
 use std::sync::Arc;
 
 use oui_config::Settings;
@@ -57,6 +58,7 @@ impl Python {
     }
 
     /// The process of a plugin; starts it when there is none.
+    #[boxed]
     pub async fn runner(&self, plugin: Plugin<'_>) -> Result<Runner, HostProblem> {
         self.runners.of(plugin).await
     }
@@ -67,6 +69,7 @@ impl Python {
     }
 
     /// Begins a call of a method. `given` are its arguments, `more` parameters that differ from the scene's.
+    #[boxed]
     pub async fn begin(
         &self,
         target: &Target<'_>,
@@ -83,6 +86,7 @@ impl Python {
     }
 
     /// [`Python::begin`] for a method that may call the tools of its run.
+    #[boxed]
     pub async fn begin_with(
         &self,
         target: &Target<'_>,
@@ -121,6 +125,7 @@ impl Python {
 
 /// What a call says next that is not for the chat: a piece of a stream, or the answer. Events and questions on the way
 /// go where they belong.
+#[boxed]
 pub async fn listen(
     call: &mut Call,
     reporter: &dyn Reporter,
@@ -153,6 +158,7 @@ pub async fn listen(
 }
 
 /// The answer of a call. Pieces of a stream are put together as a text.
+#[boxed]
 pub async fn answer(mut call: Call, reporter: &dyn Reporter) -> Result<Value, HostProblem> {
     let mut text = String::new();
     loop {

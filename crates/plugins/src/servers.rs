@@ -1,6 +1,7 @@
 //! OpenAPI tool servers of the configuration: what they offer (kept for a while), who may use them, and calls to
 //! them. A server that is slow, broken or talkative harms only the call that was made to it.
 
+use oui_core::boxed;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -146,6 +147,7 @@ impl ToolServers {
     }
 
     /// Servers of the stored list that are switched on and answer.
+    #[boxed]
     pub async fn listed(self: &Arc<Self>, connections: &Value) -> Vec<Server> {
         let connections = connections.as_array().into_iter().flatten().enumerate();
         let wanted = connections.filter(|(_, connection)| {
@@ -230,6 +232,7 @@ impl ToolServers {
     }
 
     /// Fetches a description, in JSON or YAML. The error is for administrators.
+    #[boxed]
     pub async fn describe(&self, url: &str, token: &str) -> Result<Value, String> {
         let mut request = self.http.client().get(url).header("accept", "application/json");
         if !token.is_empty() {
@@ -250,6 +253,7 @@ impl ToolServers {
     }
 
     /// The tools of one chosen server, `server:ID` or `server:openapi:ID`, with an optional `|name,name` behind it.
+    #[boxed]
     pub async fn tools(self: &Arc<Self>, tool_id: &str, context: &ToolContext) -> Vec<Tool> {
         let Some(rest) = tool_id.strip_prefix("server:") else {
             return Vec::new();

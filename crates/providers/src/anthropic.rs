@@ -6,6 +6,7 @@ mod request;
 mod stream;
 
 use http::{HeaderMap, HeaderName, Method, StatusCode, header};
+use oui_core::boxed;
 use serde_json::{Map, Value, json};
 
 use crate::connections::{AuthType, Connection};
@@ -59,6 +60,7 @@ pub enum MessagesError {
 
 /// Sends a Messages request, or one of the requests beside it, to `path` below the connection's address. `model` may
 /// carry the connection's prefix.
+#[boxed]
 pub async fn pass(
     http: &Http,
     connection: &Connection,
@@ -116,6 +118,7 @@ pub async fn pass(
 }
 
 /// The tokens of a Messages request, as the provider counts them. `None` when its answer names no number.
+#[boxed]
 pub async fn count_tokens(
     http: &Http,
     connection: &Connection,

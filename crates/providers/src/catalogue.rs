@@ -2,6 +2,7 @@
 //! how long a list stays good is the caller's decision. Concurrent refreshes share one round of requests,
 //! and a provider that does not answer costs the others its time once, not every time.
 
+use oui_core::boxed;
 use std::collections::{HashMap, hash_map::Entry};
 use std::sync::Arc;
 use std::time::Duration;
@@ -151,6 +152,7 @@ impl ModelCatalogue {
     /// Asks all providers that are switched on and keeps what they say. Never fails: a provider without an
     /// answer contributes nothing but a warning. Who asks at the same time gets the same round, unless the
     /// providers are told who asks. The round goes on when the caller stops waiting.
+    #[boxed]
     pub async fn refresh(
         &self,
         settings: &Arc<ProviderSettings>,
@@ -160,6 +162,7 @@ impl ModelCatalogue {
     }
 
     /// The models that the Ollama servers hold in memory, asked for now. Servers without an answer are left out.
+    #[boxed]
     pub async fn loaded(&self, settings: &ProviderSettings, context: &CallContext) -> Vec<Value> {
         if !settings.ollama_enabled {
             return Vec::new();

@@ -1,6 +1,7 @@
 //! Tokens of Microsoft Entra for connections of auth type `azure_ad` (`microsoft_entra_id`): the identity that the
 //! process runs as, found in the order of Microsoft's own libraries. A token is kept until shortly before its end.
 
+use oui_core::boxed;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,6 +73,7 @@ impl Entra {
     }
 
     /// A token, if the process has an identity. Who asks at the same time waits for the same request.
+    #[boxed]
     pub async fn token(&self) -> Option<Secret> {
         let mut kept = self.kept.lock().await;
         if let Some(kept) = kept.as_ref().filter(|kept| kept.until > Instant::now()) {

@@ -2,6 +2,7 @@
 //! both when the address is given and when the connection is made, so that a name server can not change its mind
 //! in between.
 
+use oui_core::boxed;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -102,6 +103,7 @@ impl Guarded {
     ///
     /// # Errors
     /// It is no web address, is blocked, or leads to a private network.
+    #[boxed]
     pub async fn check(&self, text: &str) -> Result<Url, Refused> {
         if text.contains(['\\', '\t', '\n', '\r', ' ']) {
             return Err(Refused);

@@ -56,6 +56,7 @@ pub use tls::TlsVerify;
 pub use verify::{list_models, verify_ollama, verify_openai};
 
 use oui_core::Clock;
+use oui_core::boxed;
 use serde_json::Value;
 
 /// Both wire formats over one connection pool, chosen by the connection's kind.
@@ -83,6 +84,7 @@ impl ProviderClient {
     }
 
     /// A chat completion in OpenAI form, whatever the provider speaks.
+    #[boxed]
     pub async fn chat(
         &self,
         connection: &Connection,

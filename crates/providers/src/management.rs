@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use http::{Method, StatusCode, header};
 use oui_core::ApiError;
+use oui_core::boxed;
 use serde_json::{Map, Value, json};
 
 use crate::connections::Connection;
@@ -92,6 +93,7 @@ impl<'a> ManagedServer<'a> {
     ///
     /// Errors: 400 where the server cannot do this, its own status with its words as detail, 500 when it cannot
     /// be reached.
+    #[boxed]
     pub async fn call(
         &self,
         http: &Http,
@@ -193,6 +195,7 @@ async fn send(http: &Http, outgoing: Outgoing, stream: bool) -> Result<ChatReply
 /// Drops a model from the memory of a llama.cpp server; the server's answer comes back.
 ///
 /// Errors: the server's status with its body as a text, 500 when it cannot be reached.
+#[boxed]
 pub async fn unload_llama_cpp(
     http: &Http,
     connection: &Connection,
@@ -220,6 +223,7 @@ pub async fn unload_llama_cpp(
 /// Drops a model from the memory of an Ollama server.
 ///
 /// Errors: the server's answer as a text, or why there was none.
+#[boxed]
 pub async fn unload_ollama(
     http: &Http,
     connection: &Connection,

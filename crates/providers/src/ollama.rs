@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use oui_core::boxed;
 use oui_core::{ApiError, Clock, messages};
 use serde_json::{Map, Value, json};
 
@@ -33,6 +34,7 @@ impl OllamaClient {
     /// Chat Completions events ending with `[DONE]`; an error inside a stream is an event with `error`.
     ///
     /// Errors: the provider's status and message, or 500 when it cannot be reached.
+    #[boxed]
     pub async fn chat(
         &self,
         connection: &Connection,
@@ -72,6 +74,7 @@ impl OllamaClient {
     /// prefix; nulls at the top level and in messages are dropped.
     ///
     /// Errors: as [`OllamaClient::chat`].
+    #[boxed]
     pub async fn native_chat(
         &self,
         connection: &Connection,
@@ -99,6 +102,7 @@ impl OllamaClient {
     /// back in pieces, otherwise as one value (null when it is no JSON or breaks off).
     ///
     /// Errors: the provider's status with its `error` as detail, or 500 with what went wrong.
+    #[boxed]
     pub async fn request(
         &self,
         connection: &Connection,

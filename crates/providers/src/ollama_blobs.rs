@@ -1,6 +1,7 @@
 //! Model files brought to an Ollama server: from an upload or from an address elsewhere, as a blob and then as a model
 //! of that blob. How it is getting on is told in server-sent events, as clients of the reference expect.
 
+use oui_core::boxed;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -89,6 +90,7 @@ pub struct Target {
 
 impl Target {
     /// Sends a file that lies in `file` to the server as the model of `name`, and removes it.
+    #[boxed]
     pub async fn upload(self, file: PathBuf, name: String, progress: Progress) {
         let sent = self.store(&file, &name, &progress, true).await;
         let _ = tokio::fs::remove_file(&file).await;
@@ -97,6 +99,7 @@ impl Target {
 
     /// Fetches `url` into `file`, continuing where an earlier try ended, and sends it to the server as the model of
     /// `name`. What was fetched stays for the next try when that fails.
+    #[boxed]
     pub async fn download(self, url: String, file: PathBuf, name: String, progress: Progress) {
         let done = async {
             self.fetch(&url, &file, &progress).await?;

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use oui_core::ApiError;
+use oui_core::boxed;
 use serde_json::{Map, Value, json};
 
 use crate::azure;
@@ -74,6 +75,7 @@ impl OpenAiClient {
     /// (see [`crate::responses_stream`]). A server may answer a streaming request with a whole answer.
     ///
     /// Errors: the provider's status and body, or 500 when it cannot be reached.
+    #[boxed]
     pub async fn chat(
         &self,
         connection: &Connection,
@@ -145,6 +147,7 @@ impl OpenAiClient {
     /// back as such, everything else as one value.
     ///
     /// Errors: the provider's status and body, or 500 when it cannot be reached.
+    #[boxed]
     pub async fn pass(
         &self,
         connection: &Connection,
@@ -176,6 +179,7 @@ impl OpenAiClient {
     /// A call whose answer is no text.
     ///
     /// Errors: the provider's status and the `error` of its answer, if it has one.
+    #[boxed]
     pub async fn bytes(
         &self,
         connection: &Connection,
@@ -207,6 +211,7 @@ impl OpenAiClient {
     }
 
     /// As [`OpenAiClient::pass`], with a JSON body or none.
+    #[boxed]
     pub async fn request(
         &self,
         connection: &Connection,

@@ -2,6 +2,7 @@
 //! `GET /openai/models/{url_idx}` answer.
 
 use http::StatusCode;
+use oui_core::boxed;
 use oui_core::{ApiError, messages};
 use serde_json::{Value, json};
 
@@ -18,6 +19,7 @@ use crate::reply::{self, Body};
 /// Lists the models of an OpenAI-compatible server and returns the list as it came.
 ///
 /// Errors: any status but 200 is relayed with its body; 500 when the server cannot be reached.
+#[boxed]
 pub async fn verify_openai(
     http: &Http,
     url: &str,
@@ -55,6 +57,7 @@ pub async fn verify_openai(
 /// Asks an Ollama server for its version and returns `{"version": ...}` as it came.
 ///
 /// Errors: 500 with the server's own words, or that it cannot be reached.
+#[boxed]
 pub async fn verify_ollama(
     http: &Http,
     url: &str,
@@ -89,6 +92,7 @@ pub async fn verify_ollama(
 /// What one OpenAI-compatible server says of its models, as it says it; Azure's are those of the settings.
 ///
 /// Errors: 500 with the server's own words, or that it cannot be reached.
+#[boxed]
 pub async fn list_models(
     http: &Http,
     connection: &Connection,

@@ -1,6 +1,7 @@
 //! Who may use which collection. Names of collections come from clients, so every name is checked by what it stands
 //! for: a file, a knowledge base, somebody's memories, somebody's web search.
 
+use oui_core::boxed;
 use std::collections::BTreeSet;
 
 use oui_access::ADMIN;
@@ -56,6 +57,7 @@ fn aliases(name: &str) -> BTreeSet<String> {
 
 impl Retrieval {
     /// The collections among these that the user may use. Administrators may use all with a proper name.
+    #[boxed]
     pub async fn accessible(&self, names: &[String], user: &UserRow, purpose: Use) -> ApiResult<Vec<String>> {
         let mut kept: Vec<String> = Vec::new();
         for name in names {
@@ -70,6 +72,7 @@ impl Retrieval {
     }
 
     /// Refuses when the user may not use one of the collections.
+    #[boxed]
     pub async fn demand(&self, names: &[String], user: &UserRow, purpose: Use) -> ApiResult<()> {
         let allowed = self.accessible(names, user, purpose).await?;
         if names.iter().all(|name| allowed.contains(name)) {
@@ -115,6 +118,7 @@ impl Retrieval {
     }
 
     /// Whether the user may use a file; being an administrator does not count here.
+    #[boxed]
     pub async fn may_use_file(&self, id: &str, user: &UserRow, purpose: Use) -> ApiResult<bool> {
         let membership = groups::membership(&self.db, &user.id).await?;
         Ok(match purpose {

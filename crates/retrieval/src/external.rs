@@ -1,6 +1,7 @@
 //! Knowledge bases that lie elsewhere: on a Qdrant or Milvus server or in a PostgreSQL with vectors that others fill.
 //! Connections and the places of texts in them are described by objects that administrators write.
 
+use oui_core::boxed;
 use std::time::Duration;
 
 use oui_config::connections::EXTERNAL_KNOWLEDGE_CONNECTIONS;
@@ -137,6 +138,7 @@ impl Retrieval {
     }
 
     /// Asks a knowledge base that lies elsewhere.
+    #[boxed]
     pub async fn external(&self, query: &ExternalQuery<'_>, caller: Option<&CallContext>) -> Result<Found> {
         let connection = query.connection;
         if connection["enabled"] == false {

@@ -2,6 +2,7 @@
 //! those of the same file, so that a run that was cut off is simply run again.
 
 use async_trait::async_trait;
+use oui_core::boxed;
 use oui_core::{ApiError, ApiResult, ids, messages};
 use oui_loaders::ingest::{Ingest, ProcessFile, Processed, SaveOptions};
 use oui_loaders::{Document, SplitSettings};
@@ -50,6 +51,7 @@ pub(crate) fn metadata_of(file: &FileText) -> Map<String, Value> {
 
 impl Retrieval {
     /// Whether the collection holds a text with this checksum under another file.
+    #[boxed]
     pub async fn is_duplicate(&self, collection: &str, hash: &str, file_id: Option<&str>) -> Result<bool> {
         let store = self.store().await?;
         let found = store
@@ -60,6 +62,7 @@ impl Retrieval {
     }
 
     /// Cuts, embeds and keeps documents in a collection.
+    #[boxed]
     pub async fn keep(
         &self,
         user: &UserRow,
@@ -307,6 +310,7 @@ impl Retrieval {
     }
 
     /// Makes a knowledge base findable by its name. A failure is logged: the knowledge base is there all the same.
+    #[boxed]
     pub async fn index_knowledge(&self, id: &str, name: &str, description: Option<&str>) -> bool {
         let content = match description.filter(|text| !text.is_empty()) {
             Some(description) => format!("{name}\n\n{description}"),
@@ -333,6 +337,7 @@ impl Retrieval {
     }
 
     /// Of these knowledge bases those whose name and description fit a question best, with scores, best first.
+    #[boxed]
     pub async fn nearest_knowledge(
         &self,
         question: &str,
@@ -358,6 +363,7 @@ impl Retrieval {
     }
 
     /// Takes a knowledge base out of the collection of their names.
+    #[boxed]
     pub async fn forget_knowledge(&self, id: &str) -> Result<()> {
         let store = self.store().await?;
         store.delete(KNOWLEDGE_BASES, &Filter::ids([id.to_owned()])).await
@@ -375,6 +381,7 @@ pub struct Batch {
 
 impl Retrieval {
     /// Puts the texts of several files into a collection: those that can be, all of them in one step.
+    #[boxed]
     pub async fn process_batch(
         &self,
         user: &UserRow,
@@ -452,6 +459,7 @@ impl Retrieval {
     }
 
     /// Removes a file's chunks from a collection.
+    #[boxed]
     pub async fn forget_chunks(&self, collection: &str, file_id: &str, hash: Option<&str>) -> Result<()> {
         let store = self.store().await?;
         store.delete(collection, &Filter::eq("file_id", file_id)).await?;

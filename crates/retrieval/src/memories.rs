@@ -3,6 +3,7 @@
 pub mod tree;
 
 use oui_config::rag;
+use oui_core::boxed;
 use oui_core::{ApiError, ApiResult};
 use oui_models::memories::{self, MemoryRow, Operation, Outcome};
 use oui_models::users::UserRow;
@@ -62,6 +63,7 @@ fn metadata(row: &MemoryRow) -> Map<String, Value> {
 
 impl Retrieval {
     /// Makes memories findable. Where the vectors of the user's others have another width, all are made anew.
+    #[boxed]
     pub async fn index_memories(
         &self,
         user_id: &str,
@@ -104,6 +106,7 @@ impl Retrieval {
     }
 
     /// Makes all vectors of a user's memories anew. The answer is their number.
+    #[boxed]
     pub async fn reindex_memories(
         &self,
         user_id: &str,
@@ -121,6 +124,7 @@ impl Retrieval {
 
     /// Applies changes to a user's memories, all or none, and makes what they leave findable. Answers what became of
     /// each; `meta` says who changes.
+    #[boxed]
     pub async fn change_memories(
         &self,
         user: &UserRow,
@@ -165,17 +169,20 @@ impl Retrieval {
     }
 
     /// Takes memories out of the user's collection.
+    #[boxed]
     pub async fn forget_memories(&self, user_id: &str, ids: Vec<String>) -> Result<()> {
         let collection = collection_of(user_id);
         self.store().await?.delete(&collection, &Filter::ids(ids)).await
     }
 
     /// Takes all of a user's memories out of the store.
+    #[boxed]
     pub async fn forget_all_memories(&self, user_id: &str) -> Result<()> {
         self.store().await?.drop_collection(&collection_of(user_id)).await
     }
 
     /// Memories nearest to a text, those below the relevance threshold left out. `None` without a collection.
+    #[boxed]
     pub async fn find_memories(
         &self,
         user_id: &str,

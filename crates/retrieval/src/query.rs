@@ -1,5 +1,6 @@
 //! From a question to the chunks that answer it: vector search, or vector and word search together, reranked.
 
+use oui_core::boxed;
 use std::collections::HashMap;
 
 use oui_config::rag;
@@ -102,6 +103,7 @@ impl Retrieval {
 
     /// Searches collections for the best answers to any of the questions. Where hybrid search fails, vector search
     /// answers; collections that fail are left out as long as another one answers.
+    #[boxed]
     pub async fn search(
         &self,
         collections: &[String],
@@ -141,6 +143,7 @@ impl Retrieval {
     }
 
     /// Searches by vectors and words and reranks. Fails when no collection could be searched.
+    #[boxed]
     pub async fn hybrid(
         &self,
         collections: &[String],

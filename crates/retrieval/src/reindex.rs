@@ -1,6 +1,7 @@
 //! All vectors made anew from the stored texts: after a move to another vector store or another model, and at the
 //! first start on an installation whose vectors lie in a store that is not read here.
 
+use oui_core::boxed;
 use std::collections::BTreeSet;
 
 use oui_loaders::Document;
@@ -34,6 +35,7 @@ fn store_error(error: DbError) -> Error {
 
 impl Retrieval {
     /// Whether the store may lack vectors of stored texts. Marks the store as complete when there are no texts.
+    #[boxed]
     pub async fn needs_reindex(&self) -> Result<bool> {
         let mark = marks::get(&self.db, MARK).await.map_err(store_error)?;
         if mark.as_deref() == Some(self.store_name()) || self.is_bypassed() {

@@ -1,5 +1,6 @@
 //! Everything of this crate put together, built once for the process.
 
+use oui_core::boxed;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -74,6 +75,7 @@ impl Retrieval {
     }
 
     /// The vector store, opened at the first use.
+    #[boxed]
     pub async fn store(&self) -> Result<&dyn VectorStore> {
         let store = self.store.get_or_try_init(|| self.open()).await?;
         Ok(store.as_ref())
@@ -171,6 +173,7 @@ impl Retrieval {
     }
 
     /// Ends running work on files of this server.
+    #[boxed]
     pub async fn close(&self) {
         if let Some(store) = self.embedded.get() {
             store.close().await;

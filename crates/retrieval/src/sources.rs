@@ -1,6 +1,7 @@
 //! What attached files, collections, notes, chats and folders say about a question: the sources of a reply, as the
 //! client shows them. Ids in attachments come from clients, so each is checked against what the user may read.
 
+use oui_core::boxed;
 use std::collections::{BTreeMap, HashSet};
 
 use oui_access::ADMIN;
@@ -108,6 +109,7 @@ struct Search<'r> {
 
 impl Retrieval {
     /// Sources from the attachments, in their order. What cannot be read or searched is left out and logged.
+    #[boxed]
     pub async fn sources(
         &self,
         user: &UserRow,
@@ -121,6 +123,7 @@ impl Retrieval {
     }
 
     /// [`Retrieval::sources`] with other options of the search than the configuration's.
+    #[boxed]
     pub async fn sources_with(
         &self,
         user: &UserRow,
@@ -164,6 +167,7 @@ impl Retrieval {
 
     /// The passages that fit a question best in collections and files together, as one source. Whether the user may
     /// read them is the caller's business.
+    #[boxed]
     pub async fn passages(
         &self,
         user: &UserRow,

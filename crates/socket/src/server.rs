@@ -1,6 +1,7 @@
 //! The server as the application sees it: made, mounted, asked, stopped; and the [`Emitter`]
 //! through which the rest of the project reaches browsers.
 
+use oui_core::boxed;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -108,6 +109,7 @@ impl SocketServer {
     }
 
     /// Users with a session in the room, their tokens checked again.
+    #[boxed]
     pub async fn users_in(&self, room: &Room) -> BTreeSet<String> {
         let mut users = BTreeSet::new();
         for socket in self.hub.rooms.members(&room.name()) {
@@ -142,6 +144,7 @@ impl SocketServer {
     /// Access to a chat has changed, or with `None` perhaps to any: sessions that have it open and
     /// may no longer read it leave it, and all of them are told to look again. With `None` owners
     /// are left alone.
+    #[boxed]
     pub async fn refresh_chat_access(&self, chat_id: Option<&str>) {
         let mut open = Vec::new();
         self.hub.sessions.visit(&mut |sid, session| {
@@ -189,6 +192,7 @@ impl SocketServer {
 
     /// Stops: refuses new connections, sends what waits, ends every connection such that clients
     /// come back, and waits for all tasks, at most a few seconds for slow clients.
+    #[boxed]
     pub async fn close(&self) {
         self.hub.closing.cancel();
         for connection in self.hub.connections() {

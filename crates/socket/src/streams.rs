@@ -2,6 +2,7 @@
 //! answer's parts as events named `{user_id}:{session_id}:{request_id}`, and the run that asked
 //! for it reads them here.
 
+use oui_core::boxed;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -71,6 +72,7 @@ impl DirectStream {
     /// than 16 MiB behind, or replaced by another of the same name.
     ///
     /// The stream does not end when the browser disconnects: it may come back and go on.
+    #[boxed]
     pub async fn recv(&mut self) -> Option<Value> {
         let (part, size) = self.receiver.recv().await?;
         self.waiting.fetch_sub(size, Ordering::Relaxed);

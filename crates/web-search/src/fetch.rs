@@ -1,6 +1,7 @@
 //! Fetching what a user named. The name is resolved once, and only addresses that pass the rules are connected to, so
 //! that a name can not change its mind in between; every redirect is checked again; size and time are limited.
 
+use oui_core::boxed;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -106,6 +107,7 @@ impl CheckedHttp {
     /// # Errors
     /// [`INVALID_URL`] for addresses that may not be fetched, otherwise what happened. An answer with a bad status is
     /// none.
+    #[boxed]
     pub async fn get(
         &self,
         address: &str,

@@ -1,5 +1,6 @@
 //! Pages by address: fetched and read here, or through a service of the operator's choice.
 
+use oui_core::boxed;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -95,6 +96,7 @@ impl PageLoader {
     ///
     /// # Errors
     /// Addresses that may not be fetched, and what a transcript or service lacks.
+    #[boxed]
     pub async fn load(&self, address: &str) -> Result<Vec<Document>, LoadError> {
         if youtube::is_youtube_url(address) {
             let languages = self.config.get(&loaders::YOUTUBE_LOADER_LANGUAGE);
@@ -110,6 +112,7 @@ impl PageLoader {
     ///
     /// # Errors
     /// No address that may be fetched, or an engine that does not exist.
+    #[boxed]
     pub async fn pages(&self, addresses: &[String]) -> Result<Vec<Document>, LoadError> {
         let rules = self.checked.rules();
         let addresses: Vec<String> = addresses

@@ -7,6 +7,7 @@ mod tencent;
 mod yacy;
 mod yandex;
 
+use oui_core::boxed;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -84,6 +85,7 @@ impl WebSearch {
     ///
     /// # Errors
     /// What the engine or its settings lack.
+    #[boxed]
     pub async fn search_all(&self, queries: &[String]) -> Result<Vec<Vec<SearchResult>>, LoadError> {
         let engine = self.config.get(&web::WEB_SEARCH_ENGINE);
         let at_once =
@@ -102,6 +104,7 @@ impl WebSearch {
     ///
     /// # Errors
     /// What the engine or its settings lack.
+    #[boxed]
     pub async fn search(&self, engine: &str, query: &str) -> Results {
         let ask = Ask {
             search: self,

@@ -1,5 +1,6 @@
 //! The state behind every handler.
 
+use oui_core::boxed;
 use std::sync::Arc;
 
 use oui_access::{Authenticator, Permissions};
@@ -122,6 +123,7 @@ impl App {
     }
 
     /// The effective permissions of a user.
+    #[boxed]
     pub async fn permissions_of(&self, user_id: &str) -> ApiResult<Permissions> {
         self.auth.permissions_of(user_id).await
     }
@@ -148,6 +150,7 @@ impl App {
     }
 
     /// Writes configuration rows and makes them effective.
+    #[boxed]
     pub async fn save_config(
         &self,
         changes: std::collections::BTreeMap<String, serde_json::Value>,
@@ -160,6 +163,7 @@ impl App {
     }
 
     /// Writes configuration rows together with what `tx` holds already, and makes them effective.
+    #[boxed]
     pub async fn save_config_in(
         &self,
         mut tx: oui_models::Tx,
@@ -174,6 +178,7 @@ impl App {
     }
 
     /// Writes rules of sign-in and ends every session, both or neither. Answers whose sessions ended.
+    #[boxed]
     pub async fn save_config_and_revoke(
         &self,
         changes: std::collections::BTreeMap<String, serde_json::Value>,

@@ -1,6 +1,7 @@
 //! Who is calling, as the first argument of a handler: `Caller<Verified>` and its kin. The role
 //! is part of the type, and only a caller hands out the database.
 
+use oui_core::boxed;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -82,21 +83,25 @@ impl<R: Role<Who = Identity>> Caller<R> {
     }
 
     /// Groups of the caller.
+    #[boxed]
     pub async fn membership(&self) -> ApiResult<Arc<Membership>> {
         Ok(oui_models::groups::membership(self.db(), self.id()).await?)
     }
 
     /// Effective permissions of the caller.
+    #[boxed]
     pub async fn permissions(&self) -> ApiResult<Permissions> {
         self.app.permissions_of(self.id()).await
     }
 
     /// Whether the caller is an administrator or has the permission.
+    #[boxed]
     pub async fn may(&self, permission: &str) -> ApiResult<bool> {
         Ok(self.is_admin() || self.permissions().await?.has(permission))
     }
 
     /// Refuses callers that are neither administrator nor have the permission.
+    #[boxed]
     pub async fn demand(&self, permission: &str) -> ApiResult<()> {
         if self.may(permission).await? {
             Ok(())

@@ -1,6 +1,7 @@
 //! A shared resource as the first argument of a handler: `Loaded<Prompt, Write>` has read the id from
 //! the path, loaded the row and applied the rule of owner, administrator and grants.
 
+use oui_core::boxed;
 use std::marker::PhantomData;
 
 use axum::extract::{FromRequestParts, Path};
@@ -83,6 +84,7 @@ pub struct Loaded<R: Resource, A: Right> {
 
 impl<R: Resource, A: Right> Loaded<R, A> {
     /// Whether the caller could also write.
+    #[boxed]
     pub async fn may_write(&self) -> ApiResult<bool> {
         let membership = self.caller.membership().await?;
         let rule = Ownership {

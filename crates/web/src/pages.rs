@@ -2,6 +2,7 @@
 //! happens when it is absent. Reading a page and saving one are the same few functions for all of them.
 //! [`pages!`](crate::pages!) declares pages, [`shapes!`](crate::shapes!) objects inside their values.
 
+use oui_core::boxed;
 use std::collections::BTreeMap;
 
 use oui_config::{Meta, Snapshot};
@@ -141,6 +142,7 @@ impl Page {
     }
 
     /// Saves the page from a request body and shows it.
+    #[boxed]
     pub async fn save(&self, app: &App, input: &Value) -> ApiResult<Map<String, Value>> {
         app.save_config(self.body(input)?).await?;
         Ok(self.show(&app.config.snapshot()))

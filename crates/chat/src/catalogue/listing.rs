@@ -1,6 +1,7 @@
 //! The list of models as it goes over the wire. Every page load asks for it, so the finished bytes are kept
 //! for each set of models that somebody sees.
 
+use oui_core::boxed;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -57,6 +58,7 @@ impl Listings {
 
 impl Catalogue {
     /// `{"data": [...]}` with the models that the user sees, in the administrator's order.
+    #[boxed]
     pub async fn listing(&self, user: &UserRow, models: &Arc<Models>) -> ApiResult<Bytes> {
         let snapshot = self.config.snapshot();
         let order = snapshot

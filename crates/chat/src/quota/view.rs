@@ -1,5 +1,6 @@
 //! Limits and their use as they are shown: to the person they are about and to administrators.
 
+use oui_core::boxed;
 use oui_core::{ApiError, ApiResult};
 use oui_models::quotas::{self, ANY, QuotaRow, UsageRow};
 use oui_models::users::UserRow;
@@ -72,6 +73,7 @@ fn usage_json(quota: &QuotaRow, counters: &[UsageRow], user_id: &str, now: i64) 
 
 impl Engine {
     /// The limits in force for a person, with what was used of them in their present periods.
+    #[boxed]
     pub async fn quota_usage(&self, user_id: &str) -> ApiResult<Value> {
         let set = quotas::current(&self.db).await?;
         let membership = groups::membership(&self.db, user_id).await?;
@@ -91,6 +93,7 @@ impl Engine {
     }
 
     /// What everybody used of one limit, the present period first.
+    #[boxed]
     pub async fn quota_counters(&self, id: &str) -> ApiResult<Value> {
         let quota = quotas::by_id(&self.db, id).await?;
         let quota = quota.ok_or_else(|| ApiError::not_found("Quota not found."))?;

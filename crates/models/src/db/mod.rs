@@ -13,6 +13,7 @@ mod pools;
 mod row;
 mod table;
 
+use oui_core::boxed;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -84,6 +85,7 @@ struct Inner {
 
 impl Db {
     /// Opens the pools. The schema must have been prepared by the migrations crate.
+    #[boxed]
     pub async fn connect(connect: Connect, clock: oui_core::Clock) -> DbResult<Self> {
         let pools = Pools::open(connect).await?;
         let caches = Caches::new(pools.dialect());
@@ -113,6 +115,7 @@ impl Db {
 
     /// Begins a transaction. On SQLite it takes the write lock at once, so that it can not fail half-way
     /// for want of it.
+    #[boxed]
     pub async fn begin(&self) -> DbResult<Tx> {
         let inner = match &self.inner.pools {
             Pools::Sqlite { write, .. } => TxInner::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
@@ -125,6 +128,7 @@ impl Db {
     }
 
     /// Closes the pools after running statements have ended.
+    #[boxed]
     pub async fn close(&self) {
         self.inner.pools.close().await;
     }
@@ -143,6 +147,7 @@ enum TxInner {
 
 impl Tx {
     /// Makes everything done in it permanent.
+    #[boxed]
     pub async fn commit(self) -> DbResult<()> {
         match self.inner {
             TxInner::Sqlite(tx) => tx.commit().await?,
@@ -297,25 +302,41 @@ impl Affected {
     }
 }
 
-impl Query<'_> {
+impl<'q> Query<'q> {
     /// All rows of a reading statement.
-    pub async fn all(self, conn: impl Into<Conn<'_>>) -> DbResult<Vec<Row>> {
-        Ok(run!(conn.into(), self, read, fetch_all, All))
+    #[boxed]
+    pub async fn all(self, conn: impl Into<Conn<'_>>) -> DbResult<Vec<Row>>
+    where
+        'q: 'fut,
+    {
+        Ok(run!(conn, self, read, fetch_all, All))
     }
 
     /// The first row of a reading statement, if there is one.
-    pub async fn first(self, conn: impl Into<Conn<'_>>) -> DbResult<Option<Row>> {
-        Ok(run!(conn.into(), self, read, fetch_optional, Maybe))
+    #[boxed]
+    pub async fn first(self, conn: impl Into<Conn<'_>>) -> DbResult<Option<Row>>
+    where
+        'q: 'fut,
+    {
+        Ok(run!(conn, self, read, fetch_optional, Maybe))
     }
 
     /// Rows of a writing statement with `RETURNING`.
-    pub async fn returning(self, conn: impl Into<Conn<'_>>) -> DbResult<Vec<Row>> {
-        Ok(run!(conn.into(), self, write, fetch_all, All))
+    #[boxed]
+    pub async fn returning(self, conn: impl Into<Conn<'_>>) -> DbResult<Vec<Row>>
+    where
+        'q: 'fut,
+    {
+        Ok(run!(conn, self, write, fetch_all, All))
     }
 
     /// Runs a writing statement; the answer is the number of rows it touched.
-    pub async fn execute(self, conn: impl Into<Conn<'_>>) -> DbResult<u64> {
-        Ok(run!(conn.into(), self, write, execute, Affected))
+    #[boxed]
+    pub async fn execute(self, conn: impl Into<Conn<'_>>) -> DbResult<u64>
+    where
+        'q: 'fut,
+    {
+        Ok(run!(conn, self, write, execute, Affected))
     }
 
     /// First column of the first row.

@@ -129,6 +129,7 @@ macro_rules! table {
             );
 
             /// The first row that matches.
+            #[oui_core::boxed]
             pub async fn find(
                 conn: impl Into<$crate::db::Conn<'_>>,
                 rest: &str,
@@ -139,6 +140,7 @@ macro_rules! table {
             }
 
             /// All rows that match.
+            #[oui_core::boxed]
             pub async fn list(
                 conn: impl Into<$crate::db::Conn<'_>>,
                 rest: &str,
@@ -149,11 +151,13 @@ macro_rules! table {
             }
 
             /// Inserts the row.
+            #[oui_core::boxed]
             pub async fn insert(&self, conn: impl Into<$crate::db::Conn<'_>>) -> $crate::db::DbResult<()> {
                 self.insert_or(conn, "").await.map(|_| ())
             }
 
             /// Inserts the row with an `ON CONFLICT ...` clause; the answer is the number of rows written.
+            #[oui_core::boxed]
             pub async fn insert_or(
                 &self,
                 conn: impl Into<$crate::db::Conn<'_>>,
@@ -171,6 +175,7 @@ macro_rules! table {
             }
 
             /// Sets columns of the rows that match; the answer is the number of rows touched.
+            #[oui_core::boxed]
             pub async fn update(
                 conn: impl Into<$crate::db::Conn<'_>>,
                 changes: $crate::db::Changes,
@@ -186,6 +191,7 @@ macro_rules! table {
             }
 
             /// Deletes the rows that match; the answer is their number.
+            #[oui_core::boxed]
             pub async fn delete(
                 conn: impl Into<$crate::db::Conn<'_>>,
                 rest: &str,
@@ -195,6 +201,7 @@ macro_rules! table {
             }
 
             /// How many rows match.
+            #[oui_core::boxed]
             pub async fn count(
                 conn: impl Into<$crate::db::Conn<'_>>,
                 rest: &str,

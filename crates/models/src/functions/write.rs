@@ -1,5 +1,6 @@
 //! Writing functions: the row and its versions in one transaction.
 
+use oui_core::boxed;
 use serde_json::{Map, Value};
 
 use super::{FunctionRow, all};
@@ -37,6 +38,7 @@ impl FunctionData {
 }
 
 /// Inserts a function with its first version. It is not in use yet.
+#[boxed]
 pub async fn create(db: &Db, id: &str, data: &FunctionData, commit: Commit<'_>) -> DbResult<()> {
     let mut tx = db.begin().await?;
     insert(&mut tx, id, data, commit).await?;
@@ -95,6 +97,7 @@ async fn change(
 
 /// Changes a function. With `version` that one becomes the live version, otherwise a change of name, source or meta
 /// makes one. `false` when the function is gone.
+#[boxed]
 pub async fn save(
     db: &Db,
     id: &str,
@@ -129,6 +132,7 @@ pub struct Synced {
 }
 
 /// Makes the functions be those of the set and no others.
+#[boxed]
 pub async fn sync(db: &Db, user_id: &str, set: &[Synced]) -> DbResult<()> {
     let mut tx = db.begin().await?;
     let commit = Commit {
@@ -167,6 +171,7 @@ async fn remove(tx: &mut Tx, id: &str) -> DbResult<u64> {
 }
 
 /// Deletes a function with its versions.
+#[boxed]
 pub async fn delete(db: &Db, id: &str) -> DbResult<()> {
     let mut tx = db.begin().await?;
     remove(&mut tx, id).await?;
@@ -183,6 +188,7 @@ pub enum Switch {
 }
 
 /// Turns a switch over.
+#[boxed]
 pub async fn toggle(db: &Db, id: &str, switch: Switch) -> DbResult<()> {
     let column = match switch {
         Switch::Active => "is_active",
@@ -195,6 +201,7 @@ pub async fn toggle(db: &Db, id: &str, switch: Switch) -> DbResult<()> {
 }
 
 /// Removes a version and lets its followers come from its parent. `false` when there is none.
+#[boxed]
 pub async fn remove_version(db: &Db, id: &str, version_id: &str) -> DbResult<bool> {
     let mut tx = db.begin().await?;
     let removed = versions::FUNCTIONS.remove(&mut tx, id, version_id).await?;
@@ -203,11 +210,13 @@ pub async fn remove_version(db: &Db, id: &str, version_id: &str) -> DbResult<boo
 }
 
 /// Stored settings of a function, as JSON text.
+#[boxed]
 pub async fn valves(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Option<String>> {
     FUNCTIONS.valves(conn, id).await
 }
 
 /// Stores settings of a function, as JSON text.
+#[boxed]
 pub async fn set_valves(db: &Db, id: &str, valves: &str) -> DbResult<()> {
     FUNCTIONS.set_valves(db, id, valves).await
 }

@@ -1,6 +1,7 @@
 //! Changes of groups and memberships. The hierarchy is checked inside the transaction that changes it;
 //! every function that touches memberships answers whose access may have changed.
 
+use oui_core::boxed;
 use std::collections::HashSet;
 
 use oui_core::ids;
@@ -98,6 +99,7 @@ async fn check_parent(
 }
 
 /// Makes a group.
+#[boxed]
 pub async fn insert(db: &Db, user_id: &str, new: NewGroup) -> DbResult<Result<GroupRow, GroupRefusal>> {
     let mut tx = begin(db).await?;
     if let Err(refusal) = check_parent(&mut tx, None, new.parent_group_id.as_deref()).await? {
@@ -123,6 +125,7 @@ pub async fn insert(db: &Db, user_id: &str, new: NewGroup) -> DbResult<Result<Gr
 }
 
 /// Changes a group. Answers the users whose access may have changed.
+#[boxed]
 pub async fn update(db: &Db, id: &str, change: GroupChange) -> DbResult<Result<Vec<String>, GroupRefusal>> {
     let mut tx = begin(db).await?;
     let Some(before) = by_id(&mut tx, id).await? else {
@@ -189,6 +192,7 @@ fn default_models(data: Option<&Value>) -> Option<&Vec<Value>> {
 
 /// Removes a group with its memberships and the grants to it; groups below it move up. Answers the users
 /// whose access changed.
+#[boxed]
 pub async fn remove(db: &Db, id: &str) -> DbResult<Result<Vec<String>, GroupRefusal>> {
     let mut tx = begin(db).await?;
     let Some(group) = by_id(&mut tx, id).await? else {
@@ -216,6 +220,7 @@ pub async fn remove(db: &Db, id: &str) -> DbResult<Result<Vec<String>, GroupRefu
 }
 
 /// Puts users into a group; those already there stay, ids of nobody are left out. Answers who is new.
+#[boxed]
 pub async fn add_members(
     db: &Db,
     group_id: &str,
@@ -246,6 +251,7 @@ pub async fn add_members(
 }
 
 /// Takes users out of a group. Answers who was in it.
+#[boxed]
 pub async fn remove_members(
     db: &Db,
     group_id: &str,
@@ -275,6 +281,7 @@ pub async fn remove_members(
 
 /// Makes the groups with these names the only ones of a user; names of no group are ignored. Answers
 /// whether anything changed.
+#[boxed]
 pub async fn set_by_names(db: &Db, user_id: &str, names: &[String]) -> DbResult<bool> {
     let mut tx = begin(db).await?;
     let target = if names.is_empty() {

@@ -1,5 +1,6 @@
 //! Who is in a group, directly or through a group below it, page by page.
 
+use oui_core::boxed;
 use std::collections::HashMap;
 
 use crate::args;
@@ -40,6 +41,7 @@ const IS_DIRECT: &str = "u.id IN (SELECT user_id FROM group_member WHERE group_i
 const IS_MEMBER: &str = "u.id IN (SELECT user_id FROM group_member WHERE group_id IN (SELECT id FROM below))";
 
 /// The group and the groups above it, the group first.
+#[boxed]
 pub async fn with_ancestors(db: &Db, group: GroupRow) -> DbResult<Membership> {
     let mut groups = vec![group];
     while let Some(parent) = groups.last().and_then(|group| group.parent_group_id.clone()) {
@@ -55,6 +57,7 @@ pub async fn with_ancestors(db: &Db, group: GroupRow) -> DbResult<Membership> {
 }
 
 /// A page of the members of a group whose name or address contains `text`, by name.
+#[boxed]
 pub async fn members(
     db: &Db,
     id: &str,

@@ -1,5 +1,6 @@
 //! Lists of groups with the number of their members, and the groups of many users at once.
 
+use oui_core::boxed;
 use std::collections::HashMap;
 
 use serde_json::Value;
@@ -64,6 +65,7 @@ fn counted(row: &Row) -> DbResult<Counted> {
 }
 
 /// Lists groups, the one changed last first.
+#[boxed]
 pub async fn list(conn: impl Into<Conn<'_>>, scope: Scope<'_>) -> DbResult<Vec<Counted>> {
     let (with, condition, args) = match scope {
         Scope::All => ("", String::new(), args![]),
@@ -88,6 +90,7 @@ pub async fn list(conn: impl Into<Conn<'_>>, scope: Scope<'_>) -> DbResult<Vec<C
 }
 
 /// One group with its number of members.
+#[boxed]
 pub async fn one(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Option<Counted>> {
     let text = format!(
         "SELECT {}, (SELECT COUNT(*) FROM group_member m WHERE m.group_id = g.id) FROM \"group\" g WHERE g.id = ?",
@@ -102,6 +105,7 @@ pub async fn one(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Option<Counted
 }
 
 /// Ids of the groups that each of the users is in directly.
+#[boxed]
 pub async fn ids_by_user(db: &Db, user_ids: &[String]) -> DbResult<HashMap<String, Vec<String>>> {
     let mut by_user: HashMap<String, Vec<String>> = HashMap::new();
     if user_ids.is_empty() {
@@ -122,6 +126,7 @@ pub async fn ids_by_user(db: &Db, user_ids: &[String]) -> DbResult<HashMap<Strin
 }
 
 /// Ids of the direct members.
+#[boxed]
 pub async fn member_ids(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Vec<String>> {
     let rows = sql(
         "SELECT user_id FROM group_member WHERE group_id = ? ORDER BY created_at, user_id",
@@ -133,6 +138,7 @@ pub async fn member_ids(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Vec<Str
 }
 
 /// Ids of the users in the group or in a group below it.
+#[boxed]
 pub async fn effective_member_ids(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Vec<String>> {
     let text = "WITH RECURSIVE below(id) AS (\
                   SELECT CAST(? AS TEXT) UNION SELECT g.id FROM \"group\" g JOIN below ON g.parent_group_id = below.id) \

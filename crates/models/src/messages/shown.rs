@@ -1,6 +1,7 @@
 //! A message with what is shown beside it, read for a whole list with one query per table, and the forms in which
 //! routes and events carry it.
 
+use oui_core::boxed;
 use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value, json};
@@ -239,6 +240,7 @@ async fn threads(db: &Db, ids: &[String]) -> DbResult<HashMap<String, (i64, Opti
 }
 
 /// Reads what is shown beside messages.
+#[boxed]
 pub async fn shown(db: &Db, rows: Vec<MessageRow>) -> DbResult<Vec<Shown>> {
     let ids: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
     let answered: Vec<Arg> = rows

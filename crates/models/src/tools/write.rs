@@ -1,5 +1,6 @@
 //! Writing tools: the row, its versions and its grants in one transaction.
 
+use oui_core::boxed;
 use serde_json::Value;
 
 use super::{KIND, ToolRow};
@@ -38,6 +39,7 @@ impl ToolData {
 }
 
 /// Inserts a tool with its grants and first version.
+#[boxed]
 pub async fn create(
     db: &Db,
     id: &str,
@@ -72,6 +74,7 @@ async fn locked(tx: &mut Tx, id: &str) -> DbResult<Option<ToolRow>> {
 
 /// Changes a tool. With `version` that one becomes the live version, otherwise a change of name, source or meta
 /// makes one. `false` when the tool is gone.
+#[boxed]
 pub async fn save(
     db: &Db,
     id: &str,
@@ -103,11 +106,13 @@ pub async fn save(
 }
 
 /// Stored settings of a tool, as JSON text.
+#[boxed]
 pub async fn valves(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Option<String>> {
     TOOLS.valves(conn, id).await
 }
 
 /// Stores settings of a tool, as JSON text.
+#[boxed]
 pub async fn set_valves(db: &Db, id: &str, valves: &str) -> DbResult<()> {
     TOOLS.set_valves(db, id, valves).await
 }

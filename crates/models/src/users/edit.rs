@@ -1,6 +1,7 @@
 //! Changes that an administrator makes to an account, and its removal. Each is one transaction over
 //! all tables concerned.
 
+use oui_core::boxed;
 use oui_core::ids;
 
 use crate::auths::{self, AuthRow};
@@ -25,6 +26,7 @@ pub struct AccountEdit {
 }
 
 /// Applies the changes; answers the new row.
+#[boxed]
 pub async fn edit(db: &Db, id: &str, edit: AccountEdit) -> DbResult<Option<UserRow>> {
     let email = edit.email.map(|email| email.to_lowercase());
     let mut credentials = Changes::new().set_some("email", email.clone());
@@ -65,6 +67,7 @@ const REMOVALS: &[&str] = &[
 ];
 
 /// Removes an account with its chats, memberships and credentials. An unknown id is no error.
+#[boxed]
 pub async fn remove(db: &Db, id: &str) -> DbResult<()> {
     let mut tx = db.begin().await?;
     let touched = "UPDATE \"group\" SET updated_at = ? WHERE id IN (SELECT group_id FROM group_member WHERE user_id = ?)";

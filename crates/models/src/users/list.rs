@@ -2,6 +2,7 @@
 
 use crate::args;
 use crate::db::{Arg, Db, DbResult, FromRow, sql};
+use oui_core::boxed;
 
 use super::UserRow;
 
@@ -38,6 +39,7 @@ pub struct UserPage {
 }
 
 /// Lists accounts.
+#[boxed]
 pub async fn list(db: &Db, listing: &Listing<'_>) -> DbResult<UserPage> {
     let (condition, mut args) = condition(listing.query);
     let total = UserRow::count(db, &condition, args.clone()).await?;

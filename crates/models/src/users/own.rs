@@ -1,6 +1,7 @@
 //! What users keep about themselves: client settings and a free object, both changed field by field. The
 //! row is read inside the transaction that writes it, so that two tabs do not undo each other.
 
+use oui_core::boxed;
 use serde_json::{Map, Value};
 
 use crate::args;
@@ -37,11 +38,13 @@ async fn rewrite(
 
 /// Changes client settings. Fields of `patch` replace the stored ones, except `ui`, whose own fields are
 /// taken one by one: null removes, what is not there stays.
+#[boxed]
 pub async fn patch_settings(db: &Db, id: &str, patch: Map<String, Value>) -> DbResult<Option<UserRow>> {
     rewrite(db, id, "settings", |row| patched(row.settings_object(), patch)).await
 }
 
 /// Stores a user's settings of a plugin; `area` is `tools` or `functions`.
+#[boxed]
 pub async fn set_plugin_valves(db: &Db, user_id: &str, area: &str, id: &str, valves: Value) -> DbResult<()> {
     rewrite(db, user_id, "settings", |row| {
         let mut settings = row.settings_object();
@@ -82,6 +85,7 @@ fn patched(mut settings: Map<String, Value>, mut patch: Map<String, Value>) -> M
 }
 
 /// Adds fields to the free object `info`, replacing those of the same name.
+#[boxed]
 pub async fn merge_info(db: &Db, id: &str, fields: Map<String, Value>) -> DbResult<Option<UserRow>> {
     rewrite(db, id, "info", |row| {
         let mut info = row

@@ -1,5 +1,6 @@
 //! Which workspace items a user can reach, for an administrator who wants to know.
 
+use oui_core::boxed;
 use std::collections::HashSet;
 
 use crate::db::{Db, DbResult, sql};
@@ -38,6 +39,7 @@ pub const TOOLS: Kind = Kind {
 pub type Item = (String, Option<String>);
 
 /// The items of one kind that the user owns or may read by a grant, and the number of all.
+#[boxed]
 pub async fn reachable(
     db: &Db,
     kind: Kind,

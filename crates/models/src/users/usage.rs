@@ -1,6 +1,7 @@
 //! What a user has used: tokens, models, chats and tools, read from the rows of their messages. Days,
 //! streaks and averages are computed by the route that shows them.
 
+use oui_core::boxed;
 use serde_json::Value;
 
 use crate::args;
@@ -65,6 +66,7 @@ fn output() -> String {
 }
 
 /// Tokens and models of all time.
+#[boxed]
 pub async fn lifetime(db: &Db, user_id: &str) -> DbResult<Lifetime> {
     let text = format!(
         "SELECT CAST(COALESCE(SUM({}), 0) AS BIGINT), CAST(COALESCE(SUM({}), 0) AS BIGINT), \
@@ -83,6 +85,7 @@ pub async fn lifetime(db: &Db, user_id: &str) -> DbResult<Lifetime> {
 }
 
 /// Messages between two times (seconds, ends included).
+#[boxed]
 pub async fn messages(db: &Db, user_id: &str, start: i64, end: i64) -> DbResult<Vec<UsedMessage>> {
     let text = format!(
         "SELECT created_at, chat_id, role, model_id, {}, {} FROM chat_message \
@@ -106,6 +109,7 @@ pub async fn messages(db: &Db, user_id: &str, start: i64, end: i64) -> DbResult<
 }
 
 /// Numbers of chats.
+#[boxed]
 pub async fn chats(db: &Db, user_id: &str) -> DbResult<ChatNumbers> {
     // `internal` is 1 on SQLite and `true` on PostgreSQL.
     let own = "c.user_id = ? AND COALESCE(CAST(c.meta->>'internal' AS TEXT), '') NOT IN ('1', 'true')";
@@ -131,6 +135,7 @@ pub async fn chats(db: &Db, user_id: &str) -> DbResult<ChatNumbers> {
 }
 
 /// Output items and marks of the messages between two times that may name tools.
+#[boxed]
 pub async fn tool_traces(db: &Db, user_id: &str, start: i64, end: i64) -> DbResult<Vec<Value>> {
     let mentions = |column: &str| {
         format!("CAST({column} AS TEXT) LIKE '%tool%' OR CAST({column} AS TEXT) LIKE '%function_call%'")

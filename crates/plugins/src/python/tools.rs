@@ -1,5 +1,6 @@
 //! Workspace tools: which methods of a source a model may call, and their calls.
 
+use oui_core::boxed;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -64,6 +65,7 @@ impl Callable for Method {
 
 /// The tools of one chosen source; none when it is not there or not open to the account. An error when it cannot be
 /// loaded.
+#[boxed]
 pub async fn of(id: &str, context: &ToolContext) -> ApiResult<Vec<Tool>> {
     let Some(entry) = shared::get::<ToolRow>(&context.db, id).await? else {
         return Ok(Vec::new());

@@ -1,6 +1,7 @@
 //! Models on this machine: loaded at the first use, shared by all who use them, let go when nobody has used them
 //! for a while, so that a server that only chats stays small.
 
+use oui_core::boxed;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -140,6 +141,7 @@ impl LocalModels {
     }
 
     /// What counts the tokens of texts as a model sees them.
+    #[boxed]
     pub async fn counter(&self, model: &str) -> Result<Arc<TokenCounter>> {
         if let Some(counter) = self.shared.counters.get(model) {
             return Ok(counter);
@@ -164,6 +166,7 @@ impl LocalModels {
     }
 
     /// The vectors of the texts.
+    #[boxed]
     pub async fn embed(&self, model: &str, texts: Vec<String>) -> Result<Vec<Vec<f32>>> {
         let mut vectors = Vec::with_capacity(texts.len());
         for part in texts.chunks(TEXTS_AT_ONCE) {
@@ -179,6 +182,7 @@ impl LocalModels {
     }
 
     /// How well each text answers the question.
+    #[boxed]
     pub async fn score(
         &self,
         model: &str,

@@ -5,6 +5,7 @@ mod hub;
 mod local;
 mod remote;
 
+use oui_core::boxed;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -86,6 +87,7 @@ impl Embedder {
 
     /// What measures chunks by the tokens of a model: the one that is named for this, else the one that embeds on this
     /// machine.
+    #[boxed]
     pub async fn counter(&self) -> Result<Option<Arc<oui_encoder::TokenCounter>>> {
         let named = self.config.get(&rag::RAG_TOKENIZER_MODEL);
         let model = match named.as_str() {
@@ -137,6 +139,7 @@ impl Embedder {
     }
 
     /// The vectors of the texts, in their order. All or none.
+    #[boxed]
     pub async fn embed(
         &self,
         texts: Vec<String>,
@@ -182,6 +185,7 @@ impl Embedder {
     }
 
     /// The vector of one text.
+    #[boxed]
     pub async fn embed_one(
         &self,
         text: &str,

@@ -1,6 +1,7 @@
 //! Orders found texts by how well they answer the question: by a cross-encoder on this machine, or by a server with
 //! the usual `/rerank` protocol.
 
+use oui_core::boxed;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,6 +60,7 @@ impl Reranker {
 
     /// Scores of the texts, in their order. `None` when no model is chosen, or when the server that was asked gave no
     /// usable answer: then the order that was found stays.
+    #[boxed]
     pub async fn score(
         &self,
         question: &str,

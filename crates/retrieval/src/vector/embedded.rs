@@ -6,6 +6,7 @@ mod cache;
 mod schema;
 mod statements;
 
+use oui_core::boxed;
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -45,6 +46,7 @@ struct Shared {
 
 impl EmbeddedStore {
     /// Opens the store, making it when it is not there.
+    #[boxed]
     pub async fn open(options: EmbeddedOptions) -> Result<Self> {
         let folder = options.folder.clone();
         tokio::task::spawn_blocking(move || std::fs::create_dir_all(folder))
@@ -64,6 +66,7 @@ impl EmbeddedStore {
     }
 
     /// Ends running statements.
+    #[boxed]
     pub async fn close(&self) {
         self.shared.read.close().await;
         self.shared.write.lock().await.close().await;
@@ -71,6 +74,7 @@ impl EmbeddedStore {
 
     /// Brings the index of words up to date with the file. Searches for words do so by themselves; doing it after a
     /// large change spares the next search the wait.
+    #[boxed]
     pub async fn catch_up(&self) -> Result<()> {
         let write = self.shared.write.lock().await;
         if self.shared.words.is_new().await? {

@@ -4,6 +4,7 @@
 mod grpc;
 mod wire;
 
+use oui_core::boxed;
 use std::collections::HashMap;
 
 use async_trait::async_trait;
@@ -118,6 +119,7 @@ impl Milvus {
 
     /// The rows of a collection of others that are nearest to a vector: each with the fields wanted, its id and the
     /// server's number. `None` when there is no such collection.
+    #[boxed]
     pub async fn foreign(
         &self,
         collection: &str,

@@ -1,5 +1,6 @@
 //! Vectors in PostgreSQL with the extension `vector`, in the table `document_chunk` that the reference keeps there.
 
+use oui_core::boxed;
 use std::collections::HashMap;
 
 use async_trait::async_trait;
@@ -26,6 +27,7 @@ fn bad(error: Box<dyn std::error::Error + Send + Sync>) -> Error {
 
 impl PgVector {
     /// Connects and makes the table when it is missing.
+    #[boxed]
     pub async fn open(url: &str, width: usize, make_extension: bool) -> Result<Self> {
         let pool = PgPoolOptions::new().max_connections(8).connect(url).await?;
         if make_extension {

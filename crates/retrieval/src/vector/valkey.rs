@@ -2,6 +2,7 @@
 //! collection's name; an index for each collection finds them by vector and by the few fields that it knows. What it
 //! does not know is looked for here, in the entries themselves.
 
+use oui_core::boxed;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -118,6 +119,7 @@ fn is_indexed(filter: &Filter) -> bool {
 
 impl Valkey {
     /// Connects to the server of the settings.
+    #[boxed]
     pub async fn open(settings: &Vectors) -> Result<Self> {
         let Some(url) = &settings.valkey_url else {
             let text = "VALKEY_URL is required when VECTOR_DB=valkey. Set it to your Valkey server URL (e.g., \
