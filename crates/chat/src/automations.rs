@@ -4,20 +4,20 @@
 use oui_core::boxed;
 use std::sync::Arc;
 
-use oui_access::tokens::{Claims, parse_duration};
+use oui_access::tokens::parse_duration;
 use oui_access::{ADMIN, is_verified};
 use oui_config::features;
 use oui_core::{ApiError, ApiResult, Room, ids};
 use oui_models::automations::{self, AutomationRow};
 use oui_models::chat_edits::{self, NewChat};
 use oui_models::users::Account;
-use oui_models::{folders, groups, users};
-use oui_providers::{CallContext, CallUser, GroupName, Secret};
+use oui_models::{folders, users};
+use oui_providers::CallContext;
 use serde_json::{Map, Value, json};
 
 use crate::engine::{Completion, Engine};
-use crate::template;
 use crate::turn::{Object, RunUser, truthy};
+use crate::{errands, template};
 
 /// Characters of an error that are kept.
 const ERROR_LENGTH: usize = 4_000;
@@ -289,41 +289,6 @@ fn wants_memory(engine: &Engine, account: &Account) -> bool {
 
 /// The owner as caller, with a token for connections that ask for one.
 async fn run_user(engine: &Engine, account: &Account) -> ApiResult<RunUser> {
-    let user = &account.user;
     let lifetime = parse_duration(&engine.config.get(&features::AUTOMATION_AUTH_TOKEN_EXPIRES_IN)).flatten();
-    let claims = Claims {
-        id: user.id.clone(),
-        typ: Some("automation".into()),
-        auth_method: None,
-        auth_time: None,
-        session_stamp: account.session_stamp.clone(),
-        mfa_verified: None,
-        exp: None,
-        jti: None,
-        iat: None,
-    };
-    let token = engine.auth.tokens.sign(claims, Some(lifetime.unwrap_or(3_600)))?;
-    let membership = groups::membership(&engine.db, &user.id).await?;
-    let caller = CallUser {
-        id: user.id.clone(),
-        name: user.name.clone(),
-        email: user.email.clone(),
-        role: user.role.clone(),
-    };
-    Ok(RunUser {
-        user: user.clone(),
-        call: CallContext {
-            groups: membership
-                .groups
-                .iter()
-                .map(|group| GroupName {
-                    id: group.id.clone(),
-                    name: group.name.clone().unwrap_or_default(),
-                })
-                .collect(),
-            auth_type: Some("jwt"),
-            session_token: Some(Secret::new(&token)),
-            ..CallContext::for_user(caller)
-        },
-    })
+    errands::caller(engine, account, Some(("automation", lifetime.unwrap_or(3_600)))).await
 }

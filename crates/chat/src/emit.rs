@@ -62,6 +62,8 @@ pub(crate) struct ChatEmitter {
     message_id: Option<String>,
     session_id: Option<String>,
     saved: bool,
+    /// Whether a sub-agent's run tells: pages keep such events apart, and nobody looks on.
+    internal: bool,
     mirrored_at: Arc<Mutex<Option<Instant>>>,
 }
 
@@ -80,8 +82,36 @@ impl ChatEmitter {
             message_id: message_id.map(str::to_owned),
             session_id: session_id.map(str::to_owned),
             saved: chat.saved().is_some(),
+            internal: false,
             mirrored_at: Arc::default(),
         }
+    }
+
+    /// The same, for the run of a sub-agent.
+    pub(crate) fn internal(mut self, internal: bool) -> Self {
+        self.internal = internal;
+        self
+    }
+
+    /// What is sent: the event and what it is about.
+    fn enveloped(&self, event: &Value) -> Value {
+        let (chat_id, message_id) = (&self.chat_id, &self.message_id);
+        if self.internal {
+            json!({ "chat_id": chat_id, "message_id": message_id, "internal": true, "data": event })
+        } else {
+            json!({ "chat_id": chat_id, "message_id": message_id, "data": event })
+        }
+    }
+
+    /// Sends an event to the tabs of the user.
+    async fn to_user(&self, event: &Value) {
+        if self.internal && event.get("type").is_some_and(|kind| kind == "notification") {
+            return;
+        }
+        let room = Room::User(self.user_id.clone());
+        self.emitter
+            .emit(&room, "events", &self.enveloped(event), None)
+            .await;
     }
 
     /// The same chat, another message.
@@ -97,10 +127,7 @@ impl ChatEmitter {
         let mirrored = self.watched() && MIRRORED.contains(&kind);
         let event = json!({ "type": kind, "data": data });
         if kind != "chat:messages" {
-            let payload = json!({ "chat_id": self.chat_id, "message_id": self.message_id, "data": event });
-            self.emitter
-                .emit(&Room::User(self.user_id.clone()), "events", &payload, None)
-                .await;
+            self.to_user(&event).await;
         }
         if mirrored {
             self.mirror(&event).await;
@@ -111,10 +138,7 @@ impl ChatEmitter {
     pub(crate) async fn relay(&self, event: &Value) {
         let kind = event.get("type").and_then(Value::as_str).unwrap_or_default();
         if kind != "chat:messages" {
-            let payload = json!({ "chat_id": self.chat_id, "message_id": self.message_id, "data": event });
-            self.emitter
-                .emit(&Room::User(self.user_id.clone()), "events", &payload, None)
-                .await;
+            self.to_user(event).await;
         }
         if !self.watched() {
             return;
@@ -162,10 +186,7 @@ impl ChatEmitter {
     /// Sends an event without data.
     pub(crate) async fn signal(&self, kind: &str) {
         let event = json!({ "type": kind });
-        let payload = json!({ "chat_id": self.chat_id, "message_id": self.message_id, "data": event });
-        self.emitter
-            .emit(&Room::User(self.user_id.clone()), "events", &payload, None)
-            .await;
+        self.to_user(&event).await;
         if self.watched() && MIRRORED.contains(&kind) {
             self.mirror(&event).await;
         }
@@ -244,6 +265,7 @@ impl ChatEmitter {
 
     fn watched(&self) -> bool {
         self.saved
+            && !self.internal
             && self
                 .emitter
                 .has_listeners(&Room::Chat(self.chat_id.clone()), self.session_id.as_deref())

@@ -1,7 +1,7 @@
 //! The engine: everything a run needs, built once, and the way in for requests.
 
 use oui_core::boxed;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -18,13 +18,15 @@ use oui_web_search::Web;
 use serde_json::{Value, json};
 
 use crate::catalogue::{Catalogue, Model, Models};
+use crate::delegation::{self, Agents};
 use crate::emit::{ChatEmitter, ToolReporter};
 use crate::run::Run;
 use crate::streams::Streams;
 use crate::tasks::TaskRegistry;
-use crate::turn::{ChatKind, Object, Resume, RunUser, Turn};
+use crate::turn::truthy;
+use crate::turn::{ChatKind, Internal, Object, Resume, RunUser, Turn};
 use crate::web_search::Reader;
-use crate::{journal, place};
+use crate::{inbox, journal, place, timers};
 
 /// What an engine is built from.
 pub struct EngineParts {
@@ -48,6 +50,8 @@ pub struct EngineParts {
 
 /// Chat runs, the model catalogue and the provider connections.
 pub struct Engine {
+    /// Itself, for what goes on after a run.
+    pub(crate) me: Weak<Self>,
     pub(crate) db: Db,
     pub(crate) config: Arc<Config>,
     pub(crate) settings: Arc<Settings>,
@@ -71,6 +75,8 @@ pub struct Engine {
     pub tasks: TaskRegistry,
     /// Replies in flight.
     pub streams: Arc<Streams>,
+    /// Sub-agents at work.
+    pub(crate) agents: Agents,
 }
 
 /// What a completion request is answered with.
@@ -113,7 +119,8 @@ impl Engine {
         let tool_servers = Arc::new(tool_servers(&settings, &providers, &clock));
         let streams = Arc::new(Streams::default());
         tokio::spawn(journal::run(db.clone(), streams.clone()));
-        Arc::new(Self {
+        Arc::new_cyclic(|me| Self {
+            me: me.clone(),
             db,
             config,
             settings,
@@ -130,6 +137,7 @@ impl Engine {
             files: OnceLock::new(),
             tasks: TaskRegistry::default(),
             streams,
+            agents: Agents::default(),
         })
     }
 
@@ -141,9 +149,16 @@ impl Engine {
 
     /// Completes replies that a crash cut off and forgets old counters. Call it once, before serving.
     #[boxed]
-    pub async fn recover(&self) -> DbResult<usize> {
+    pub async fn recover(self: &Arc<Self>) -> DbResult<usize> {
         oui_models::quotas::forget_old(&self.db).await?;
-        journal::recover(&self.db).await
+        let chats = journal::recover(&self.db).await?;
+        for chat_id in &chats {
+            if let Err(error) = delegation::recovered(self, chat_id).await {
+                tracing::error!(%error, chat_id, "the end of a sub-agent could not be told");
+            }
+            inbox::watch(self.clone(), chat_id.clone(), Object::new());
+        }
+        Ok(chats.len())
     }
 
     /// Stops every run; each saves what it has.
@@ -155,7 +170,17 @@ impl Engine {
     /// Answers a completion request.
     #[boxed]
     pub async fn complete(self: &Arc<Self>, user: RunUser, body: Object) -> ApiResult<Completion> {
-        self.complete_after(user, body, None).await
+        self.complete_as(user, body, None, None).await
+    }
+
+    /// [`Engine::complete`] for a sub-agent.
+    pub(crate) async fn complete_internal(
+        self: &Arc<Self>,
+        user: RunUser,
+        body: Object,
+        internal: Internal,
+    ) -> ApiResult<Completion> {
+        self.complete_as(user, body, None, Some(internal)).await
     }
 
     /// [`Engine::complete`] for a reply that goes on after a tool call was resolved.
@@ -164,6 +189,16 @@ impl Engine {
         user: RunUser,
         body: Object,
         resume: Option<Resume>,
+    ) -> ApiResult<Completion> {
+        self.complete_as(user, body, resume, None).await
+    }
+
+    async fn complete_as(
+        self: &Arc<Self>,
+        user: RunUser,
+        body: Object,
+        resume: Option<Resume>,
+        internal: Option<Internal>,
     ) -> ApiResult<Completion> {
         let models = self.catalogue.known(&user.call).await?;
         let requested = body
@@ -182,6 +217,7 @@ impl Engine {
         }
         let mut turn = Turn::read(user, body)?;
         turn.resume = resume;
+        turn.internal = internal;
         if turn.session_id.is_some() && turn.chat != ChatKind::None {
             return self.start_runs(turn, model, models).await;
         }
@@ -280,6 +316,8 @@ impl Engine {
             return Ok(());
         }
         let placed = place::follow_up(self, turn, chat, tasks).await?;
+        turn.has_inbox = placed.has_inbox;
+        self.note_user_message(turn, chat_id).await;
         if !placed.owned {
             turn.tasks = turn.tasks.without_chat_tasks();
         }
@@ -291,6 +329,27 @@ impl Engine {
             )
             .await;
         self.emit_chat_list(turn, &emitter).await
+    }
+
+    /// Calls off timers that were only to go off if the user said nothing more.
+    async fn note_user_message(&self, turn: &Turn, chat_id: &str) {
+        let by_server = |message: &Object| {
+            let mark = message.get("meta").and_then(|meta| meta.get("internal"));
+            mark.is_some_and(truthy)
+        };
+        let by_user = turn.internal.is_none()
+            && turn
+                .user_message
+                .as_ref()
+                .is_some_and(|message| !by_server(message));
+        if !by_user {
+            return;
+        }
+        let user_id = &turn.user.user.id;
+        if let Err(error) = oui_models::timers::cancel(&self.db, chat_id, user_id, timers::USER_MESSAGE).await
+        {
+            tracing::error!(%error, chat_id, "timers of a chat could not be called off");
+        }
     }
 
     async fn emit_chat_list(&self, turn: &Turn, emitter: &ChatEmitter) -> ApiResult<()> {
@@ -339,6 +398,7 @@ impl Engine {
             message_id,
             session,
         )
+        .internal(turn.internal.is_some())
     }
 
     /// Starts one run per target and answers at once.
@@ -386,7 +446,7 @@ impl Engine {
             runs.push((run, ticket));
         }
         let started: Vec<String> = runs.iter().map(|(_, ticket)| ticket.id.clone()).collect();
-        if !started.is_empty() {
+        if !started.is_empty() && turn.internal.is_none() {
             let first = turn
                 .targets
                 .first()

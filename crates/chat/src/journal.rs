@@ -52,8 +52,8 @@ async fn write(db: &Db, streams: &Streams) -> DbResult<()> {
     stream_journal::update(db, &rows).await
 }
 
-/// Completes what the journal holds from before a crash. Answers how many replies there were.
-pub(crate) async fn recover(db: &Db) -> DbResult<usize> {
+/// Completes what the journal holds from before a crash. Answers the chat of each reply.
+pub(crate) async fn recover(db: &Db) -> DbResult<Vec<String>> {
     let rows = stream_journal::all(db).await?;
     for row in &rows {
         let mut message = serde_json::Map::new();
@@ -80,5 +80,5 @@ pub(crate) async fn recover(db: &Db) -> DbResult<usize> {
         message.insert("error".into(), json!({ "content": INTERRUPTED }));
         chat_edits::finish_reply(db, &row.chat_id, &row.message_id, message).await?;
     }
-    Ok(rows.len())
+    Ok(rows.into_iter().map(|row| row.chat_id).collect())
 }

@@ -6,7 +6,7 @@ use oui_core::ids;
 use oui_plugins::call::Call;
 use serde_json::{Value, json};
 
-use crate::output_tags::{TagScan, Tags};
+use crate::output_tags::{CODE_ITEM, TagScan, Tags};
 use crate::turn::truthy;
 
 /// What a chunk leads to.
@@ -150,6 +150,22 @@ impl Output {
             earlier.insert("id".into(), id.unwrap_or_default());
         }
         Value::Array(items)
+    }
+
+    /// Whether code stands at the end of the present round that is whole and has not run: what the provider says after
+    /// it was said without knowing what it does.
+    pub fn has_code(&self) -> bool {
+        let waits = |item: &Value| {
+            item["type"] == CODE_ITEM && item["status"] == "in_progress" && item.get("ended_at").is_some()
+        };
+        self.items[self.round..].iter().any(waits)
+    }
+
+    /// The code that is to be run next, if nothing follows it.
+    pub fn last_code(&mut self) -> Option<&mut Value> {
+        self.items
+            .last_mut()
+            .filter(|item| item["type"] == CODE_ITEM && item["status"] == "in_progress")
     }
 
     /// Token counts so far.
@@ -514,7 +530,8 @@ fn is_streamed_reasoning(item: &Value) -> bool {
 fn is_open_tag_block(item: &Value) -> bool {
     item["status"] == "in_progress"
         && !is_streamed_reasoning(item)
-        && (item["type"] == "reasoning" || item.get("_tag_type").is_some())
+        && item.get("ended_at").is_none()
+        && (item["type"] == "reasoning" || item["type"] == CODE_ITEM || item.get("_tag_type").is_some())
 }
 
 /// Stamps the end of a reasoning item.
@@ -531,6 +548,12 @@ pub fn close_reasoning(item: &mut Value, now: f64) {
 
 /// Adds text to the last text part of an item, or gives it one.
 pub fn append_text(item: &mut Value, text: &str) {
+    if item["type"] == CODE_ITEM
+        && let Some(Value::String(code)) = item.get_mut("code")
+    {
+        code.push_str(text);
+        return;
+    }
     let part = item["content"].as_array_mut().and_then(|parts| parts.last_mut());
     match part
         .filter(|part| part["type"] == "output_text")

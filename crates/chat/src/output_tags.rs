@@ -1,6 +1,6 @@
 //! Finds paired tags in streamed text and turns what is between them into items of their own:
-//! `<think>...</think>` becomes a reasoning item, solution markers an item without its markers. Text is scanned
-//! once: the scan remembers how far it has looked.
+//! `<think>...</think>` becomes a reasoning item, solution markers an item without its markers, code that is to be run
+//! (the older way of calling) an item of its own. Text is scanned once: the scan remembers how far it has looked.
 
 use oui_core::ids;
 use serde_json::{Map, Value, json};
@@ -22,12 +22,20 @@ const REASONING: &[(&str, &str)] = &[
 /// Pairs around a final answer.
 const SOLUTION: &[(&str, &str)] = &[("<|begin_of_solution|>", "<|end_of_solution|>")];
 
+/// The pair around code that is to be run.
+const CODE: (&str, &str) = ("<code_interpreter>", "</code_interpreter>");
+
+/// Type of an item with code.
+pub const CODE_ITEM: &str = "open_webui:code_interpreter";
+
 /// Longest opening tag with attributes that is still recognised, in bytes.
 const MAX_OPENING: usize = 512;
 
 /// The pairs to look for.
 pub struct Tags {
     reasoning: Vec<(String, String)>,
+    solution: bool,
+    code: bool,
 }
 
 impl Default for Tags {
@@ -37,6 +45,8 @@ impl Default for Tags {
                 .iter()
                 .map(|(start, end)| ((*start).into(), (*end).into()))
                 .collect(),
+            solution: true,
+            code: false,
         }
     }
 }
@@ -49,12 +59,31 @@ impl Tags {
             Some(Value::Array(pair)) if pair.len() == 2 => match (pair[0].as_str(), pair[1].as_str()) {
                 (Some(start), Some(end)) if !start.is_empty() && !end.is_empty() => Some(Self {
                     reasoning: vec![(start.to_owned(), end.to_owned())],
+                    ..Self::default()
                 }),
                 _ => Some(Self::default()),
             },
             _ => Some(Self::default()),
         }
     }
+
+    /// The pairs of `tags`, if any, and the one around code.
+    pub fn with_code(tags: Option<Self>) -> Self {
+        let tags = tags.unwrap_or(Self {
+            reasoning: Vec::new(),
+            solution: false,
+            code: true,
+        });
+        Self { code: true, ..tags }
+    }
+}
+
+/// What a pair of tags makes of the text between them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Block {
+    Reasoning,
+    Solution,
+    Code,
 }
 
 /// How far the last item has been looked at.
@@ -70,7 +99,7 @@ struct Opening {
     start_tag: String,
     end_tag: String,
     attributes: Map<String, Value>,
-    is_reasoning: bool,
+    block: Block,
 }
 
 impl TagScan {
@@ -135,7 +164,11 @@ impl TagScan {
             items.pop();
         } else {
             set_last_text(item, &inner);
-            if item["type"] == "reasoning" {
+            if item["type"] == CODE_ITEM {
+                // It stays open until it has run.
+                close_reasoning(item, now);
+                item["status"] = json!("in_progress");
+            } else if item["type"] == "reasoning" {
                 close_reasoning(item, now);
             } else {
                 item["ended_at"] = json!(now);
@@ -149,7 +182,19 @@ impl TagScan {
 
 fn block(found: Opening, text: &str, now: f64) -> Value {
     let content = json!([{ "type": "output_text", "text": text }]);
-    if found.is_reasoning {
+    if found.block == Block::Code {
+        let lang = found
+            .attributes
+            .get("lang")
+            .cloned()
+            .unwrap_or_else(|| json!("python"));
+        return json!({
+            "type": CODE_ITEM, "id": ids::output_item("ci_"), "status": "in_progress",
+            "start_tag": found.start_tag, "end_tag": found.end_tag, "attributes": found.attributes,
+            "lang": lang, "code": text, "output": null, "started_at": now,
+        });
+    }
+    if found.block == Block::Reasoning {
         return json!({
             "type": "reasoning", "id": ids::output_item("r_"), "status": "in_progress",
             "start_tag": found.start_tag, "end_tag": found.end_tag, "attributes": found.attributes,
@@ -164,15 +209,18 @@ fn block(found: Opening, text: &str, now: f64) -> Value {
 }
 
 fn find_opening(text: &str, from: usize, tags: &Tags, reasoning: bool) -> Option<Opening> {
-    let solution = SOLUTION.iter().map(|(start, end)| (*start, *end, false));
+    let solution = SOLUTION.iter().filter(|_| tags.solution);
+    let solution = solution.map(|(start, end)| (*start, *end, Block::Solution));
+    let code = tags.code.then_some((CODE.0, CODE.1, Block::Code));
     let thoughts = tags
         .reasoning
         .iter()
         .filter(|_| reasoning)
-        .map(|(start, end)| (start.as_str(), end.as_str(), true));
+        .map(|(start, end)| (start.as_str(), end.as_str(), Block::Reasoning));
     thoughts
         .chain(solution)
-        .filter_map(|(start_tag, end_tag, is_reasoning)| {
+        .chain(code)
+        .filter_map(|(start_tag, end_tag, block)| {
             let (start, end, attributes) = find_tag(text, from, start_tag)?;
             let attributes = read_attributes(attributes);
             let (start_tag, end_tag) = (start_tag.to_owned(), end_tag.to_owned());
@@ -182,7 +230,7 @@ fn find_opening(text: &str, from: usize, tags: &Tags, reasoning: bool) -> Option
                 start_tag,
                 end_tag,
                 attributes,
-                is_reasoning,
+                block,
             })
         })
         .min_by_key(|opening| opening.start)
@@ -236,11 +284,18 @@ fn read_attributes(text: &str) -> Map<String, Value> {
 }
 
 fn last_text(item: &Value) -> &str {
+    if let Some(code) = item["code"].as_str() {
+        return code;
+    }
     let part = item["content"].as_array().and_then(|parts| parts.last());
     part.and_then(|part| part["text"].as_str()).unwrap_or_default()
 }
 
 fn set_last_text(item: &mut Value, text: &str) {
+    if item["type"] == CODE_ITEM {
+        item["code"] = json!(text);
+        return;
+    }
     if let Some(part) = item["content"].as_array_mut().and_then(|parts| parts.last_mut()) {
         part["text"] = json!(text);
     }
@@ -300,6 +355,26 @@ mod tests {
             texts(&run(&["<think></think>only"])),
             [("message".to_owned(), "only".to_owned())]
         );
+    }
+
+    #[test]
+    fn code_is_kept_apart_where_it_is_looked_for() {
+        let text =
+            "Look: <code_interpreter type=\"code\" lang=\"python\">print('<think>')</code_interpreter>\n";
+        let (tags, mut scan) = (Tags::with_code(Tags::from_param(None)), TagScan::default());
+        let mut items = vec![message_item("")];
+        for piece in text.split_inclusive(' ') {
+            crate::output::append_text(items.last_mut().unwrap(), piece);
+            scan.run(&tags, true, &mut items, 1.0);
+        }
+        assert_eq!((items.len(), &items[1]["type"]), (3, &json!(CODE_ITEM)));
+        assert_eq!(
+            (&items[1]["code"], &items[1]["status"]),
+            (&json!("print('<think>')"), &json!("in_progress"))
+        );
+        assert_eq!(items[1]["attributes"]["type"], "code");
+        assert_eq!(run(&[text]).len(), 2, "elsewhere only the thought is found");
+        assert!(Tags::with_code(None).reasoning.is_empty());
     }
 
     #[test]

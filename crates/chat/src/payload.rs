@@ -14,11 +14,13 @@ use std::sync::Arc;
 use oui_core::{ApiError, ApiResult};
 use oui_models::users::UserRow;
 use oui_models::{chat_edits, groups, history};
+use oui_plugins::code;
 use oui_providers::{ProviderKind, params};
 use rand::seq::IndexedRandom;
 use serde_json::{Value, json};
 
 use crate::catalogue::{Model, Models};
+use crate::code_runs;
 use crate::compaction;
 use crate::emit::{ChatEmitter, ToolReporter};
 use crate::engine::Engine;
@@ -177,6 +179,7 @@ pub(crate) async fn build(
     step.search_web(&mut files, &messages).await;
     let files = attachments::unique(files);
     let tooling = tooling::resolve(engine, turn, &model, &params, message_id, emitter, &files).await?;
+    tell_of_code(engine, turn, &tooling, &mut messages);
     for prompt in &tooling.prompts {
         append_system(&mut messages, prompt);
     }
@@ -241,6 +244,42 @@ pub(crate) async fn build(
         told::check(&mut payload);
     }
     Ok(payload)
+}
+
+/// Tells the model that it can have code run, and where.
+fn tell_of_code(engine: &Engine, turn: &Turn, tooling: &Tooling, messages: &mut Vec<Value>) {
+    if !turn.choices.feature("code_interpreter") {
+        return;
+    }
+    let in_browser = engine.config.get(&oui_config::code::CODE_INTERPRETER_ENGINE) != code::JUPYTER;
+    if tooling.native {
+        if in_browser {
+            append_system(messages, code_runs::BROWSER_PROMPT);
+        }
+        return;
+    }
+    if !tooling.runs_code {
+        return;
+    }
+    let own = engine
+        .config
+        .get(&oui_config::code::CODE_INTERPRETER_PROMPT_TEMPLATE);
+    let mut prompt = if own.is_empty() {
+        code_runs::PROMPT.to_owned()
+    } else {
+        own
+    };
+    if in_browser {
+        prompt.push_str("\n\n");
+        prompt.push_str(code_runs::BROWSER_PROMPT);
+    }
+    match messages.last_mut().filter(|message| message["role"] == "user") {
+        Some(question) => match &mut question["content"] {
+            Value::Array(parts) => parts.push(json!({ "type": "text", "text": prompt })),
+            content => *content = json!(format!("{}\n{prompt}", content.as_str().unwrap_or_default())),
+        },
+        None => messages.push(json!({ "role": "user", "content": prompt })),
+    }
 }
 
 /// Passes a request through its inlet filters. What they changed of the choices goes into the turn.

@@ -19,6 +19,8 @@ pub(crate) struct Placed {
     pub(crate) current_id: Option<String>,
     /// Whether the caller owns the chat.
     pub(crate) owned: bool,
+    /// Whether messages wait in it until nothing runs any more.
+    pub(crate) has_inbox: bool,
 }
 
 /// Task ids of the replies, in the order of the targets.
@@ -122,6 +124,7 @@ pub(crate) async fn new_chat(engine: &Engine, turn: &Turn, tasks: TaskIds<'_>) -
         messages: all,
         current_id,
         owned: true,
+        has_inbox: false,
     })
 }
 
@@ -209,6 +212,7 @@ pub(crate) async fn follow_up(
         note_choices(turn, &mut edit);
     }
     note_files(edit.tx(), turn, &chat.id).await?;
+    let has_inbox = !crate::inbox::waiting(edit.history()).is_empty();
     let row = edit.save(true).await?;
     for message in placed.values_mut().filter_map(Value::as_object_mut) {
         message.shift_remove("meta");
@@ -217,6 +221,7 @@ pub(crate) async fn follow_up(
         messages: placed,
         current_id: row.current_message_id,
         owned,
+        has_inbox,
     })
 }
 

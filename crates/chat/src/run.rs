@@ -18,7 +18,7 @@ use crate::engine::{Completion, Engine, broken_stream_tail};
 use crate::filters::Sieve;
 use crate::tasks::Ticket;
 use crate::turn::{AfterTasks, ChatKind, Object, Turn};
-use crate::{payload, pipes, quota};
+use crate::{errands, inbox, payload, pipes, quota};
 
 /// Time for the answer to a decision on a tool call to reach the page, before it hears that the run is over.
 const ANSWER_ARRIVES: std::time::Duration = std::time::Duration::from_millis(300);
@@ -200,11 +200,18 @@ impl Run {
                 () = cancel.cancelled() => {}
             }
         }
+        if self.turn.internal.is_some() {
+            return;
+        }
         if self.turn.resume.is_some() {
             // The page takes the answer to a decision for the begin of a run, whatever it has heard of it before.
             tokio::time::sleep_until(started + ANSWER_ARRIVES).await;
         }
         self.announce_idle().await;
+        if let Some(chat_id) = self.turn.chat.saved().filter(|_| self.turn.has_inbox) {
+            let run = errands::record(&self.turn, &self.model.id);
+            inbox::watch(engine, chat_id.to_owned(), run);
+        }
     }
 
     async fn reply(&self, cancel: &CancellationToken) -> End {

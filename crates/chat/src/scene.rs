@@ -42,6 +42,7 @@ pub(crate) fn metadata(turn: &Turn, model: &Model, params: &Object, message_id: 
     json!({
         "user_id": turn.user.user.id,
         "user_agent": turn.user.call.user_agent,
+        "internal": turn.internal.is_some(),
         "chat_id": turn.chat.id(),
         "message_id": message_id,
         "user_message": turn.user_message,

@@ -1,5 +1,5 @@
-//! What happens by the clock: automations that are due, and alerts before events of calendars. The loop ends with
-//! the engine.
+//! What happens by the clock: timers and automations that are due, and alerts before events of calendars. The loops
+//! end with the engine.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use oui_models::{DbResult, users};
 use serde_json::{Map, Value, json};
 
 use crate::engine::Engine;
-use crate::{automations, recurrence};
+use crate::{automations, recurrence, timers};
 
 /// Automations taken at once.
 const BATCH: i64 = 10;
@@ -24,10 +24,21 @@ const WIDEST: i64 = 60;
 /// Seconds after its begin in which an event is still announced, above the interval of the loop.
 const GRACE: i64 = 5;
 
-/// Starts the loop.
+/// Starts the loops.
 pub fn start(engine: &Arc<Engine>) {
     let interval = Duration::from_secs(engine.settings.scheduler.automations.max(1));
+    let often = Duration::from_secs(engine.settings.scheduler.timers.max(1));
     let engine = Arc::downgrade(engine);
+    let of_timers = engine.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(often).await;
+            let Some(engine) = of_timers.upgrade() else { return };
+            if let Err(error) = timers::run_due(&engine).await {
+                tracing::error!(%error, "due timers could not be looked for");
+            }
+        }
+    });
     tokio::spawn(async move {
         loop {
             // Several servers on one database do not all look at the same moment.

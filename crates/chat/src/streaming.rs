@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use crate::code_runs::AfterCode;
 use crate::dispatch::error_text;
 use crate::emit::ChatEmitter;
 use crate::filters::Sieve;
@@ -24,6 +25,9 @@ use crate::run::{End, Run};
 use crate::streams::Stream;
 use crate::tool_loop::Next;
 use crate::turn::Object;
+
+/// How often code is run in one reply.
+const CODE_TRIES: usize = 5;
 
 /// Joins neighbouring pieces of one item up to a number.
 struct Deltas {
@@ -110,7 +114,8 @@ impl Run {
             stream: stream.clone(),
             deltas: Deltas::new(self.chunk_size()),
         };
-        let mut rounds = 0;
+        let detects_code = payload.tooling.runs_code;
+        let (mut rounds, mut tries) = (0, 0);
         loop {
             match writer.round(body, cancel).await {
                 Round::Over => {}
@@ -119,7 +124,17 @@ impl Run {
             }
             let calls = stream.output.lock().take_calls();
             if calls.is_empty() {
-                break;
+                let code = detects_code && tries < CODE_TRIES && stream.output.lock().last_code().is_some();
+                if !code {
+                    break;
+                }
+                tries += 1;
+                match self.run_code(&mut writer, payload, context, cancel).await {
+                    AfterCode::Stream(next) => body = next,
+                    AfterCode::Over => break,
+                    AfterCode::Stopped => return self.stop(&stream).await,
+                }
+                continue;
             }
             if payload.tooling.rounds.is_some_and(|limit| rounds >= limit) {
                 let text = format!("Tool-call limit reached ({rounds} iterations).");
@@ -165,6 +180,10 @@ impl Run {
                 .get("reasoning_tags")
                 .or(self.model.params().get("reasoning_tags")),
         );
+        let tags = match payload.tooling.runs_code {
+            true => Some(Tags::with_code(tags)),
+            false => tags,
+        };
         let Some(continued) = &payload.continued else {
             return Output::new(tags);
         };
@@ -182,7 +201,7 @@ impl Run {
     }
 
     /// Shows and stores an error that does not end the reply.
-    async fn note_error(&self, error: &Value) {
+    pub(crate) async fn note_error(&self, error: &Value) {
         tracing::warn!(%error, model = self.model.id, "a reply could not be completed");
         self.save(json!({ "error": { "content": error } }), true).await;
         self.emitter
@@ -245,7 +264,7 @@ impl Writer<'_> {
             if let Err(error) = self.read(&mut parser).await {
                 return Round::Broken(error.to_string());
             }
-            if over {
+            if over || self.stream.output.lock().has_code() {
                 break;
             }
         }
@@ -279,7 +298,7 @@ impl Writer<'_> {
         }
     }
 
-    async fn snapshot(&self, data: Value) {
+    pub(crate) async fn snapshot(&self, data: Value) {
         let stream = self.stream.clone();
         self.emitter()
             .completion("chat:completion", data, move || stream.output.lock().to_value())
@@ -299,6 +318,9 @@ impl Writer<'_> {
             };
             if let Some(chunk) = chunk.filter(Value::is_object) {
                 self.chunk(chunk).await;
+                if self.stream.output.lock().has_code() {
+                    return Ok(());
+                }
             }
         }
     }
@@ -428,7 +450,7 @@ fn without_pictures(mut item: Value) -> Value {
 impl Run {
     /// Tells the sidebar that the chat changed.
     pub(crate) async fn announce_list(&self) {
-        if let Some(chat_id) = self.turn.chat.saved() {
+        if let Some(chat_id) = self.turn.chat.saved().filter(|_| self.turn.internal.is_none()) {
             let folder_id = self.engine.folder_of(&self.turn).await.unwrap_or_default();
             self.emitter
                 .send("chat:list", json!({ "chat_id": chat_id, "folder_id": folder_id }))

@@ -118,6 +118,11 @@ impl TaskRegistry {
         true
     }
 
+    /// What fires when a task is stopped.
+    pub fn cancelling(&self, id: &str) -> Option<CancellationToken> {
+        self.tasks.lock().get(id).map(|entry| entry.cancel.clone())
+    }
+
     /// Waits until a task has ended by itself. Returns at once when there is no such task.
     #[boxed]
     pub async fn finished(&self, id: &str) {

@@ -1,6 +1,7 @@
 //! One round of tool calls in a streamed reply: calls are put on record, those that need the user's consent or answer
 //! end the run for now, the others run one after another, and their results make the next request.
 
+use futures::future::join_all;
 use oui_core::ids;
 use oui_models::chat_edits;
 use oui_plugins::call::{self, Call, Outcome};
@@ -12,6 +13,9 @@ use crate::payload::{self, Payload};
 use crate::run::Run;
 use crate::streaming::Writer;
 use crate::turn::Object;
+
+/// The tool whose calls run side by side, because each waits for a model.
+const DELEGATE: &str = "delegate_task";
 
 /// What a round of calls leads to.
 pub(crate) enum Next {
@@ -225,22 +229,33 @@ impl Run {
         }
         writer.show_round().await;
         let mut brought = Vec::new();
-        for call in &calls {
-            let outcome = tokio::select! {
-                outcome = self.perform(payload, call) => outcome,
+        let first_result = writer.stream.output.lock().items().len();
+        let (delegated, others): (Vec<&Call>, Vec<&Call>) =
+            calls.iter().partition(|call| call.name == DELEGATE);
+        let mut rounds: Vec<Vec<&Call>> = others.into_iter().map(|call| vec![call]).collect();
+        rounds.push(delegated);
+        for together in rounds {
+            let outcomes = join_all(together.iter().map(|call| self.perform(payload, call)));
+            let outcomes = tokio::select! {
+                outcomes = outcomes => outcomes,
                 () = cancel.cancelled() => return Next::Stopped,
             };
-            brought.extend(cited(payload, call, &outcome));
-            let mut output = writer.stream.output.lock();
-            let items = output.items_mut();
-            if let Some(item) = item_of(items, &call.id) {
-                item["status"] = json!(outcome.status());
-                if let Some(arguments) = &outcome.arguments {
-                    item["arguments"] = json!(arguments);
+            for (call, outcome) in together.into_iter().zip(outcomes) {
+                brought.extend(cited(payload, call, &outcome));
+                let mut output = writer.stream.output.lock();
+                let items = output.items_mut();
+                if let Some(item) = item_of(items, &call.id) {
+                    item["status"] = json!(outcome.status());
+                    if let Some(arguments) = &outcome.arguments {
+                        item["arguments"] = json!(arguments);
+                    }
                 }
+                items.push(result_item(&call.id, &outcome));
             }
-            items.push(result_item(&call.id, &outcome));
         }
+        // Results stand in the order of their calls.
+        let place = |item: &Value| calls.iter().position(|call| item["call_id"] == call.id.as_str());
+        writer.stream.output.lock().items_mut()[first_result..].sort_by_key(place);
         for source in &brought {
             let db = &self.engine.db;
             writer.emitter().source(db, source.clone()).await;

@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 use crate::catalogue::Model;
 use crate::emit::{ChatEmitter, ToolReporter};
 use crate::engine::Engine;
+use crate::errands;
 use crate::recurrence;
 use crate::scene;
 use crate::turn::{Object, Turn};
@@ -47,6 +48,8 @@ pub(crate) struct Tooling {
     pub(crate) native: bool,
     /// Rounds of calls in one reply; `None` means no limit.
     pub(crate) rounds: Option<usize>,
+    /// Whether code in the reply is run, which is how it is done by models that call no tools.
+    pub(crate) runs_code: bool,
     /// What is added to the system message.
     pub(crate) prompts: Vec<String>,
 }
@@ -61,6 +64,16 @@ fn asks(engine: &Engine, turn: &Turn, params: &Object) -> bool {
     engine.config.get(&oui_config::chat::ENABLE_TOOL_PERMISSIONS)
         && !turn.choices.automated
         && params.get("tool_approval_mode").and_then(Value::as_str) == Some("ask")
+}
+
+/// Whether the model may have code run.
+fn may_run_code(turn: &Turn, meta: &Value, context: &ToolContext) -> bool {
+    let offer = Offer {
+        meta,
+        features: &Value::Object(turn.choices.features.clone()),
+        internal: turn.internal.is_some(),
+    };
+    builtin::offers_code(context, &offer)
 }
 
 /// The parameters of a run that are kept on a message that waits.
@@ -120,19 +133,25 @@ pub(crate) async fn resolve(
         python: engine.python.clone(),
         scene: Arc::new(scene::of_run(engine, turn, model, params, message_id)),
         messages: Mutex::default(),
+        errands: errands::of_run(engine, turn, model, message_id),
     });
     let mut tooling = Tooling {
         tools: Toolbox::default(),
         asks: asks(engine, turn, params),
         native,
-        rounds: engine
-            .settings
-            .chat
-            .tool_rounds
-            .map(|rounds| usize::try_from(rounds).unwrap_or_default()),
+        rounds: match turn.internal {
+            Some(internal) => Some(internal.rounds),
+            None => engine
+                .settings
+                .chat
+                .tool_rounds
+                .map(|rounds| usize::try_from(rounds).unwrap_or_default()),
+        },
+        runs_code: false,
         prompts: Vec::new(),
         context,
     };
+    tooling.runs_code = !native && may_run_code(turn, &meta, &tooling.context);
     if !turn.choices.own_tools {
         for tool_id in &turn.choices.tool_ids {
             tooling.add_chosen(engine, tool_id, emitter).await?;
@@ -225,6 +244,7 @@ impl Tooling {
         let offer = Offer {
             meta,
             features: &features,
+            internal: turn.internal.is_some(),
         };
         if offer.category("knowledge") && !self.context.knowledge.is_empty() {
             self.prompts.push(knowledge_tags(&self.context.knowledge));

@@ -128,6 +128,13 @@ pub(crate) fn truthy(value: &Value) -> bool {
     }
 }
 
+/// What is different about the run of a sub-agent: no page shows it as a chat, nobody looks on, and it starts no others.
+#[derive(Debug, Clone, Copy)]
+pub struct Internal {
+    /// Rounds of tool calls.
+    pub rounds: usize,
+}
+
 /// A request, read.
 #[derive(Clone)]
 pub struct Turn {
@@ -165,6 +172,10 @@ pub struct Turn {
     pub choices: Choices,
     /// What a resolved tool call lets go on.
     pub resume: Option<Resume>,
+    /// Set for the run of a sub-agent.
+    pub internal: Option<Internal>,
+    /// Whether messages wait in the chat until nothing runs in it any more.
+    pub has_inbox: bool,
     /// The rest: what is passed on.
     pub body: Object,
 }
@@ -269,6 +280,8 @@ impl Turn {
             tasks,
             choices,
             resume: None,
+            internal: None,
+            has_inbox: false,
             body: Object::new(),
         };
         body.retain(|name, _| !CONSUMED.contains(&name.as_str()));

@@ -35,6 +35,8 @@ pub struct NewChat {
     pub archived: bool,
     /// Leaf shown; the document's when absent.
     pub current_message_id: Option<String>,
+    /// Nanoseconds at which it is due, if it is a timer.
+    pub timer_at: Option<i64>,
 }
 
 /// Inserts a chat with the rows of its messages.
@@ -75,7 +77,7 @@ pub async fn create_in(tx: &mut Tx, new: NewChat) -> DbResult<ChatRow> {
         last_read_at: Some(now),
         current_message_id: new.current_message_id.or_else(|| history::current_id(&object)),
         variables: Some(Value::Object(new.variables)),
-        timer_at: None,
+        timer_at: new.timer_at,
         chat: Some(document),
     };
     row.insert(&mut *tx).await?;
@@ -228,6 +230,12 @@ impl Edit {
     /// Sets a column besides the document.
     pub fn set(&mut self, column: &'static str, value: impl Into<crate::db::Arg>) {
         self.changes = std::mem::take(&mut self.changes).set(column, value);
+    }
+
+    /// Keeps what was changed in other tables and leaves the chat as it is.
+    #[boxed]
+    pub async fn leave(self) -> DbResult<()> {
+        self.tx.commit().await
     }
 
     /// Writes the document, the touched messages and the derived columns, and commits. `touch` moves the

@@ -57,6 +57,7 @@ pub mod stream_journal;
 pub mod tags;
 #[cfg(test)]
 mod testing;
+pub mod timers;
 pub mod tools;
 pub mod usage;
 pub mod users;

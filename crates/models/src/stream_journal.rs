@@ -54,6 +54,12 @@ pub async fn remove(conn: impl Into<Conn<'_>>, message_id: &str) -> DbResult<()>
     Ok(())
 }
 
+/// Whether replies are being written in a chat, on any server.
+#[boxed]
+pub async fn any_in(conn: impl Into<Conn<'_>>, chat_id: &str) -> DbResult<bool> {
+    Ok(JournalRow::count(conn, "WHERE chat_id = ?", args![chat_id]).await? > 0)
+}
+
 /// Everything in the journal.
 #[boxed]
 pub async fn all(conn: impl Into<Conn<'_>>) -> DbResult<Vec<JournalRow>> {

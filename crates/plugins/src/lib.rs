@@ -8,7 +8,9 @@ pub mod args;
 pub mod ask_user;
 pub mod builtin;
 pub mod call;
+pub mod code;
 pub mod direct;
+pub mod jupyter;
 pub mod mcp;
 pub mod openapi;
 pub mod pictures;
@@ -20,5 +22,7 @@ pub mod toolbox;
 pub use args::Args;
 pub use python::{Python, Scene};
 pub use servers::ToolServers;
-pub use tool::{Answer, Callable, FileKeeper, Kind, Reporter, Schedules, Tool, ToolContext, ToolError};
+pub use tool::{
+    Answer, Callable, Errand, Errands, FileKeeper, Kind, Reporter, Schedules, Tool, ToolContext, ToolError,
+};
 pub use toolbox::Toolbox;

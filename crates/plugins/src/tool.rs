@@ -148,6 +148,29 @@ pub trait Schedules: Send + Sync {
     fn interval(&self, rule: &str, now: i64) -> Result<Option<i64>, String>;
 }
 
+/// Work that is given away for later or to others: a model of a saved chat can do it, one in a sub-agent cannot.
+#[async_trait]
+pub trait Errands: Send + Sync {
+    /// Has a sub-agent do a task. Answers its result or, for one in the background, how to know it again.
+    async fn delegate(&self, errand: Errand) -> Value;
+
+    /// Sets a prompt that comes back into the chat at a time. Answers when that is, or what is wrong.
+    async fn set_timer(&self, prompt: &str, at: &str, cancel_on: &[String]) -> Value;
+}
+
+/// A task for a sub-agent.
+#[derive(Debug, Clone)]
+pub struct Errand {
+    /// What is to be done.
+    pub task: String,
+    /// What has to be known for it.
+    pub context: String,
+    /// Attachments of the chat that it gets.
+    pub file_ids: Vec<String>,
+    /// Whether the chat goes on meanwhile.
+    pub background: bool,
+}
+
 /// What a call gets to see of its run.
 pub struct ToolContext {
     /// Database.
@@ -198,6 +221,8 @@ pub struct ToolContext {
     pub messages: Mutex<Value>,
     /// What the model was given to answer from: items of `meta.knowledge` and of the folder.
     pub knowledge: Vec<Value>,
+    /// Gives work away, where that is possible.
+    pub errands: Option<Arc<dyn Errands>>,
 }
 
 impl ToolContext {

@@ -7,8 +7,10 @@ use axum::Json;
 use axum::body::Body as HttpBody;
 use axum::response::{IntoResponse, Response};
 use http::header;
+use oui_config::code as keys;
 use oui_core::{ApiError, ApiResult, form, ids, messages};
 use oui_models::database_copy;
+use oui_plugins::code;
 use oui_web::{Admin, Area, Body, Caller, Query, Verified, endpoints};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -26,6 +28,7 @@ pub(crate) fn area() -> Area {
     endpoints! { "utils" at "/api/v1/utils";
         GET  "/gravatar"    Verified => gravatar,
         POST "/code/format" Admin    => format_code,
+        POST "/code/execute" Verified => execute_code,
         GET  "/db/download" Admin    => download,
     }
 }
@@ -63,6 +66,21 @@ async fn format_code(caller: Caller<Admin>, Body { form, .. }: Body<CodeForm>) -
         }
     }
     Err(ApiError::bad_request(NO_BLACK))
+}
+
+/// Runs code of a message on the operator's Jupyter server.
+async fn execute_code(caller: Caller<Verified>, Body { form, .. }: Body<CodeForm>) -> ApiResult<Json<Value>> {
+    let config = &caller.app().config;
+    if !config.get(&keys::ENABLE_CODE_EXECUTION) {
+        return Err(ApiError::forbidden("Code execution is disabled"));
+    }
+    if config.get(&keys::CODE_EXECUTION_ENGINE) != code::JUPYTER {
+        return Err(ApiError::bad_request(
+            "[ERROR: Code execution engine not supported]",
+        ));
+    }
+    let output = code::of_execution(config).execute(&form.code).await;
+    Ok(Json(output.to_json()))
 }
 
 enum Formatted {

@@ -162,6 +162,7 @@ impl Backend for SocketBackend {
             let Some((last_read_at, was_unread)) = chats::mark_read(&self.db, chat_id, user_id).await? else {
                 return Ok(None);
             };
+            oui_models::timers::cancel(&self.db, chat_id, user_id, "chat.read").await?;
             let folder_unread_counts = match was_unread {
                 true => Some(chat_lists::unread_by_folder(&self.db, user_id).await?),
                 false => None,

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::catalogue::Model;
+use crate::output_tags::CODE_ITEM;
 use crate::turn::truthy;
 
 /// How a provider wants to see earlier reasoning again.
@@ -212,6 +213,7 @@ fn from_output(items: &[Value], reasoning: Reasoning, same_model: bool) -> Vec<V
                 "id": item["call_id"], "type": "function",
                 "function": { "name": item["name"], "arguments": item["arguments"] },
             })),
+            CODE_ITEM => pending.text.extend(code_texts(item)),
             "function_call_output" => {
                 pending.flush(reasoning, &mut out);
                 out.push(json!({
@@ -226,6 +228,33 @@ fn from_output(items: &[Value], reasoning: Reasoning, same_model: bool) -> Vec<V
     pending.flush(reasoning, &mut out);
     show_pictures(&mut pictures, &mut out);
     out
+}
+
+/// Code that was run and what came of it, so that the model does not have it run again.
+fn code_texts(item: &Value) -> Vec<String> {
+    let mut texts = Vec::new();
+    let told = |tag: &str, text: &str| format!("<{tag}>\n{text}\n</{tag}>");
+    if let Some(code) = item["code"].as_str().filter(|code| !code.is_empty()) {
+        texts.push(told("code_interpreter", code));
+    }
+    let output = &item["output"];
+    let shown = match output {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Object(fields) => {
+            let field = |name: &str| fields.get(name).filter(|value| truthy(value));
+            match field("stdout").or_else(|| field("result")) {
+                Some(Value::String(text)) => text.clone(),
+                Some(other) => other.to_string(),
+                None => String::new(),
+            }
+        }
+        other => other.to_string(),
+    };
+    if !shown.is_empty() {
+        texts.push(told("code_interpreter_output", &shown));
+    }
+    texts
 }
 
 /// Providers take no pictures in results of tools, so they come as a message of the user.

@@ -13,6 +13,14 @@ use super::spec::{Shape, default, optional, required};
 use crate::args::Args;
 use crate::tool::{Answer, ToolContext, ToolError};
 
+/// Tools that change memories, which sub-agents may not.
+pub(super) const CHANGING: [&str; 4] = [
+    "add_memory",
+    "delete_memory",
+    "replace_memory_content",
+    "update_memory",
+];
+
 builtins! {
     TOOLS {
         "search_memories"

@@ -1,11 +1,13 @@
 //! The tools that the server brings itself: one table per area in the files beside this one, and which of them a
 //! run offers. A table says everything about a tool in one place; names and parameters are those of the reference.
 
+mod agents;
 mod automations;
 mod calendar;
 mod channels;
 mod chat_files;
 mod chats;
+mod code;
 mod knowledge;
 mod memories;
 mod notes;
@@ -32,12 +34,26 @@ pub struct Offer<'a> {
     pub meta: &'a Value,
     /// `features` of the request.
     pub features: &'a Value,
+    /// Whether a sub-agent is to use them.
+    pub internal: bool,
 }
 
 impl Offer<'_> {
     /// Whether the model's settings leave a category on, which is so unless they say otherwise.
     pub fn category(&self, name: &str) -> bool {
         switch(self.meta.get("builtinTools").and_then(|tools| tools.get(name)))
+    }
+
+    /// Whether the request switches a feature on that is off otherwise.
+    pub fn is_chosen(&self, name: &str) -> bool {
+        self.features.get(name).is_some_and(|value| match value {
+            Value::Bool(on) => *on,
+            Value::Null => false,
+            Value::Number(number) => number.as_f64() != Some(0.0),
+            Value::String(text) => !text.is_empty(),
+            Value::Array(items) => !items.is_empty(),
+            Value::Object(fields) => !fields.is_empty(),
+        })
     }
 
     /// Whether the request wants a feature.
@@ -60,6 +76,15 @@ pub fn capability(meta: &Value, name: &str) -> bool {
         meta.get("capabilities")
             .and_then(|capabilities| capabilities.get(name)),
     )
+}
+
+/// Whether the model may have Python run.
+pub fn offers_code(context: &ToolContext, offer: &Offer<'_>) -> bool {
+    offer.category("code_interpreter")
+        && context.config.get(&oui_config::code::ENABLE_CODE_INTERPRETER)
+        && capability(offer.meta, "code_interpreter")
+        && offer.is_chosen("code_interpreter")
+        && context.may("features.code_interpreter")
 }
 
 type Run = for<'c> fn(&'c ToolContext, Args) -> BoxFuture<'c, Answer>;
@@ -129,6 +154,18 @@ pub fn tools(context: &ToolContext, offer: &Offer<'_>) -> Vec<Tool> {
         chosen.push(chats::TOOLS);
     }
     let config = &context.config;
+    if offer.category("subagents")
+        && context.errands.is_some()
+        && config.get(&oui_config::features::ENABLE_SUBAGENTS)
+    {
+        let in_background = config.get(&oui_config::features::SUBAGENTS_BACKGROUND_ENABLED);
+        chosen.push(if in_background {
+            agents::WITH_BACKGROUND
+        } else {
+            agents::FOREGROUND
+        });
+        chosen.push(agents::TIMER);
+    }
     if offer.category("memory")
         && config.get(&oui_config::features::ENABLE_MEMORIES)
         && offer.feature("memory")
@@ -144,6 +181,9 @@ pub fn tools(context: &ToolContext, offer: &Offer<'_>) -> Vec<Tool> {
         && context.may("features.web_search")
     {
         chosen.push(web::TOOLS);
+    }
+    if offers_code(context, offer) {
+        chosen.push(code::TOOLS);
     }
     if offer.category("notes")
         && config.get(&oui_config::features::ENABLE_NOTES)
@@ -177,7 +217,8 @@ pub fn tools(context: &ToolContext, offer: &Offer<'_>) -> Vec<Tool> {
     }
     let mut tools: Vec<Tool> = Vec::new();
     for tool in chosen.into_iter().flatten().map(Builtin::tool) {
-        if !tools.iter().any(|known| known.name == tool.name) {
+        let refused = offer.internal && memories::CHANGING.contains(&tool.name.as_str());
+        if !refused && !tools.iter().any(|known| known.name == tool.name) {
             tools.push(tool);
         }
     }
@@ -196,6 +237,7 @@ mod tests {
         let offer = Offer {
             meta: &meta,
             features: &Value::Null,
+            internal: false,
         };
         assert!(!offer.category("time") && offer.category("notes") && offer.category("chats"));
         assert!(!capability(&meta, "vision") && capability(&meta, "citations"));
@@ -219,6 +261,10 @@ mod tests {
             tasks::TOOLS,
             automations::TOOLS,
             calendar::TOOLS,
+            agents::WITH_BACKGROUND,
+            agents::FOREGROUND,
+            agents::TIMER,
+            code::TOOLS,
         ];
         for tool in tables.into_iter().flatten().map(Builtin::tool) {
             let properties = tool.spec["parameters"]["properties"].as_object().unwrap();

@@ -113,5 +113,6 @@ fn new_chat(user_id: &str, mut form: ImportForm) -> NewChat {
         pinned: form.pinned.unwrap_or(false),
         archived: form.archived.unwrap_or(false),
         current_message_id: form.current_message_id.filter(|id| !id.is_empty()),
+        timer_at: None,
     }
 }
