@@ -1,5 +1,5 @@
-//! The rule for shared resources: owner, grants, administrator. Written once; the web crate's
-//! `Loaded<R, A>` applies it to every resource that implements its trait.
+//! The rule for shared resources: owner, grants, administrator. The rows of the
+//! workspace apply it in their lists (`shared` in models), single ones through `Entry::permits` there.
 
 use oui_models::grants::Grant;
 use oui_models::groups::Membership;

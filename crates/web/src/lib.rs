@@ -1,6 +1,5 @@
 //! How HTTP handlers see the application. [`App`] holds everything, but the database only comes
-//! out of a [`Caller`] or a [`Loaded`] resource, so that no handler can forget to ask who is
-//! calling. Areas are tables of [`Endpoint`]s made by [`endpoints!`]; method, path and policy stand
+//! out of a [`Caller`], so that no handler can forget to ask who is calling. Areas are tables of [`Endpoint`]s made by [`endpoints!`]; method, path and policy stand
 //! only there. No handlers live here, and no rules: those are in the access crate.
 
 pub mod app;
@@ -9,7 +8,6 @@ pub mod body;
 pub mod caller;
 pub mod client_ip;
 pub mod endpoint;
-pub mod loaded;
 mod memo;
 pub mod pages;
 
@@ -17,4 +15,3 @@ pub use app::{App, Services};
 pub use body::{Body, Query};
 pub use caller::{Admin, Authenticated, Caller, Human, Optional, Public, Role, Verified};
 pub use endpoint::{Area, Endpoint, Policy};
-pub use loaded::{Loaded, Read, Resource, Write};

@@ -9,7 +9,7 @@ use oui_core::{ApiError, ApiResult, messages};
 use oui_models::files::{self, FileRow};
 use oui_models::folder_files;
 use oui_web::endpoint::Policy;
-use oui_web::{App, Caller, Read, Verified, Write};
+use oui_web::{App, Caller, Verified};
 
 /// Policy: look at the file.
 pub(crate) struct MayRead;
@@ -34,19 +34,19 @@ pub(crate) struct LoadedFile<A> {
     right: PhantomData<fn() -> A>,
 }
 
-pub(crate) type File = LoadedFile<Read>;
-pub(crate) type FileToChange = LoadedFile<Write>;
+pub(crate) type File = LoadedFile<MayRead>;
+pub(crate) type FileToChange = LoadedFile<MayWrite>;
 
 /// Whether the right is the one to change.
 pub(crate) trait Changes: 'static {
     const CHANGES: bool;
 }
 
-impl Changes for Read {
+impl Changes for MayRead {
     const CHANGES: bool = false;
 }
 
-impl Changes for Write {
+impl Changes for MayWrite {
     const CHANGES: bool = true;
 }
 
