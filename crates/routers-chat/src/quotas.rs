@@ -1,15 +1,18 @@
 //! `/api/v1/quotas`: limits on messages, tokens and cost, prices, and what was used; and the page at `/oui/quotas` for
 //! it. Both are ours, the reference has neither. How limits work is in `oui_chat::quota`.
 
+mod schemas;
+
 use axum::Json;
 use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
-use http::{StatusCode, header};
+use http::{Method, StatusCode, header};
 use oui_chat::quota::view::{quota_json, stored};
 use oui_chat::quota::{METRICS, PERIODS, SUBJECTS};
-use oui_core::{ApiError, ApiResult, form, ids};
+use oui_core::{ApiError, ApiResult, Field, form, ids};
 use oui_models::quotas::{self, ANY, QuotaRow};
 use oui_models::{groups, users};
+use oui_web::endpoint::Shapes;
 use oui_web::{Admin, Area, Body, Caller, Query, Verified, endpoints};
 use serde_json::{Value, json};
 
@@ -28,6 +31,41 @@ pub(crate) fn area() -> Area {
         GET    "/id/{id}/usage"  Admin    => counters,
         DELETE "/id/{id}/usage"  Admin    => reset,
     }
+    .describe(&described())
+}
+
+/// What the routes take and answer. They are in no other description of this API, so ours tells them whole.
+fn described() -> [(Method, &'static str, Shapes); 11] {
+    let answers = |answer: fn() -> Value| Shapes {
+        answer: Some(answer),
+        ..Shapes::default()
+    };
+    let takes = |body: fn() -> Value, answer: fn() -> Value| Shapes {
+        body: Some(body),
+        ..answers(answer)
+    };
+    let one = schemas::quota;
+    let reset = Shapes {
+        query: Some(ResetQuery::schema),
+        ..answers(schemas::reset)
+    };
+    [
+        (Method::GET, "", answers(schemas::quotas)),
+        (Method::POST, "", takes(QuotaForm::schema, one)),
+        (Method::GET, "/usage", answers(schemas::usage)),
+        (Method::GET, "/usage/{user_id}", answers(schemas::usage)),
+        (Method::GET, "/prices", answers(PricesForm::schema)),
+        (
+            Method::POST,
+            "/prices",
+            takes(PricesForm::schema, PricesForm::schema),
+        ),
+        (Method::GET, "/id/{id}", answers(one)),
+        (Method::POST, "/id/{id}", takes(QuotaForm::schema, one)),
+        (Method::DELETE, "/id/{id}", answers(schemas::done)),
+        (Method::GET, "/id/{id}/usage", answers(schemas::counters)),
+        (Method::DELETE, "/id/{id}/usage", reset),
+    ]
 }
 
 /// The page and its parts; browsers come with the cookie of the client.

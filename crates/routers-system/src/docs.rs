@@ -106,10 +106,18 @@ fn operation(route: &Route, parameters: &[String]) -> Value {
         })
         .collect();
     let method = route.method.to_lowercase();
-    let parameters: Vec<Value> = parameters
+    let mut parameters: Vec<Value> = parameters
         .iter()
         .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string", "title": name } }))
         .collect();
+    let shape = |shape: Option<fn() -> Value>| shape.map_or_else(|| json!({}), |shape| shape());
+    let query = shape(route.shapes.query);
+    let required = query["required"].as_array().cloned().unwrap_or_default();
+    for (name, schema) in query["properties"].as_object().into_iter().flatten() {
+        let required = required.contains(&json!(name));
+        parameters.push(json!({ "name": name, "in": "query", "required": required, "schema": schema }));
+    }
+    let answer = shape(route.shapes.answer);
     let invalid = json!({
         "description": "Validation Error",
         "content": { "application/json": { "schema": { "$ref": "#/components/schemas/HTTPValidationError" } } },
@@ -121,7 +129,7 @@ fn operation(route: &Route, parameters: &[String]) -> Value {
         "operationId": format!("{handler}{place}_{method}"),
         "parameters": parameters,
         "responses": {
-            "200": { "description": "Successful Response", "content": { "application/json": { "schema": {} } } },
+            "200": { "description": "Successful Response", "content": { "application/json": { "schema": answer } } },
             "422": invalid,
         },
     });
@@ -129,13 +137,18 @@ fn operation(route: &Route, parameters: &[String]) -> Value {
         operation["security"] = json!([{ "HTTPBearer": [] }]);
     }
     if ["post", "put", "patch"].contains(&method.as_str()) {
-        operation["requestBody"] = json!({ "content": { "application/json": { "schema": {} } } });
+        let body = shape(route.shapes.body);
+        let required = route.shapes.body.is_some();
+        operation["requestBody"] =
+            json!({ "content": { "application/json": { "schema": body } }, "required": required });
     }
     operation
 }
 
 #[cfg(test)]
 mod tests {
+    use oui_web::endpoint::Shapes;
+
     use super::*;
 
     #[test]
@@ -146,6 +159,7 @@ mod tests {
             policy,
             area: "chats",
             handler: "list::page",
+            shapes: Shapes::default(),
         };
         let document = document(&[
             route("GET", "/api/v1/chats/{id}", "Verified"),
@@ -159,6 +173,32 @@ mod tests {
         assert_eq!(
             document["paths"]["/cache/{path}"]["get"]["parameters"][0]["name"],
             "path"
+        );
+    }
+
+    #[test]
+    fn what_a_route_takes_and_answers_is_told() {
+        let query = || json!({ "properties": { "user_id": { "type": "string" } }, "required": ["user_id"] });
+        let shapes = Shapes {
+            body: Some(|| json!({ "type": "object" })),
+            query: Some(query),
+            answer: Some(|| json!({ "type": "boolean" })),
+        };
+        let route = Route {
+            method: "POST".into(),
+            path: "/api/v1/quotas".into(),
+            policy: "Admin",
+            area: "quotas",
+            handler: "create",
+            shapes,
+        };
+        let told = &document(&[route])["paths"]["/api/v1/quotas"]["post"];
+        let content = "/content/application~1json/schema/type";
+        assert_eq!(told["requestBody"].pointer(content), Some(&json!("object")));
+        assert_eq!(told["responses"]["200"].pointer(content), Some(&json!("boolean")));
+        assert_eq!(
+            told["parameters"][0],
+            json!({ "name": "user_id", "in": "query", "required": true, "schema": { "type": "string" } })
         );
     }
 }

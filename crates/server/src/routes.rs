@@ -37,14 +37,15 @@ pub fn route_lines() -> Vec<String> {
 pub(crate) fn all() -> Vec<Route> {
     let mut rows = Vec::new();
     for area in areas() {
-        for (method, path, policy, handler) in area.rows() {
-            rows.push(Route {
-                method: method.to_string(),
-                path,
-                policy,
+        for prefix in area.prefixes {
+            rows.extend(area.endpoints.iter().map(|row| Route {
+                method: row.method.to_string(),
+                path: format!("{prefix}{}", row.path),
+                policy: row.policy,
                 area: area.name,
-                handler,
-            });
+                handler: row.handler,
+                shapes: row.shapes,
+            }));
         }
     }
     rows.sort_by(|a, b| (&a.path, &a.method).cmp(&(&b.path, &b.method)));

@@ -89,6 +89,8 @@ pub struct Route {
     pub area: &'static str,
     /// Name of the handler.
     pub handler: &'static str,
+    /// What it takes and answers, where that is described.
+    pub shapes: crate::endpoint::Shapes,
 }
 
 /// What routes ask the socket server.

@@ -8,6 +8,7 @@ use axum::middleware::map_response;
 use axum::response::Response;
 use axum::routing::{MethodFilter, MethodRouter, on};
 use http::Method;
+use serde_json::Value;
 
 use crate::app::App;
 
@@ -17,6 +18,17 @@ pub trait Policy {
     type Arg;
     /// Name in listings, for example `Verified`.
     const NAME: &'static str;
+}
+
+/// What a route takes and answers, as JSON schemas, for the description of the API.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Shapes {
+    /// The body.
+    pub body: Option<fn() -> Value>,
+    /// The parameters of the query, as properties of an object.
+    pub query: Option<fn() -> Value>,
+    /// The answer.
+    pub answer: Option<fn() -> Value>,
 }
 
 /// One row of a table.
@@ -29,6 +41,8 @@ pub struct Endpoint {
     pub policy: &'static str,
     /// Name of the handler.
     pub handler: &'static str,
+    /// What it takes and answers, where that is described.
+    pub shapes: Shapes,
     route: MethodRouter<App>,
 }
 
@@ -70,6 +84,7 @@ where
         path,
         policy: P::NAME,
         handler: name,
+        shapes: Shapes::default(),
         route: on(filter, handler),
     }
 }
@@ -113,6 +128,22 @@ impl Area {
                 )
             })
         })
+    }
+
+    /// Describes what rows take and answer. Each must be there.
+    #[must_use]
+    pub fn describe(mut self, rows: &[(Method, &str, Shapes)]) -> Self {
+        for (method, path, shapes) in rows {
+            let row = self.endpoints.iter_mut();
+            let row = row
+                .into_iter()
+                .find(|row| row.method == *method && row.path == *path);
+            debug_assert!(row.is_some(), "{method} {path} is no row of {}", self.name);
+            if let Some(row) = row {
+                row.shapes = *shapes;
+            }
+        }
+        self
     }
 
     /// Passes every answer of the area through `change`, refusals of its policies and forms included.
