@@ -1,7 +1,6 @@
 //! Accounts: second factors, what ends sessions, the audit log, events.
 
 use http::Method;
-use oui_access::mfa::State;
 use oui_models::{auths, users};
 use oui_testkit::{Client, TestApp, both};
 use serde_json::{Value, json};
@@ -109,10 +108,16 @@ both! {
 
         // The operator's reset leaves nothing but the ticket.
         let user = users::by_email(app.db(), "ada@example.org").await.unwrap().unwrap();
-        let auth = auths::by_id(app.db(), &user.id).await.unwrap().unwrap();
-        let mut state = State::read(auth.mfa.as_ref()).unwrap();
-        let ticket = state.reset(app.db().now());
-        auths::set_mfa(app.db(), &auth, &state.to_stored(), true).await.unwrap().unwrap();
+        let settings = || (*app.running().app.settings).clone();
+        let nobody = oui_server::mfa::reset(settings(), "nobody@example.org", "lost").await.unwrap_err();
+        assert_eq!(nobody.to_string(), "no account has the address nobody@example.org");
+        let silent = oui_server::mfa::reset(settings(), "ada@example.org", " ").await.unwrap_err();
+        assert!(silent.to_string().contains("reason"), "{silent}");
+        let before = auths::by_id(app.db(), &user.id).await.unwrap().unwrap();
+        let ticket = oui_server::mfa::reset(settings(), " ada@example.org", "phone lost").await.unwrap();
+        let after = auths::by_id(app.db(), &user.id).await.unwrap().unwrap();
+        assert_ne!(before.mfa, after.mfa);
+        assert!(!after.mfa.unwrap().to_string().contains(&ticket), "the ticket itself is not stored");
         let challenge = sign_in(&app, "ada").await;
         assert_eq!(challenge["next_step"], "recover");
         let token = &challenge["challenge_token"];

@@ -55,9 +55,16 @@ async fn gravatar(_: Caller<Verified>, Query(query): Query<GravatarQuery>) -> Js
 /// Formats Python with the `black` of the plugins' Python, or with the operator's.
 async fn format_code(caller: Caller<Admin>, Body { form, .. }: Body<CodeForm>) -> ApiResult<Json<Value>> {
     let python = caller.app().settings.plugins.python.as_str();
-    for (program, arguments) in [(python, &["-m", "black"][..]), ("black", &[][..])] {
-        match black(program, arguments, &form.code).await {
-            Ok(Formatted::Code(code)) => return Ok(Json(json!({ "code": code }))),
+    let formatters = [(python, &["-m", "black"][..]), ("black", &[][..])];
+    let code = formatted(&formatters, &form.code).await?;
+    Ok(Json(json!({ "code": code })))
+}
+
+/// What the first of these programs that is there makes of the code.
+async fn formatted(formatters: &[(&str, &[&str])], code: &str) -> ApiResult<String> {
+    for (program, arguments) in formatters {
+        match black(program, arguments, code).await {
+            Ok(Formatted::Code(code)) => return Ok(code),
             Ok(Formatted::Refused(problem)) => return Err(ApiError::bad_request(problem)),
             Ok(Formatted::Missing) => {}
             Err(error) => {
@@ -174,5 +181,50 @@ impl Drop for Copy {
         {
             tracing::warn!(%error, file = %self.0.display(), "a copy of the database could not be removed");
         }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    /// A program that does as `black` would.
+    fn program(folder: &std::path::Path, name: &str, script: &str) -> String {
+        let path = folder.join(name);
+        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    #[tokio::test]
+    async fn code_is_formatted_by_the_first_formatter_that_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let without = program(
+            folder.path(),
+            "python",
+            "echo \"$0: No module named black\" >&2; exit 1",
+        );
+        let formats = program(folder.path(), "black", "sed 's/=/ = /'");
+        let refuses = program(
+            folder.path(),
+            "picky",
+            "cat >/dev/null; echo 'error: cannot format -: Cannot parse: 1:1: x(' >&2; exit 123",
+        );
+        let there: [(&str, &[&str]); 2] = [(&without, &["-m", "black"]), (&formats, &[])];
+        assert_eq!(formatted(&there, "x=1\n").await.unwrap(), "x = 1\n");
+        let bad = formatted(&[(&refuses, &[])], "x(").await.unwrap_err();
+        assert_eq!(
+            (bad.status().as_u16(), bad.detail_text()),
+            (400, "Cannot parse: 1:1: x(".into())
+        );
+        let missing = folder.path().join("nothing");
+        let absent: [(&str, &[&str]); 2] = [(&without, &["-m", "black"]), (missing.to_str().unwrap(), &[])];
+        let error = formatted(&absent, "x=1").await.unwrap_err();
+        assert_eq!(
+            (error.status().as_u16(), error.detail_text()),
+            (400, NO_BLACK.into())
+        );
     }
 }
