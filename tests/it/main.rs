@@ -14,6 +14,8 @@ mod errands;
 mod existing;
 mod files;
 mod gateway;
+mod news;
+mod people;
 mod pipelines;
 mod plugins;
 mod quotas;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use oui_access::Authenticator;
 use oui_config::{Config, Settings};
-use oui_core::{ApiError, ApiResult, Clock, Emitter, ids, messages};
+use oui_core::{ApiError, ApiResult, Clock, Emitter, Notice, Notices, ids, messages};
 use oui_models::users::UserRow;
 use oui_models::{Db, DbResult};
 use oui_plugins::servers::Patience;
@@ -71,6 +71,8 @@ pub struct Engine {
     pub python: Python,
     /// Keeps files that come with results of tools.
     pub(crate) files: OnceLock<Arc<dyn FileKeeper>>,
+    /// Hears of finished and failed replies.
+    notices: OnceLock<Arc<dyn Notices>>,
     /// Running tasks.
     pub tasks: TaskRegistry,
     /// Replies in flight.
@@ -135,6 +137,7 @@ impl Engine {
             tool_servers,
             python,
             files: OnceLock::new(),
+            notices: OnceLock::new(),
             tasks: TaskRegistry::default(),
             streams,
             agents: Agents::default(),
@@ -145,6 +148,24 @@ impl Engine {
     pub fn keep_files_with(&self, files: Arc<dyn FileKeeper>) {
         // The first one stays.
         let _ = self.files.set(files);
+    }
+
+    /// Tells these of replies. Without this nobody hears of them.
+    pub fn tell_through(&self, notices: Arc<dyn Notices>) {
+        // The first one stays.
+        let _ = self.notices.set(notices);
+    }
+
+    /// Whether anybody wants to hear of an event.
+    pub(crate) fn is_wanted(&self, name: &str) -> bool {
+        self.notices.get().is_some_and(|notices| notices.is_wanted(name))
+    }
+
+    /// Tells those who want to hear of it.
+    pub(crate) fn tell(&self, notice: Notice) {
+        if let Some(notices) = self.notices.get() {
+            notices.publish(notice);
+        }
     }
 
     /// Completes replies that a crash cut off and forgets old counters. Call it once, before serving.

@@ -28,6 +28,7 @@ pub mod generate;
 mod inbox;
 mod journal;
 mod legacy_tools;
+mod news;
 mod non_stream;
 mod output;
 mod output_tags;

@@ -347,6 +347,7 @@ impl Run {
         fields.insert("parentId".into(), json!(self.turn.user_message_id));
         fields.insert("error".into(), json!({ "content": error }));
         self.save_end(fields).await;
+        self.tell_failed(error);
         self.emitter
             .send(
                 "chat:message:error",
@@ -370,6 +371,7 @@ impl Run {
     async fn finish(&self, end: End) {
         if let End::Done { output, finish } = end {
             self.outlet(finish.as_deref()).await;
+            self.tell_finished(&output).await;
             self.after_reply(&output).await;
         }
     }

@@ -90,6 +90,9 @@ impl Notice {
 pub trait Notices: Send + Sync {
     /// Tells everybody who wants to know.
     fn publish(&self, notice: Notice);
+
+    /// Whether anybody wants to know of this event; for notices that cost a query to make.
+    fn is_wanted(&self, name: &str) -> bool;
 }
 
 /// Nobody wants to know: for tools and tests.
@@ -97,6 +100,10 @@ pub struct NoNotices;
 
 impl Notices for NoNotices {
     fn publish(&self, _: Notice) {}
+
+    fn is_wanted(&self, _: &str) -> bool {
+        false
+    }
 }
 
 #[cfg(test)]

@@ -212,13 +212,41 @@ impl Events {
     }
 }
 
-impl Notices for Events {
-    fn publish(&self, notice: Notice) {
-        let config = &self.0.parts.config;
+impl Events {
+    /// Whether webhooks of the administration and targets of users want an event.
+    fn wanted(&self, name: &str) -> (bool, bool) {
         let hooks = self.webhooks();
-        let for_hooks = hooks.iter().any(|webhook| webhooks::wants(webhook, notice.name));
-        let for_users =
-            catalogue::NOTIFICATIONS.contains(&notice.name) && config.get(&ui::ENABLE_USER_WEBHOOKS);
+        let for_hooks = hooks.iter().any(|webhook| webhooks::wants(webhook, name));
+        let switch = self.0.parts.config.get(&ui::ENABLE_USER_WEBHOOKS);
+        (for_hooks, switch && catalogue::NOTIFICATIONS.contains(&name))
+    }
+
+    /// The webhooks with the single address of older versions in front, when that is to be one of them.
+    pub fn with_legacy(&self) -> Option<Vec<Value>> {
+        let url = self.0.parts.config.get(&connections::WEBHOOK_URL);
+        let mut all = self.webhooks();
+        let known = all.iter().any(|webhook| webhook["id"] == webhooks::DEFAULT_ID);
+        if url.is_empty() || known {
+            return None;
+        }
+        let now = self.0.parts.clock.seconds();
+        let legacy = json!({
+            "id": webhooks::DEFAULT_ID, "name": "Default webhook", "url": url, "enabled": true, "events": ["*"],
+            "targets": null, "created_at": now, "updated_at": now,
+        });
+        all.insert(0, legacy);
+        Some(all)
+    }
+}
+
+impl Notices for Events {
+    fn is_wanted(&self, name: &str) -> bool {
+        let (for_hooks, for_users) = self.wanted(name);
+        for_hooks || for_users
+    }
+
+    fn publish(&self, notice: Notice) {
+        let (for_hooks, for_users) = self.wanted(notice.name);
         if !for_hooks && !for_users {
             return;
         }

@@ -1,6 +1,8 @@
 //! Statistics over the table `chat_message`: how often models answered and how many tokens that took. Only
 //! sums leave this module.
 
+pub mod browse;
+
 use crate::db::{Arg, Db, DbResult, Dialect, Row, sql};
 use crate::shared::Condition;
 use oui_core::boxed;

@@ -105,6 +105,12 @@ pub async fn of_user(
     MemberRow::find(conn, OF_USER, args![channel_id, user_id]).await
 }
 
+/// All people of a channel, those who left too.
+pub async fn of_channel(conn: impl Into<Conn<'_>>, channel_id: &str) -> DbResult<Vec<MemberRow>> {
+    let rest = "WHERE channel_id = ? AND user_id IS NOT NULL ORDER BY created_at, id";
+    MemberRow::list(conn, rest, args![channel_id]).await
+}
+
 /// Ids of the people in a channel, those who hid it included.
 #[boxed]
 pub async fn user_ids(conn: impl Into<Conn<'_>>, channel_id: &str) -> DbResult<Vec<String>> {

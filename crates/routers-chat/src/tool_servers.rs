@@ -6,12 +6,13 @@ use axum::Json;
 use axum::extract::Path;
 use http::{HeaderMap, StatusCode};
 use oui_config::connections::TOOL_SERVER_CONNECTIONS;
+use oui_core::form::Nullable;
 use oui_core::{ApiError, ApiResult, form};
 use oui_plugins::mcp::{self, Session};
 use oui_plugins::servers::{description_url, opens_to};
 use oui_providers::CallContext;
 use oui_web::{Admin, App, Area, Body, Caller, Verified, endpoints};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::request::call_context;
 
@@ -25,9 +26,11 @@ form! {
         /// `openapi` or `mcp`.
         kind as "type": Option<String>,
         /// `bearer`, `session`, `none`, ...
-        auth_type: Option<String>,
+        auth_type: Nullable<String>,
         /// Key for `bearer`.
-        key: Option<String>,
+        key: Nullable<String>,
+        /// Who may use it, and which of its tools.
+        config: Nullable<Map<String, Value>>,
     }
 }
 
@@ -103,8 +106,8 @@ async fn verify(caller: Caller<Admin>, headers: HeaderMap, body: Body<ServerForm
                 ApiError::bad_request("Failed to create MCP client")
             });
     }
-    let token = match auth_type.as_deref() {
-        Some("bearer") => key.unwrap_or_default(),
+    let token = match auth_type.0.as_deref() {
+        Some("bearer") => key.0.unwrap_or_default(),
         Some("session") => context
             .session_token
             .as_ref()

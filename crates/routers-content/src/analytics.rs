@@ -1,6 +1,8 @@
 //! Statistics for administrators: `/api/v1/analytics`. They can be switched off; then the routes do as if they
 //! were not there.
 
+mod browse;
+
 use axum::Json;
 use oui_core::{ApiError, ApiResult, choice, form};
 use oui_models::analytics::{self, Metric, Span, Usage};
@@ -19,6 +21,8 @@ pub(crate) fn area() -> Area {
         GET "/summary" Admin => summary,
         GET "/daily"   Admin => daily,
         GET "/tokens"  Admin => tokens,
+        GET "/messages"        Admin => browse::messages,
+        GET "/models/{*path}"  Admin => browse::of_model,
     }
 }
 

@@ -5,6 +5,7 @@
 mod changes;
 mod members;
 mod messages;
+mod notify;
 mod webhooks;
 
 use std::collections::{BTreeSet, HashMap};

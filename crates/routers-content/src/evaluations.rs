@@ -1,7 +1,7 @@
 //! Ratings of answers and the leaderboard computed from them: `/api/v1/evaluations`. The switches of arena models
 //! are a settings page.
 
-mod leaderboard;
+pub(crate) mod leaderboard;
 
 use axum::Json;
 use axum::extract::Path;
@@ -209,13 +209,19 @@ async fn export(caller: Caller<Admin>, Query(query): Query<ExportQuery>) -> ApiR
 }
 
 async fn delete_all(caller: Caller<Admin>) -> ApiResult<Json<Value>> {
-    Ok(Json(json!(feedbacks::delete_all(caller.db(), None).await?)))
+    let any = feedbacks::delete_all(caller.db(), None).await?;
+    caller.tell("feedback.deleted_all", "all", Value::Null);
+    Ok(Json(json!(any)))
 }
 
 async fn delete_own(caller: Caller<Verified>) -> ApiResult<Json<Value>> {
-    Ok(Json(json!(
-        feedbacks::delete_all(caller.db(), Some(caller.id())).await?
-    )))
+    let any = feedbacks::delete_all(caller.db(), Some(caller.id())).await?;
+    caller.publish(
+        caller
+            .notice("feedback.deleted_all")
+            .about_kind("user", caller.id()),
+    );
+    Ok(Json(json!(any)))
 }
 
 fn page_json((rows, total): (Vec<(FeedbackRow, UserRow)>, i64)) -> Json<Value> {
@@ -265,11 +271,14 @@ async fn create(caller: Caller<Verified>, body: Body<FeedbackForm>) -> ApiResult
         meta,
         ..body.form.into_data()
     };
-    Ok(Json(
-        feedbacks::create(caller.db(), caller.id(), new)
-            .await?
-            .to_full_json(),
-    ))
+    let row = feedbacks::create(caller.db(), caller.id(), new).await?;
+    caller.tell("feedback.created", row.id.as_str(), about(&row));
+    Ok(Json(row.to_full_json()))
+}
+
+/// What those who hear of events learn of a rating.
+fn about(row: &FeedbackRow) -> Value {
+    json!({ "rating": row.data.as_ref().and_then(|data| data.get("rating")) })
 }
 
 /// Administrators reach the ratings of all, others their own.
@@ -294,11 +303,14 @@ async fn update(
     body: Body<FeedbackForm>,
 ) -> ApiResult<Json<Value>> {
     let row = feedbacks::update(caller.db(), &id, scope(&caller), body.form.into_data()).await?;
-    Ok(Json(row.ok_or_else(missing)?.to_full_json()))
+    let row = row.ok_or_else(missing)?;
+    caller.tell("feedback.updated", row.id.as_str(), about(&row));
+    Ok(Json(row.to_full_json()))
 }
 
 async fn delete(caller: Caller<Verified>, Path(id): Path<String>) -> ApiResult<Json<Value>> {
     if feedbacks::delete(caller.db(), &id, scope(&caller)).await? {
+        caller.tell("feedback.deleted", id, Value::Null);
         Ok(Json(json!(true)))
     } else {
         Err(missing())

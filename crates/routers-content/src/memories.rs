@@ -189,7 +189,20 @@ async fn add(caller: Caller<Verified>, Body { form, .. }: Body<AddForm>) -> ApiR
     let kind = form.kind.as_str();
     let row = memories::insert(caller.db(), caller.id(), &content, kind, path.as_deref(), meta).await?;
     index(&caller, std::slice::from_ref(&row)).await?;
+    caller.tell("memory.created", row.id.as_str(), about(&row));
     Ok(Json(row.to_json()))
+}
+
+/// What those who hear of events learn of a memory.
+fn about(row: &MemoryRow) -> Value {
+    let preview: String = row
+        .content
+        .as_deref()
+        .unwrap_or_default()
+        .chars()
+        .take(300)
+        .collect();
+    json!({ "content_preview": preview, "type": row.kind, "path": row.path })
 }
 
 fn operation(form: &OperationForm) -> ApiResult<Operation> {
@@ -325,6 +338,7 @@ async fn remove_all(caller: Caller<Verified>) -> ApiResult<Json<Value>> {
     if let Err(error) = retrieval(&caller).forget_all_memories(caller.id()).await {
         tracing::error!(%error, "vectors of removed memories could not be removed");
     }
+    caller.publish(caller.notice("memory.deleted").about_kind("user", caller.id()));
     Ok(Json(json!(true)))
 }
 
@@ -352,6 +366,7 @@ async fn update(
     if content.is_some() || form.path.is_some() {
         index(&caller, std::slice::from_ref(&row)).await?;
     }
+    caller.tell("memory.updated", row.id.as_str(), about(&row));
     Ok(Json(row.to_json()))
 }
 
@@ -359,8 +374,11 @@ async fn remove(caller: Caller<Verified>, Path(id): Path<String>) -> ApiResult<J
     demand(&caller).await?;
     let removed = memories::remove(caller.db(), caller.id(), &id).await?;
     if removed {
-        let forgotten = retrieval(&caller).forget_memories(caller.id(), vec![id]).await;
+        let forgotten = retrieval(&caller)
+            .forget_memories(caller.id(), vec![id.clone()])
+            .await;
         forgotten.map_err(ApiError::internal)?;
+        caller.tell("memory.deleted", id, Value::Null);
     }
     Ok(Json(json!(removed)))
 }

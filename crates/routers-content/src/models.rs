@@ -242,12 +242,14 @@ async fn get(caller: Caller<Verified>, Query(query): Query<IdQuery>) -> ApiResul
     Ok(Json(json))
 }
 
-/// Ends every write: the list of models is put together anew, and the model is answered as it is now.
-async fn written(caller: &Caller<Verified>, id: &str) -> ApiResult<Json<Value>> {
+/// Ends every write: the list of models is put together anew, the news is told, and the model is answered as it is
+/// now.
+async fn written(caller: &Caller<Verified>, id: &str, news: &'static str) -> ApiResult<Json<Value>> {
     caller.app().chat.catalogue.reassemble();
-    Ok(Json(
-        find(caller, id).await?.as_ref().map_or(Value::Null, json_of),
-    ))
+    let entry = find(caller, id).await?;
+    let name = entry.as_ref().and_then(|entry| entry.row.name.clone());
+    caller.tell(news, id, json!({ "name": name }));
+    Ok(Json(entry.as_ref().map_or(Value::Null, json_of)))
 }
 
 /// Ids that the providers' models have, with and without tag for Ollama.
@@ -316,7 +318,7 @@ async fn create(caller: Caller<Verified>, body: Body<ModelForm>) -> ApiResult<Js
     match models::create(caller.db(), &draft.id, &draft.data, &grants, commit).await {
         Err(error) if error.is_unique_violation() => Err(ApiError::unauthorized(messages::MODEL_ID_TAKEN)),
         Err(error) => Err(error.into()),
-        Ok(()) => written(&caller, &draft.id).await,
+        Ok(()) => written(&caller, &draft.id, "model.created").await,
     }
 }
 
@@ -345,7 +347,7 @@ async fn update(caller: Caller<Verified>, body: Body<ModelForm>) -> ApiResult<Js
         message: draft.message.as_deref(),
     };
     models::save(caller.db(), &draft.id, &draft.data, commit).await?;
-    written(&caller, &draft.id).await
+    written(&caller, &draft.id, "model.updated").await
 }
 
 async fn toggle(caller: Caller<Verified>, Query(query): Query<IdQuery>) -> ApiResult<Json<Value>> {
@@ -356,7 +358,12 @@ async fn toggle(caller: Caller<Verified>, Query(query): Query<IdQuery>) -> ApiRe
         return Err(ApiError::unauthorized(messages::UNAUTHORIZED));
     }
     models::toggle(caller.db(), &query.id).await?;
-    written(&caller, &query.id).await
+    let news = if entry.row.is_active {
+        "model.disabled"
+    } else {
+        "model.enabled"
+    };
+    written(&caller, &query.id, news).await
 }
 
 async fn set_access(caller: Caller<Verified>, body: Body<AccessForm>) -> ApiResult<Json<Value>> {
@@ -387,7 +394,7 @@ async fn set_access(caller: Caller<Verified>, body: Body<AccessForm>) -> ApiResu
     }
     let grants = demanded_grants(&caller, models::KIND, form.access_grants).await?;
     models::set_grants(caller.db(), &id, &grants).await?;
-    written(&caller, &id).await
+    written(&caller, &id, "model.access_updated").await
 }
 
 async fn delete(caller: Caller<Verified>, body: Body<IdForm>) -> ApiResult<Json<Value>> {
@@ -400,12 +407,14 @@ async fn delete(caller: Caller<Verified>, body: Body<IdForm>) -> ApiResult<Json<
     }
     models::delete(caller.db(), &id).await?;
     caller.app().chat.catalogue.reassemble();
+    caller.tell("model.deleted", id, json!({ "name": entry.row.name }));
     Ok(Json(json!(true)))
 }
 
 async fn delete_all(caller: Caller<Admin>) -> ApiResult<Json<Value>> {
     models::delete_all(caller.db()).await?;
     caller.app().chat.catalogue.reassemble();
+    caller.tell("model.deleted", Value::Null, Value::Null);
     Ok(Json(json!(true)))
 }
 

@@ -230,6 +230,7 @@ async fn create(caller: Caller<Verified>, body: Body<NoteForm>) -> ApiResult<Jso
     let meta = form.meta.map(Value::Object);
     let id = notes::create(caller.db(), caller.id(), &form.title, form.data, meta, &grants).await?;
     let mut json = answer(&caller, &id).await?;
+    caller.tell("note.created", id, json!({ "title": json["title"] }));
     json.insert("is_pinned".into(), json!(false));
     Ok(Json(Value::Object(json)))
 }
@@ -266,6 +267,7 @@ async fn update(
     notes::update(caller.db(), &id, change).await?;
     let json = answer(&caller, &id).await?;
     announce(&caller, &id, &json, data.as_ref()).await;
+    caller.tell("note.updated", id, json!({ "title": json["title"] }));
     Ok(Json(Value::Object(json)))
 }
 
@@ -301,17 +303,26 @@ async fn set_access(
     authorized(&caller, &id, "write").await?;
     let wanted = demanded_grants(&caller, notes::KIND, body.form.access_grants).await?;
     grants::set(caller.db(), notes::KIND, &id, &wanted).await?;
+    caller.tell("note.access_updated", id.as_str(), Value::Null);
     Ok(Json(Value::Object(answer(&caller, &id).await?)))
 }
 
 async fn pin(caller: Caller<Verified>, Path(id): Path<String>) -> ApiResult<Json<Value>> {
     authorized(&caller, &id, "read").await?;
     notes::toggle_pin(caller.db(), &id, caller.id()).await?;
-    Ok(Json(Value::Object(answer(&caller, &id).await?)))
+    let json = answer(&caller, &id).await?;
+    let news = if json["is_pinned"] == true {
+        "note.pinned"
+    } else {
+        "note.unpinned"
+    };
+    caller.tell(news, id, Value::Null);
+    Ok(Json(Value::Object(json)))
 }
 
 async fn delete(caller: Caller<Verified>, Path(id): Path<String>) -> ApiResult<Json<Value>> {
     authorized(&caller, &id, "write").await?;
     notes::delete(caller.db(), &id).await?;
+    caller.tell("note.deleted", id, Value::Null);
     Ok(Json(json!(true)))
 }

@@ -185,8 +185,21 @@ async fn authorized(caller: &Caller<Verified>, id: &str, permission: &str) -> Ap
     }
 }
 
-async fn answer(caller: &Caller<Verified>, id: &str) -> ApiResult<Json<Value>> {
-    Ok(Json(Value::Object(json_of(&find(caller, id).await?))))
+/// The prompt as it is now, and the news of what was done to it.
+async fn answer(caller: &Caller<Verified>, id: &str, news: &'static str) -> ApiResult<Json<Value>> {
+    let row = find(caller, id).await?;
+    let details = match news {
+        "prompt.version_updated" => json!({ "version_id": row.row.version_id }),
+        "prompt.access_updated" => json!({ "name": row.row.name }),
+        _ => about(&row.row),
+    };
+    caller.tell(news, id, details);
+    Ok(Json(Value::Object(json_of(&row))))
+}
+
+/// What those who hear of events learn of a prompt.
+fn about(row: &PromptRow) -> Value {
+    json!({ "name": row.name, "command": row.command })
 }
 
 /// Refuses a command that another prompt has.
@@ -214,7 +227,7 @@ async fn create(caller: Caller<Verified>, body: Body<PromptForm>) -> ApiResult<J
         message: Some(message),
     };
     let id = prompts::create(caller.db(), &form.data(), &grants, commit).await?;
-    answer(&caller, &id).await
+    answer(&caller, &id, "prompt.created").await
 }
 
 async fn get(caller: Caller<Verified>, Path(id): Path<String>) -> ApiResult<Json<Value>> {
@@ -249,7 +262,7 @@ async fn update(
         commit,
     )
     .await?;
-    answer(&caller, &id).await
+    answer(&caller, &id, "prompt.updated").await
 }
 
 async fn update_meta(
@@ -261,7 +274,7 @@ async fn update_meta(
     let form = body.form;
     demand_free(&caller, &form.command, Some(&entry.row)).await?;
     prompts::rename(caller.db(), &id, &form.name, &form.command, form.tags.as_deref()).await?;
-    answer(&caller, &id).await
+    answer(&caller, &id, "prompt.updated").await
 }
 
 async fn restore(
@@ -273,7 +286,7 @@ async fn restore(
     if !prompts::restore(caller.db(), &id, &body.form.version_id).await? {
         return Err(ApiError::bad_request(messages::DEFAULT));
     }
-    answer(&caller, &id).await
+    answer(&caller, &id, "prompt.version_updated").await
 }
 
 async fn set_access(
@@ -284,18 +297,24 @@ async fn set_access(
     authorized(&caller, &id, "write").await?;
     let wanted = demanded_grants(&caller, prompts::KIND, body.form.access_grants).await?;
     grants::set(caller.db(), prompts::KIND, &id, &wanted).await?;
-    answer(&caller, &id).await
+    answer(&caller, &id, "prompt.access_updated").await
 }
 
 async fn toggle(caller: Caller<Verified>, Path(id): Path<String>) -> ApiResult<Json<Value>> {
-    authorized(&caller, &id, "write").await?;
+    let entry = authorized(&caller, &id, "write").await?;
     prompts::toggle(caller.db(), &id).await?;
-    answer(&caller, &id).await
+    let news = if entry.row.is_active {
+        "prompt.disabled"
+    } else {
+        "prompt.enabled"
+    };
+    answer(&caller, &id, news).await
 }
 
 async fn delete(caller: Caller<Verified>, Path(id): Path<String>) -> ApiResult<Json<Value>> {
-    authorized(&caller, &id, "write").await?;
+    let entry = authorized(&caller, &id, "write").await?;
     prompts::delete(caller.db(), &id).await?;
+    caller.tell("prompt.deleted", id, about(&entry.row));
     Ok(Json(json!(true)))
 }
 

@@ -2,6 +2,7 @@
 //! shared, switched and removed, and their versions looked at. Writing them and moving them in and out as files have
 //! files of their own.
 
+mod fetch;
 mod files;
 mod package;
 mod transfer;
@@ -18,7 +19,7 @@ use oui_models::grants;
 use oui_models::shared::{self, Entry, Filter};
 use oui_models::skills::{self, SkillRow, Snapshot};
 use oui_models::versions::{self, Version};
-use oui_web::{Area, Body, Caller, Query, Verified, endpoints};
+use oui_web::{Admin, Area, Body, Caller, Query, Verified, endpoints};
 use serde_json::{Map, Value, json};
 
 use self::files::{File, summaries};
@@ -31,6 +32,7 @@ pub(crate) fn area() -> Area {
         GET    "/list"                         Verified => list,
         GET    "/export"                       Verified => transfer::export,
         POST   "/create"                       Verified => write::create,
+        POST   "/load/url"                     Admin    => fetch::load,
         POST   "/import/preview"               Verified => transfer::preview,
         POST   "/import"                       Verified => transfer::import,
         GET    "/id/{id}"                      Verified => get,
@@ -175,7 +177,15 @@ fn item_of(entry: &Skill) -> Map<String, Value> {
     entry.row.to_json(&entry.grants)
 }
 
-/// The whole skill, as writing routes answer it.
+/// The whole skill, as writing routes answer it, and the news of what was done to it.
+async fn told(caller: &Caller<Verified>, id: &str, news: &'static str) -> ApiResult<Json<Value>> {
+    if let Some(entry) = find(caller, id).await? {
+        caller.tell(news, id, json!({ "name": entry.row.name }));
+    }
+    written(caller, id).await
+}
+
+/// [`told`] without news.
 async fn written(caller: &Caller<Verified>, id: &str) -> ApiResult<Json<Value>> {
     let Some(entry) = find(caller, id).await? else {
         return Ok(Json(Value::Null));
@@ -194,18 +204,30 @@ async fn set_access(
     writable(&caller, &id).await?;
     let wanted = demanded_grants(&caller, skills::KIND, body.form.access_grants).await?;
     grants::set(caller.db(), skills::KIND, &id, &wanted).await?;
+    let name = find(&caller, &id).await?.map(|entry| entry.row.name);
+    caller.tell(
+        "skill.updated",
+        id.as_str(),
+        json!({ "access_updated": true, "name": name }),
+    );
     written(&caller, &id).await
 }
 
 async fn toggle(caller: Caller<Verified>, Path(id): Path<String>) -> ApiResult<Json<Value>> {
-    writable(&caller, &id).await?;
+    let entry = writable(&caller, &id).await?;
     skills::toggle(caller.db(), &id).await?;
-    written(&caller, &id).await
+    let news = if entry.row.is_active {
+        "skill.disabled"
+    } else {
+        "skill.enabled"
+    };
+    told(&caller, &id, news).await
 }
 
 async fn delete(caller: Caller<Verified>, Path(id): Path<String>) -> ApiResult<Json<Value>> {
-    writable(&caller, &id).await?;
+    let entry = writable(&caller, &id).await?;
     skills::delete(caller.db(), &id).await?;
+    caller.tell("skill.deleted", id, json!({ "name": entry.row.name }));
     Ok(Json(json!(true)))
 }
 

@@ -307,14 +307,17 @@ async fn set_access(
     let wanted = demanded_grants(&caller, tools::KIND, body.form.access_grants).await?;
     grants::set(caller.db(), tools::KIND, &id, &wanted).await?;
     let entry = find(&caller, &id).await?;
+    let name = entry.as_ref().map(|entry| &entry.row.name);
+    caller.tell("tool.access_updated", id, json!({ "name": name }));
     Ok(Json(
         entry.map_or(Value::Null, |entry| entry.row.to_json(&entry.grants)),
     ))
 }
 
 async fn delete(caller: Caller<Verified>, Path(id): Path<String>) -> ApiResult<Json<Value>> {
-    writable(&caller, &id).await?;
+    let entry = writable(&caller, &id).await?;
     tools::delete(caller.db(), &id).await?;
+    caller.tell("tool.deleted", id, json!({ "name": entry.row.name }));
     Ok(Json(json!(true)))
 }
 

@@ -118,7 +118,6 @@ pub(crate) fn areas() -> Vec<Area> {
             POST "/banners"               Admin    => set_banners,
             GET  "/tool_servers"          Admin    => tool_servers,
             POST "/tool_servers"          Admin    => set_tool_servers,
-            GET  "/terminal_servers"      Admin    => terminal_servers,
         },
     ]
 }
@@ -320,8 +319,4 @@ async fn set_tool_servers(
     let list: Vec<Value> = form.servers.into_iter().map(entry).collect();
     save_one(&caller, "tool_server.connections", json!(list)).await?;
     Ok(tool_servers(caller).await)
-}
-
-async fn terminal_servers(caller: Caller<Admin>) -> Json<Value> {
-    Json(json!({ "TERMINAL_SERVER_CONNECTIONS": stored(&caller, "terminal_server.connections") }))
 }

@@ -8,7 +8,7 @@ use oui_config::connections;
 use oui_core::{ApiError, ApiResult, form};
 use oui_events::{catalogue, webhooks};
 use oui_frontend::FRONTEND_VERSION;
-use oui_web::{Admin, Area, Body, Caller, endpoints};
+use oui_web::{Admin, App, Area, Body, Caller, endpoints};
 use serde_json::{Value, json};
 
 /// The table.
@@ -98,6 +98,18 @@ async fn update(
 
 fn missing() -> ApiError {
     ApiError::not_found("Webhook not found")
+}
+
+/// Makes the single webhook address of older versions the first of the webhooks. Called at start.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn adopt_legacy_webhook(app: &App) -> ApiResult<()> {
+    let Some(all) = app.events.with_legacy() else {
+        return Ok(());
+    };
+    let change = (connections::EVENT_WEBHOOKS.path().to_owned(), Value::Array(all));
+    app.save_config(BTreeMap::from([change])).await
 }
 
 /// Stores a webhook in place of the one with its id, or as a new one.

@@ -9,13 +9,22 @@ mod docs;
 mod events;
 mod root;
 mod settings;
+mod terminal_servers;
 mod utils;
 
 use oui_web::Area;
 
+pub use events::adopt_legacy_webhook;
+
 /// The tables of this crate.
 pub fn areas() -> Vec<Area> {
-    let mut areas = vec![root::area(), events::area(), utils::area(), docs::area()];
+    let mut areas = vec![
+        root::area(),
+        events::area(),
+        utils::area(),
+        docs::area(),
+        terminal_servers::area(),
+    ];
     areas.extend(configs::areas());
     areas.extend(settings::areas());
     areas

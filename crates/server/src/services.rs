@@ -156,6 +156,7 @@ pub async fn start(environment: &Environment, settings: Settings, clock: Clock) 
     let frontend = frontend(&settings);
     let passwords = password_policy(&settings)?;
     let events = events(&settings, &db, &config, &clock)?;
+    engine.tell_through(Arc::new(events.clone()));
     let audit = audit_log(&settings, &clock)?;
     let services = Services {
         config,
@@ -181,6 +182,9 @@ pub async fn start(environment: &Environment, settings: Settings, clock: Clock) 
     };
     let app = App::new(services, db.clone());
     oui_routers_account::first_admin(&app)
+        .await
+        .map_err(|error| anyhow::anyhow!("{error}"))?;
+    oui_routers_system::adopt_legacy_webhook(&app)
         .await
         .map_err(|error| anyhow::anyhow!("{error}"))?;
     oui_routers_account::check_second_factors(&app)

@@ -137,7 +137,7 @@ impl CheckedHttp {
                 None => return read(response, url.to_string(), max_bytes.unwrap_or(MAX_BYTES)).await,
             }
         }
-        Err(LoadError::new("Too many redirects"))
+        Err(LoadError::new(TOO_MANY_REDIRECTS))
     }
 }
 
@@ -149,6 +149,9 @@ fn failed(error: &reqwest::Error) -> LoadError {
     }
     LoadError::new(cause.to_string())
 }
+
+/// Error of an address that leads on and on.
+pub const TOO_MANY_REDIRECTS: &str = "Too many redirects";
 
 /// Error of an answer that is too large.
 pub const TOO_LARGE: &str = "The answer is too large";

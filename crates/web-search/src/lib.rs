@@ -13,7 +13,7 @@ use oui_config::{Config, Settings};
 use oui_core::Clock;
 use oui_loaders::LoadError;
 
-pub use fetch::{CheckedHttp, Fetched, TOO_LARGE};
+pub use fetch::{CheckedHttp, Fetched, TOO_LARGE, TOO_MANY_REDIRECTS};
 pub use pages::{PageLoader, USER_AGENT};
 pub use search::{SearchResult, WebSearch};
 pub use youtube::is_youtube_url;

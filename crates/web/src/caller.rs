@@ -72,6 +72,11 @@ impl<R: Role<Who = Identity>> Caller<R> {
         oui_core::Notices::publish(&self.app.events, notice);
     }
 
+    /// Tells those who hear of events what the caller did, to which thing, and details.
+    pub fn tell(&self, name: &'static str, id: impl Into<serde_json::Value>, details: serde_json::Value) {
+        self.publish(self.notice(name).about(id).with(details));
+    }
+
     /// Whether the caller is an administrator.
     pub fn is_admin(&self) -> bool {
         self.user().role == ADMIN

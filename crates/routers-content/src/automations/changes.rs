@@ -128,6 +128,12 @@ async fn answer(caller: &Caller<Verified>, id: &str) -> ApiResult<Json<Value>> {
     Ok(Json(Value::Object(item)))
 }
 
+/// Tells what was done to an automation.
+fn tell(caller: &Caller<Verified>, news: &'static str, row: &AutomationRow) {
+    let details = json!({ "name": row.name, "is_active": row.is_active, "folder_id": row.folder_id });
+    caller.tell(news, row.id.as_str(), details);
+}
+
 /// Refuses folders, channels and schedules that the caller may not use.
 async fn check_form(caller: &Caller<Verified>, form: &AutomationForm, is_new: bool) -> ApiResult<()> {
     if let Some(folder_id) = &form.folder_id {
@@ -194,6 +200,7 @@ pub(super) async fn create(caller: Caller<Verified>, body: Body<AutomationForm>)
     check_form(&caller, &form, true).await?;
     let next = next_runs(&caller, &form.data.rrule, 1).first().copied();
     let row = automations::create(caller.db(), caller.id(), form.input(next)).await?;
+    tell(&caller, "automation.created", &own(&caller, &row.id).await?);
     answer(&caller, &row.id).await
 }
 
@@ -213,6 +220,7 @@ pub(super) async fn update(
     check_form(&caller, &form, false).await?;
     let next = next_runs(&caller, &form.data.rrule, 1).first().copied();
     automations::update(caller.db(), &id, form.input(next)).await?;
+    tell(&caller, "automation.updated", &own(&caller, &id).await?);
     answer(&caller, &id).await
 }
 
@@ -221,6 +229,12 @@ pub(super) async fn toggle(caller: Caller<Verified>, Path(id): Path<String>) -> 
     let row = own(&caller, &id).await?;
     let next = next_runs(&caller, rule(&row), 1).first().copied();
     automations::set_active(caller.db(), &id, !row.is_active, next).await?;
+    let news = if row.is_active {
+        "automation.disabled"
+    } else {
+        "automation.enabled"
+    };
+    caller.tell(news, id.as_str(), json!({ "name": row.name }));
     answer(&caller, &id).await
 }
 
@@ -230,12 +244,15 @@ pub(super) async fn run(caller: Caller<Verified>, Path(id): Path<String>) -> Api
     automations::mark_run(caller.db(), &id).await?;
     let row = own(&caller, &id).await?;
     let shown = answer(&caller, &id).await?;
+    caller.tell("automation.run_started", id, json!({ "name": row.name }));
     tokio::spawn(oui_chat::automations::run(caller.app().chat.clone(), row));
     Ok(shown)
 }
 
 pub(super) async fn delete(caller: Caller<Verified>, Path(id): Path<String>) -> ApiResult<Json<Value>> {
     check(&caller).await?;
-    own(&caller, &id).await?;
-    Ok(Json(json!(automations::delete(caller.db(), &id).await?)))
+    let row = own(&caller, &id).await?;
+    let gone = automations::delete(caller.db(), &id).await?;
+    caller.tell("automation.deleted", id, json!({ "name": row.name }));
+    Ok(Json(json!(gone)))
 }

@@ -126,11 +126,12 @@ form! {
     }
 }
 
-/// The calendar as it is now.
-async fn answer_with(caller: &Caller<Verified>, id: &str) -> ApiResult<Json<Value>> {
+/// The calendar as it is now, and the news of what was done to it.
+async fn answer_with(caller: &Caller<Verified>, id: &str, news: &'static str) -> ApiResult<Json<Value>> {
     // Whoever may write need not be able to read.
     let entry = shared::get::<CalendarRow>(caller.db(), id).await?;
     let entry = entry.ok_or_else(|| ApiError::not_found("Calendar not found"))?;
+    caller.tell(news, id, json!({ "name": entry.row.name }));
     Ok(Json(entry.row.to_json(&entry.grants)))
 }
 
@@ -145,7 +146,7 @@ pub(super) async fn create(caller: Caller<Verified>, body: Body<CalendarForm>) -
         meta: form.meta,
     };
     let id = edits::create(caller.db(), caller.id(), input, &grants).await?;
-    answer_with(&caller, &id).await
+    answer_with(&caller, &id, "calendar.created").await
 }
 
 pub(super) async fn update(
@@ -164,7 +165,7 @@ pub(super) async fn update(
         meta: form.meta,
     };
     edits::update(caller.db(), &id, input).await?;
-    answer_with(&caller, &id).await
+    answer_with(&caller, &id, "calendar.updated").await
 }
 
 pub(super) async fn set_access(
@@ -179,7 +180,7 @@ pub(super) async fn set_access(
     }
     let wanted = demanded_grants(&caller, calendars::KIND, body.form.access_grants).await?;
     grants::set(caller.db(), calendars::KIND, &id, &wanted).await?;
-    answer_with(&caller, &id).await
+    answer_with(&caller, &id, "calendar.updated").await
 }
 
 pub(super) async fn delete(caller: Caller<Verified>, Path(id): Path<String>) -> ApiResult<Json<Value>> {
@@ -195,6 +196,7 @@ pub(super) async fn delete(caller: Caller<Verified>, Path(id): Path<String>) -> 
         return Err(ApiError::bad_request("Default calendar cannot be deleted"));
     }
     edits::delete(caller.db(), &id).await?;
+    caller.tell("calendar.deleted", id, json!({ "name": entry.row.name }));
     Ok(Json(json!({ "status": true })))
 }
 
@@ -203,7 +205,7 @@ pub(super) async fn set_default(caller: Caller<Verified>, Path(id): Path<String>
     if !edits::set_default(caller.db(), caller.id(), &id).await? {
         return Err(ApiError::not_found("Calendar not found"));
     }
-    answer_with(&caller, &id).await
+    answer_with(&caller, &id, "calendar.default_updated").await
 }
 
 /// Refuses rules that can not be read, and those that recur within a day.
@@ -252,12 +254,14 @@ pub(super) async fn create_event(caller: Caller<Verified>, body: Body<EventForm>
         attendees: form.attendees.map(invitations),
     };
     let id = edits::create_event(caller.db(), caller.id(), input).await?;
-    event_as_it_is(&caller, &id).await
+    event_as_it_is(&caller, &id, "calendar.event.created").await
 }
 
-async fn event_as_it_is(caller: &Caller<Verified>, id: &str) -> ApiResult<Json<Value>> {
+async fn event_as_it_is(caller: &Caller<Verified>, id: &str, news: &'static str) -> ApiResult<Json<Value>> {
     let event = calendars::event(caller.db(), id).await?;
     let event = event.ok_or_else(|| ApiError::not_found("Event not found"))?;
+    let details = json!({ "calendar_id": event.row.calendar_id, "title": event.row.title });
+    caller.tell(news, id, details);
     Ok(Json(Value::Object(event.to_json())))
 }
 
@@ -295,13 +299,15 @@ pub(super) async fn update_event(
         attendees: form.attendees.map(invitations),
     };
     edits::update_event(caller.db(), &id, input).await?;
-    event_as_it_is(&caller, &id).await
+    event_as_it_is(&caller, &id, "calendar.event.updated").await
 }
 
 pub(super) async fn delete_event(caller: Caller<Verified>, Path(id): Path<String>) -> ApiResult<Json<Value>> {
     check(&caller).await?;
-    reachable_event(&caller, &id, "write").await?;
+    let event = reachable_event(&caller, &id, "write").await?;
     edits::delete_event(caller.db(), &id).await?;
+    let details = json!({ "calendar_id": event.row.calendar_id, "title": event.row.title });
+    caller.tell("calendar.event.deleted", id, details);
     Ok(Json(json!({ "status": true })))
 }
 
@@ -319,5 +325,6 @@ pub(super) async fn answer(
     if !edits::answer(caller.db(), &id, caller.id(), &status, now).await? {
         return Err(ApiError::not_found("Not an attendee of this event"));
     }
+    caller.tell("calendar.event.rsvp_updated", id, json!({ "status": status }));
     Ok(Json(json!({ "status": true, "rsvp": status })))
 }

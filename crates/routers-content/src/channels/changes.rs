@@ -61,6 +61,17 @@ async fn shown(caller: &Caller<Verified>, id: &str) -> ApiResult<Json<Value>> {
     Ok(Json(channel_json(&find(caller, id).await?)))
 }
 
+/// The channel as it is now, and the news of what was done to it.
+async fn shown_with(caller: &Caller<Verified>, id: &str, news: &'static str) -> ApiResult<Json<Value>> {
+    let channel = find(caller, id).await?;
+    caller.tell(
+        news,
+        id,
+        json!({ "type": channel.row.kind, "name": channel.row.name }),
+    );
+    Ok(Json(channel_json(&channel)))
+}
+
 /// The direct channel of the caller with these people, shown to the caller again.
 async fn existing(caller: &Caller<Verified>, user_ids: &[String]) -> ApiResult<Option<String>> {
     let mut people: BTreeSet<String> = user_ids.iter().cloned().collect();
@@ -71,6 +82,8 @@ async fn existing(caller: &Caller<Verified>, user_ids: &[String]) -> ApiResult<O
     let participants = channel_members::user_ids(caller.db(), &channel.id).await?;
     announce(caller, &channel.id, &participants).await;
     channel_members::set_active(caller.db(), &channel.id, caller.id(), true).await?;
+    let details = json!({ "is_active": true });
+    caller.tell("channel.member_active_updated", channel.id.as_str(), details);
     Ok(Some(channel.id))
 }
 
@@ -83,7 +96,7 @@ async fn make(
     let (channel, members) = channels::create(caller.db(), caller.id(), new, &grants).await?;
     let participants: Vec<String> = members.into_iter().filter_map(|member| member.user_id).collect();
     announce(caller, &channel.id, &participants).await;
-    shown(caller, &channel.id).await
+    shown_with(caller, &channel.id, "channel.created").await
 }
 
 pub(super) async fn direct(caller: Caller<Verified>, Path(user_id): Path<String>) -> ApiResult<Json<Value>> {
@@ -145,7 +158,7 @@ pub(super) async fn update(
         ..NewChannel::default()
     };
     channels::update(caller.db(), &id, new).await?;
-    shown(&caller, &id).await
+    shown_with(&caller, &id, "channel.updated").await
 }
 
 pub(super) async fn set_access(
@@ -161,7 +174,7 @@ pub(super) async fn set_access(
     let wanted = demanded_grants(&caller, channels::KIND, body.form.access_grants).await?;
     grants::set(caller.db(), channels::KIND, &id, &wanted).await?;
     put_out(&caller, &id).await?;
-    shown(&caller, &id).await
+    shown_with(&caller, &id, "channel.updated").await
 }
 
 /// Those who may no longer read a standard channel stop hearing it.
@@ -186,8 +199,10 @@ async fn put_out(caller: &Caller<Verified>, id: &str) -> ApiResult<()> {
 }
 
 pub(super) async fn delete(caller: Caller<Verified>, Path(id): Path<String>) -> ApiResult<Json<Value>> {
-    owned(&caller, &id, refused()).await?;
+    let channel = owned(&caller, &id, refused()).await?;
     channels::delete(caller.db(), &id).await?;
+    let details = json!({ "name": channel.row.name, "type": channel.row.kind });
+    caller.tell("channel.deleted", id.as_str(), details);
     caller.app().emitter.close_room(&Room::Channel(id));
     Ok(Json(json!(true)))
 }

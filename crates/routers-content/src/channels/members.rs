@@ -136,6 +136,8 @@ pub(super) async fn set_active(
         return Err(ApiError::not_found(texts::NOT_FOUND));
     }
     channel_members::set_active(caller.db(), &id, caller.id(), body.form.is_active).await?;
+    let details = json!({ "is_active": body.form.is_active });
+    caller.tell("channel.member_active_updated", id, details);
     Ok(Json(json!(true)))
 }
 
@@ -162,6 +164,8 @@ pub(super) async fn add(
         let ids: Vec<String> = added.iter().filter_map(|member| member.user_id.clone()).collect();
         announce(&caller, &id, &ids).await;
     }
+    let details = json!({ "user_ids": form.user_ids, "group_ids": form.group_ids });
+    caller.tell("channel.member_added", id, details);
     Ok(Json(added.iter().map(MemberRow::to_json).collect()))
 }
 
@@ -173,8 +177,10 @@ pub(super) async fn remove(
     let channel = changeable(&caller, &id).await?;
     let removed = channel_members::remove(caller.db(), &id, &body.form.user_ids).await?;
     if channel.row.is_closed() {
-        let room = Room::Channel(id);
+        let room = Room::Channel(id.clone());
         caller.app().emitter.leave_room(&room, &body.form.user_ids);
     }
+    let details = json!({ "user_ids": body.form.user_ids });
+    caller.tell("channel.member_removed", id, details);
     Ok(Json(json!(removed)))
 }

@@ -9,6 +9,7 @@ use oui_models::{Db, channel_members};
 use oui_web::{Body, Caller, Query, Verified};
 use serde_json::{Map, Value, json};
 
+use super::notify::notify_away;
 use super::{Channel, channel_json, find, may_write, readable, refused, writable};
 use crate::common::given;
 
@@ -103,6 +104,17 @@ async fn in_channel(caller: &Caller<Verified>, channel_id: &str, id: &str) -> Ap
     } else {
         Err(ApiError::bad_request(texts::DEFAULT))
     }
+}
+
+/// The begin of a text, for those who hear of events.
+pub(super) fn preview(text: &str) -> String {
+    text.chars().take(300).collect()
+}
+
+/// What those who hear of events learn of a new message.
+pub(super) fn created(channel_id: &str, row: &MessageRow) -> Value {
+    let content = row.content.as_deref().unwrap_or_default();
+    json!({ "channel_id": channel_id, "content_preview": preview(content) })
 }
 
 /// An event about a message for everybody who hears the channel.
@@ -236,6 +248,8 @@ pub(super) async fn post(
     )
     .await;
     tell_parent(&caller, &channel, row.parent_id.as_deref()).await?;
+    notify_away(&caller, &channel, &row).await?;
+    caller.tell("message.created", row.id.as_str(), created(&id, &row));
     Ok(Json(message.to_json(Shape::Bare)))
 }
 
@@ -279,6 +293,12 @@ pub(super) async fn pin(
     messages::set_pinned(caller.db(), &message_id, by).await?;
     let message = in_channel(&caller, &id, &message_id).await?;
     let shown = alone(&caller, &message, Shape::Listed).await?;
+    let news = if body.form.is_pinned {
+        "message.pinned"
+    } else {
+        "message.unpinned"
+    };
+    caller.tell(news, message_id.as_str(), json!({ "channel_id": id }));
     let event = ("message:update", shown.clone());
     tell(caller.app(), &channel, &message_id, event, author(caller.user())).await;
     Ok(Json(shown))
@@ -308,6 +328,8 @@ pub(super) async fn update(
     let message = in_channel(&caller, &id, &message_id).await?;
     let event = ("message:update", message.to_json(Shape::Whole));
     tell(caller.app(), &channel, &message_id, event, author(caller.user())).await;
+    let details = json!({ "channel_id": id, "content_preview": preview(&form.content) });
+    caller.tell("message.updated", message_id, details);
     Ok(Json(message.to_json(Shape::Bare)))
 }
 
@@ -322,6 +344,7 @@ pub(super) async fn delete(
     let event = ("message:delete", told);
     tell(caller.app(), &channel, &message_id, event, author(caller.user())).await;
     tell_parent(&caller, &channel, message.row.parent_id.as_deref()).await?;
+    caller.tell("message.deleted", message_id, json!({ "channel_id": id }));
     Ok(Json(json!(true)))
 }
 
@@ -356,6 +379,8 @@ pub(super) async fn react(
     let name = &body.form.name;
     messages::react(caller.db(), &message_id, caller.id(), name).await?;
     tell_reaction(&caller, &channel, &message_id, ("message:reaction:add", name)).await?;
+    let details = json!({ "channel_id": id, "reaction": name });
+    caller.tell("message.reaction_added", message_id, details);
     Ok(Json(json!(true)))
 }
 
@@ -369,5 +394,7 @@ pub(super) async fn unreact(
     let name = &body.form.name;
     messages::unreact(caller.db(), &message_id, caller.id(), name).await?;
     tell_reaction(&caller, &channel, &message_id, ("message:reaction:remove", name)).await?;
+    let details = json!({ "channel_id": id, "reaction": name });
+    caller.tell("message.reaction_removed", message_id, details);
     Ok(Json(json!(true)))
 }

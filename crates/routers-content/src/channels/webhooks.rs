@@ -6,7 +6,7 @@ use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use oui_core::form::Issues;
-use oui_core::{ApiError, ApiResult, form, messages as texts};
+use oui_core::{ApiError, ApiResult, Notice, Notices, form, messages as texts};
 use oui_models::channel_webhooks::{self, WebhookRow};
 use oui_models::channels::ChannelRow;
 use oui_models::messages::{self, NewMessage, Shape};
@@ -14,7 +14,7 @@ use oui_models::shared;
 use oui_web::{Body, Caller, Public, Verified};
 use serde_json::{Map, Value, json};
 
-use super::messages::{one, tell};
+use super::messages::{created, one, tell};
 use super::{Channel, check, check_switch, find, manages, may_read, refused};
 use crate::picture;
 
@@ -87,6 +87,8 @@ pub(super) async fn create(
     let token = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());
     let shown = (form.name.as_str(), form.profile_image_url);
     let webhook = channel_webhooks::create(caller.db(), &id, caller.id(), shown, token).await?;
+    let details = json!({ "channel_id": id, "name": webhook.name });
+    caller.tell("channel.webhook.created", webhook.id.as_str(), details);
     Ok(Json(webhook.to_json()))
 }
 
@@ -100,7 +102,10 @@ pub(super) async fn update(
     managed(&caller, &id).await?;
     of_channel(&caller, &id, &webhook_id).await?;
     channel_webhooks::update(caller.db(), &webhook_id, &form.name, form.profile_image_url).await?;
-    Ok(Json(of_channel(&caller, &id, &webhook_id).await?.to_json()))
+    let webhook = of_channel(&caller, &id, &webhook_id).await?;
+    let details = json!({ "channel_id": id, "name": webhook.name });
+    caller.tell("channel.webhook.updated", webhook_id, details);
+    Ok(Json(webhook.to_json()))
 }
 
 pub(super) async fn delete(
@@ -109,9 +114,11 @@ pub(super) async fn delete(
 ) -> ApiResult<Json<Value>> {
     managed(&caller, &id).await?;
     of_channel(&caller, &id, &webhook_id).await?;
-    Ok(Json(json!(
-        channel_webhooks::delete(caller.db(), &webhook_id).await?
-    )))
+    let gone = channel_webhooks::delete(caller.db(), &webhook_id).await?;
+    if gone {
+        caller.tell("channel.webhook.deleted", webhook_id, json!({ "channel_id": id }));
+    }
+    Ok(Json(json!(gone)))
 }
 
 pub(super) async fn picture(caller: Caller<Verified>, Path(webhook_id): Path<String>) -> ApiResult<Response> {
@@ -155,6 +162,13 @@ pub(super) async fn post(
     };
     let row = messages::create(caller.db(), &channel.row.id, &webhook.user_id, new, false).await?;
     channel_webhooks::mark_used(caller.db(), &webhook.id).await?;
+    let author = json!({ "id": webhook.id, "name": webhook.name, "role": "webhook", "type": "webhook" });
+    let notice = Notice::new("message.created").by(author).about(row.id.as_str());
+    let notice = notice.from_source("channel_webhook");
+    caller
+        .app()
+        .events
+        .publish(notice.with(created(&channel.row.id, &row)));
     if let Some(message) = one(caller.db(), &row.id).await? {
         let told = message.to_json(Shape::Whole);
         tell(

@@ -40,9 +40,11 @@ fn object(value: Option<&Value>) -> Object {
     value.and_then(Value::as_object).cloned().unwrap_or_default()
 }
 
-async fn store(caller: &Caller<Verified>, form: ImportForm) -> ApiResult<Json<Value>> {
+async fn store(caller: &Caller<Verified>, form: ImportForm, original_id: &str) -> ApiResult<Json<Value>> {
     let row = import::store(caller, vec![form]).await?.pop();
     let row = row.ok_or_else(|| ApiError::internal("a copy of a chat was not stored"))?;
+    let details = json!({ "original_chat_id": original_id });
+    caller.tell("chat.cloned", row.id.as_str(), details);
     Ok(Json(row.into_json()))
 }
 
@@ -61,7 +63,7 @@ pub(super) async fn clone(
         folder_id: row.folder_id,
         ..ImportForm::default()
     };
-    store(&loaded.caller, form).await
+    store(&loaded.caller, form, &loaded.chat.id).await
 }
 
 pub(super) async fn clone_shared(
@@ -84,6 +86,7 @@ pub(super) async fn clone_shared(
             pinned,
             ..ImportForm::default()
         },
+        &id,
     )
     .await
 }
@@ -153,7 +156,10 @@ pub(super) async fn fork(
     let branch = branch(&source.messages, &at)?;
     let new = forked(&caller, source.row, branch, &at).await?;
     caller.app().chat.may_create_chats(caller.user()).await?;
-    Ok(Json(chat_edits::create(caller.db(), new).await?.into_json()))
+    let row = chat_edits::create(caller.db(), new).await?;
+    let details = json!({ "original_chat_id": id, "forked_from_message_id": at });
+    caller.tell("chat.cloned", row.id.as_str(), details);
+    Ok(Json(row.into_json()))
 }
 
 /// The chat, or for those who can not read it what its link shows.

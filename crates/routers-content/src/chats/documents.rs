@@ -53,7 +53,10 @@ pub(super) async fn create(caller: Caller<Verified>, body: Body<ChatForm>) -> Ap
         variables: form.variables.unwrap_or_default(),
         ..NewChat::default()
     };
-    Ok(Json(chat_edits::create(caller.db(), new).await?.into_json()))
+    let row = chat_edits::create(caller.db(), new).await?;
+    let details = json!({ "title": row.title, "folder_id": row.folder_id });
+    caller.tell("chat.created", row.id.as_str(), details);
+    Ok(Json(row.into_json()))
 }
 
 pub(super) async fn get(loaded: LoadedChat<Reader, Unknown>) -> ApiResult<Json<Value>> {
@@ -102,11 +105,10 @@ pub(super) async fn update(
     let touch = form.chat.contains_key("history") || form.chat.contains_key("messages");
     let db = loaded.caller.db();
     let row = chat_edits::patch_with(db, &loaded.chat.id, form.chat, form.variables, touch).await?;
-    changed(
-        &loaded,
-        row.ok_or_else(|| ApiError::unauthorized(messages::ACCESS_PROHIBITED))?,
-    )
-    .await
+    let row = row.ok_or_else(|| ApiError::unauthorized(messages::ACCESS_PROHIBITED))?;
+    let details = json!({ "title": row.title });
+    loaded.caller.tell("chat.updated", row.id.as_str(), details);
+    changed(&loaded, row).await
 }
 
 /// The owner of the folder may rename a chat of somebody else in it, and nothing more.
@@ -132,6 +134,8 @@ pub(super) async fn merge_params(
 ) -> ApiResult<Json<Value>> {
     let row = chat_edits::merge_params(loaded.caller.db(), &loaded.chat.id, values).await?;
     let row = row.ok_or_else(|| ApiError::not_found(messages::NOT_FOUND))?;
+    let details = json!({ "title": row.title });
+    loaded.caller.tell("chat.updated", row.id.as_str(), details);
     Ok(Json(
         row.chat
             .as_ref()
@@ -173,6 +177,10 @@ pub(super) async fn move_to_folder(
     }
     chats::move_to_folder(db, &loaded.chat.id, target, is_owner).await?;
     let row = loaded.row().await?;
+    let details = json!({ "folder_id": body.form.folder_id });
+    loaded
+        .caller
+        .tell("chat.folder_updated", row.id.as_str(), details);
     changed(&loaded, row).await
 }
 
@@ -183,11 +191,16 @@ pub(super) async fn delete(loaded: LoadedChat<Deleter, Missing>) -> ApiResult<Js
         tasks.stop_of(id).await;
     }
     chat_removal::delete(db, &loaded.chat, &children).await?;
+    let details = json!({ "owner_id": loaded.chat.user_id });
+    loaded
+        .caller
+        .tell("chat.deleted", loaded.chat.id.as_str(), details);
     Ok(Json(json!(true)))
 }
 
 pub(super) async fn delete_all(caller: Caller<Verified>) -> ApiResult<Json<Value>> {
     caller.demand("chat.delete").await?;
     chat_removal::delete_all(caller.db(), caller.id()).await?;
+    caller.publish(caller.notice("chat.deleted_all").about_kind("user", caller.id()));
     Ok(Json(json!(true)))
 }

@@ -63,6 +63,11 @@ pub(super) async fn import(caller: Caller<Verified>, body: Body<ImportsForm>) ->
         set_authors(&mut form.chat, caller.user());
     }
     let rows = store(&caller, forms).await?;
+    let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
+    let notice = caller
+        .notice("chat.imported")
+        .about_kind("chat.import", Value::Null);
+    caller.publish(notice.with(json!({ "count": ids.len(), "chat_ids": ids })));
     Ok(Json(rows.into_iter().map(ChatRow::into_json).collect()))
 }
 

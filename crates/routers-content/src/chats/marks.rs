@@ -18,7 +18,14 @@ pub(super) async fn is_pinned(loaded: Own) -> Json<Value> {
 
 pub(super) async fn pin(loaded: Own) -> ApiResult<Json<Value>> {
     chats::toggle_pinned(loaded.caller.db(), &loaded.chat.id).await?;
-    Ok(Json(loaded.row().await?.into_json()))
+    let row = loaded.row().await?;
+    let news = if row.pinned == Some(true) {
+        "chat.pinned"
+    } else {
+        "chat.unpinned"
+    };
+    loaded.caller.tell(news, row.id.as_str(), Value::Null);
+    Ok(Json(row.into_json()))
 }
 
 pub(super) async fn archive(loaded: Own) -> ApiResult<Json<Value>> {
@@ -32,11 +39,18 @@ pub(super) async fn archive(loaded: Own) -> ApiResult<Json<Value>> {
     if archived {
         loaded.caller.app().chat.tasks.stop_of(&loaded.chat.id).await;
     }
+    let news = if archived {
+        "chat.archived"
+    } else {
+        "chat.unarchived"
+    };
+    loaded.caller.tell(news, loaded.chat.id.as_str(), Value::Null);
     Ok(Json(loaded.row().await?.into_json()))
 }
 
 pub(super) async fn archive_all(caller: Caller<Verified>) -> ApiResult<Json<Value>> {
     chats::archive_all(caller.db(), caller.id(), true).await?;
+    caller.publish(caller.notice("chat.archived").about_kind("user", caller.id()));
     Ok(Json(json!(true)))
 }
 
@@ -50,6 +64,7 @@ pub(super) async fn unarchive_all(caller: Caller<Verified>) -> ApiResult<Json<Va
     chats::archive_all(&mut tx, caller.id(), false).await?;
     tags::ensure(&mut tx, caller.id(), &tag_ids.into_iter().collect::<Vec<_>>()).await?;
     tx.commit().await?;
+    caller.publish(caller.notice("chat.unarchived").about_kind("user", caller.id()));
     Ok(Json(json!(true)))
 }
 

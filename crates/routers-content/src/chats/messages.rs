@@ -70,6 +70,14 @@ pub(super) async fn update(
         }
     };
     relay(&loaded, &message_id, &json!({ "type": kind, "data": data })).await;
+    let preview: String = data["content"]
+        .as_str()
+        .unwrap_or_default()
+        .chars()
+        .take(300)
+        .collect();
+    let details = json!({ "chat_id": chat_id, "content_preview": preview });
+    loaded.caller.tell("message.updated", message_id, details);
     Ok(Json(row.into_json()))
 }
 
@@ -88,7 +96,11 @@ pub(super) async fn delete(
     Path((_, message_id)): Path<(String, String)>,
 ) -> ApiResult<Json<Value>> {
     let row = chat_edits::delete_message(loaded.caller.db(), &loaded.chat.id, &message_id).await?;
-    Ok(Json(row.ok_or_else(prohibited)?.into_json()))
+    let row = row.ok_or_else(prohibited)?;
+    loaded
+        .caller
+        .tell("message.deleted", message_id, json!({ "chat_id": row.id }));
+    Ok(Json(row.into_json()))
 }
 
 form! {
@@ -110,5 +122,7 @@ pub(super) async fn event(
     let data = Value::Object(data);
     relay(&loaded, &message_id, &json!({ "type": kind, "data": data })).await;
     chat_events::store(loaded.caller.db(), &loaded.chat.id, &message_id, &kind, &data).await?;
+    let details = json!({ "chat_id": loaded.chat.id, "event_type": kind });
+    loaded.caller.tell("message.event_received", message_id, details);
     Ok(Json(json!(true)))
 }

@@ -43,12 +43,21 @@ pub(super) async fn share(
     let mode = body.and_then(|body| mode_of(&body.raw, body.form.share_mode));
     let row = shared_chats::share(loaded.caller.db(), &loaded.chat.id, loaded.caller.id(), mode).await?;
     let row = row.ok_or_else(|| ApiError::unauthorized(messages::ACCESS_PROHIBITED))?;
+    let mut details = json!({ "share_id": row.share_id });
+    if loaded.chat.share_id.is_some() {
+        details["updated"] = json!(true);
+    }
+    loaded.caller.tell("chat.shared", row.id.as_str(), details);
     Ok(Json(row.repaired().into_json()))
 }
 
 pub(super) async fn unshare(loaded: LoadedChat<Owner, Prohibit>) -> ApiResult<Json<Value>> {
     shared_chats::unshare(loaded.caller.db(), &loaded.chat.id).await?;
     loaded.caller.app().live.refresh_chat_access(&loaded.chat.id);
+    let details = json!({ "share_id": loaded.chat.share_id });
+    loaded
+        .caller
+        .tell("chat.unshared", loaded.chat.id.as_str(), details);
     Ok(Json(json!(true)))
 }
 

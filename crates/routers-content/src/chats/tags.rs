@@ -8,7 +8,7 @@ use oui_models::chats::ChatHead;
 use oui_models::tags::{self, TagRow};
 use oui_models::{Db, chats};
 use oui_web::{Body, Caller, Verified};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::lists::lines;
 use super::loaded::{Apologise, LoadedChat, Owner, Reader, Unknown};
@@ -81,6 +81,10 @@ pub(super) async fn add(loaded: LoadedChat<Owner, Apologise>, body: Body<TagForm
     }
     if !loaded.chat.tag_ids().contains(&id) {
         tags::add_to_chat(db, &loaded.chat.id, loaded.caller.id(), &body.form.name).await?;
+        let details = json!({ "tag": body.form.name });
+        loaded
+            .caller
+            .tell("chat.tag_added", loaded.chat.id.as_str(), details);
     }
     tags_now(db, &loaded.chat.id).await
 }
@@ -91,5 +95,9 @@ pub(super) async fn remove(
 ) -> ApiResult<Json<Value>> {
     let db = loaded.caller.db();
     tags::remove_from_chat(db, &loaded.chat.id, loaded.caller.id(), &body.form.name).await?;
+    let details = json!({ "tag": body.form.name });
+    loaded
+        .caller
+        .tell("chat.tag_removed", loaded.chat.id.as_str(), details);
     tags_now(db, &loaded.chat.id).await
 }

@@ -1,11 +1,14 @@
-//! The leaderboard: Elo ratings of models from thumbs up and down in comparisons, and a model's wins and losses
-//! by day.
+//! The leaderboard: Elo ratings of models from thumbs up and down in comparisons, for one topic too, and a model's
+//! wins and losses by day.
+
+use std::collections::HashMap;
 
 use axum::Json;
 use axum::extract::Path;
 use oui_core::{ApiError, ApiResult, form, messages};
 use oui_models::db::Date;
 use oui_models::feedbacks::{self, Rating};
+use oui_retrieval::Purpose;
 use oui_web::{Admin, Caller, Query};
 use serde_json::{Value, json};
 
@@ -43,17 +46,21 @@ fn index(standings: &mut Vec<Standing>, id: &str) -> usize {
         })
 }
 
+/// How much comparisons count by the id of their rating; without entry they count whole.
+type Weights = HashMap<String, f64>;
+
 /// Plays the comparisons in order. A model that is compared with itself gains nothing.
-fn standings(ratings: &[Rating]) -> Vec<Standing> {
+fn standings(ratings: &[Rating], weights: &Weights) -> Vec<Standing> {
     let mut standings = Vec::new();
     for rating in ratings {
         let (Some(model), Some(won)) = (rating.model_id(), rating.won()) else {
             continue;
         };
+        let weight = weights.get(&rating.id).copied().unwrap_or(1.0);
         for opponent in rating.texts("sibling_model_ids") {
             let (a, b) = (index(&mut standings, model), index(&mut standings, opponent));
             let expected = 1.0 / (1.0 + 10.0_f64.powf((standings[b].rating - standings[a].rating) / SCALE));
-            let gain = STEP * (f64::from(u8::from(won)) - expected);
+            let gain = STEP * (f64::from(u8::from(won)) - expected) * weight;
             standings[a].rating += gain;
             standings[b].rating -= gain;
             let (winner, loser) = if won { (a, b) } else { (b, a) };
@@ -85,9 +92,75 @@ fn top_tags(ratings: &[Rating], model: &str) -> Vec<Value> {
         .collect()
 }
 
-pub(super) async fn all(caller: Caller<Admin>) -> ApiResult<Json<Value>> {
+form! {
+    /// What the models are compared at.
+    pub(super) struct TopicQuery {
+        /// Ratings count as far as their tags fit this text.
+        pub query: Option<String>,
+    }
+}
+
+fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    let dot =
+        |a: &[f32], b: &[f32]| -> f64 { a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum() };
+    let length = dot(a, a).sqrt() * dot(b, b).sqrt();
+    if length > 0.0 { dot(a, b) / length } else { 0.0 }
+}
+
+/// How well ratings fit a topic: as well as the best of their tags does; those without tags do not.
+fn weights(ratings: &[Rating], fits: &HashMap<&str, f64>) -> Weights {
+    let weight = |rating: &Rating| {
+        let best = rating.texts("tags").filter_map(|tag| fits.get(tag).copied());
+        best.reduce(f64::max).unwrap_or(0.0)
+    };
+    ratings
+        .iter()
+        .map(|rating| (rating.id.clone(), weight(rating)))
+        .collect()
+}
+
+/// [`weights`] by what the embedding model says of tags and topic. When it cannot be asked, or nothing has tags, all
+/// ratings count whole.
+async fn weights_for(caller: &Caller<Admin>, ratings: &[Rating], topic: &str) -> Weights {
+    let mut tags: Vec<&str> = ratings.iter().flat_map(|rating| rating.texts("tags")).collect();
+    tags.sort_unstable();
+    tags.dedup();
+    if tags.is_empty() {
+        return Weights::new();
+    }
+    let texts = std::iter::once(topic)
+        .chain(tags.iter().copied())
+        .map(str::to_owned)
+        .collect();
+    let user = oui_retrieval::caller_of(caller.user());
+    let embedder = &caller.app().retrieval.embedder;
+    match embedder.embed(texts, Purpose::Query, Some(&user)).await {
+        Ok(vectors) => {
+            let Some((topic, vectors)) = vectors.split_first() else {
+                return Weights::new();
+            };
+            let fits = vectors.iter().map(|vector| cosine(topic, vector));
+            weights(ratings, &tags.into_iter().zip(fits).collect())
+        }
+        Err(error) => {
+            tracing::warn!(%error, "the leaderboard of a topic counts all ratings: there are no embeddings");
+            Weights::new()
+        }
+    }
+}
+
+pub(super) async fn all(caller: Caller<Admin>, Query(query): Query<TopicQuery>) -> ApiResult<Json<Value>> {
     let ratings = feedbacks::ratings(caller.db()).await?;
-    let mut standings = standings(&ratings);
+    let topic = query
+        .query
+        .as_deref()
+        .map(str::trim)
+        .filter(|topic| !topic.is_empty());
+    let weights = match topic {
+        Some(topic) => weights_for(&caller, &ratings, topic).await,
+        None => Weights::new(),
+    };
+    let mut standings = standings(&ratings, &weights);
     // Half a point goes to the even number, as the reference rounds.
     standings.sort_by_key(|standing| -(standing.rating.round_ties_even() as i64));
     let entries: Vec<Value> = standings
@@ -121,7 +194,7 @@ fn name(day: i64) -> String {
 }
 
 /// Wins and losses of a model by day, days without any included.
-fn by_day(ratings: &[Rating], model: &str, days: i64, now: i64) -> Vec<Value> {
+pub(crate) fn by_day(ratings: &[Rating], model: &str, days: i64, now: i64) -> Vec<Value> {
     /// A century: more days than that are not worth a list.
     const MOST: i64 = 36_525;
     let today = day(now);
@@ -188,7 +261,7 @@ mod tests {
             rating("a", &["b"], json!("-1"), 0),
             rating("a", &["b"], json!(0), 0),
         ];
-        let standings = standings(&ratings);
+        let standings = standings(&ratings, &Weights::new());
         assert_eq!((standings[0].won, standings[0].lost, standings[1].won), (1, 1, 1));
         // 16 points up, then 32 * 0.546 down.
         assert!(
@@ -203,6 +276,26 @@ mod tests {
                 json!({"tag": "code", "count": 6}),
                 json!({"tag": "art", "count": 3})
             ]
+        );
+    }
+
+    #[test]
+    fn a_topic_weighs_ratings_by_their_best_tag() {
+        let mut ratings = [rating("a", &["b"], json!(1), 0), rating("b", &["c"], json!(1), 0)];
+        ratings[1].id = "other".into();
+        ratings[1].data = Some(json!({"model_id": "b", "sibling_model_ids": ["c"], "rating": 1}));
+        assert!((cosine(&[1.0, 0.0], &[3.0, 4.0]) - 0.6).abs() < 1e-9);
+        let weights = weights(&ratings, &HashMap::from([("code", 0.25), ("art", -0.5)]));
+        assert_eq!((weights["r"], weights["other"]), (0.25, 0.0));
+        let standings = standings(&ratings, &weights);
+        assert!(
+            (standings[0].rating - 1004.0).abs() < 1e-9,
+            "{}",
+            standings[0].rating
+        );
+        assert_eq!(
+            (standings[2].id.as_str(), standings[2].rating, standings[2].lost),
+            ("c", START, 1)
         );
     }
 

@@ -127,11 +127,10 @@ pub(super) async fn create(FolderUser(caller): FolderUser, body: Body<FolderForm
         ..
     } = form;
     let (data, meta) = (data.map(Value::Object), meta.map(Value::Object));
-    Ok(Json(
-        folders::create(db, &owner, parent_id, name, data, meta)
-            .await?
-            .to_json(),
-    ))
+    let row = folders::create(db, &owner, parent_id, name, data, meta).await?;
+    let details = json!({ "name": row.name, "parent_id": row.parent_id, "owner_id": row.user_id });
+    caller.tell("folder.created", row.id.as_str(), details);
+    Ok(Json(row.to_json()))
 }
 
 /// The changed folder, which may have gone meanwhile.
@@ -189,7 +188,11 @@ pub(super) async fn update(
         meta: form.meta,
         ..FolderChange::default()
     };
-    Ok(Json(changed(db, &folder.id, change).await?.to_json()))
+    let row = changed(db, &folder.id, change).await?;
+    loaded
+        .caller
+        .tell("folder.updated", row.id.as_str(), json!({ "name": row.name }));
+    Ok(Json(row.to_json()))
 }
 
 form! {
@@ -226,7 +229,12 @@ pub(super) async fn move_to(
         parent_id: Some(parent_id),
         ..FolderChange::default()
     };
-    Ok(Json(changed(db, &folder.id, change).await?.to_json()))
+    let row = changed(db, &folder.id, change).await?;
+    let details = json!({ "parent_id": row.parent_id });
+    loaded
+        .caller
+        .tell("folder.parent_updated", row.id.as_str(), details);
+    Ok(Json(row.to_json()))
 }
 
 form! {
@@ -275,6 +283,10 @@ pub(super) async fn set_access(
         row = folders::change_in(&mut tx, &folder.id, change).await?;
     }
     tx.commit().await?;
+    let details = json!({ "grant_count": audience.len() });
+    loaded
+        .caller
+        .tell("folder.access_updated", folder.id.as_str(), details);
     let mut answer = row.ok_or_else(missing)?.to_json();
     answer["access_grants"] = shared::grants_json(&grants::of(db, folders::KIND, &folder.id).await?);
     Ok(Json(answer))

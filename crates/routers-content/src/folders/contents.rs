@@ -144,7 +144,10 @@ pub(super) async fn delete(
             return Err(ApiError::forbidden(messages::ACCESS_PROHIBITED));
         }
     }
+    let gone = folders::subtree(db, folder).await?;
     folders::delete(db, folder, with_chats).await?;
+    let details = json!({ "folder_ids": gone, "delete_contents": with_chats });
+    loaded.caller.tell("folder.deleted", folder.id.as_str(), details);
     Ok(Json(json!(true)))
 }
 

@@ -58,6 +58,17 @@ async fn prepared(
     })
 }
 
+/// Tells what was done to a function.
+fn tell(caller: &Caller<Admin>, news: &'static str, row: Option<&FunctionRow>) {
+    if let Some(row) = row {
+        caller.tell(
+            news,
+            row.id.as_str(),
+            json!({ "type": row.kind, "name": row.name }),
+        );
+    }
+}
+
 fn full(row: Option<FunctionRow>) -> Json<Value> {
     Json(row.map_or(Value::Null, |row| Value::Object(row.to_full_json())))
 }
@@ -81,6 +92,7 @@ pub(super) async fn create(caller: Caller<Admin>, body: Body<FunctionForm>) -> A
     functions::create(caller.db(), &id, &data, commit).await?;
     caller.app().chat.catalogue.invalidate();
     let row = find(&caller, &id).await?;
+    tell(&caller, "function.created", row.as_ref());
     Ok(Json(row.map_or(Value::Null, |row| Value::Object(row.to_json()))))
 }
 
@@ -113,7 +125,9 @@ async fn change(
         return Err(ApiError::bad_request("Function not found"));
     }
     caller.app().chat.catalogue.invalidate();
-    Ok(full(find(caller, id).await?))
+    let row = find(caller, id).await?;
+    tell(caller, "function.updated", row.as_ref());
+    Ok(full(row))
 }
 
 pub(super) async fn update(
@@ -152,9 +166,18 @@ pub(super) async fn restore(
 
 async fn switch(caller: &Caller<Admin>, id: &str, switch: Switch) -> ApiResult<Json<Value>> {
     known(caller, id).await?;
+    let is_global = matches!(switch, Switch::Global);
     functions::toggle(caller.db(), id, switch).await?;
     caller.app().chat.catalogue.invalidate();
-    Ok(full(find(caller, id).await?))
+    let row = find(caller, id).await?;
+    let is_active = row.as_ref().is_some_and(|row| row.is_active == Some(true));
+    let news = match (is_global, is_active) {
+        (true, _) => "function.updated",
+        (false, true) => "function.enabled",
+        (false, false) => "function.disabled",
+    };
+    tell(caller, news, row.as_ref());
+    Ok(full(row))
 }
 
 pub(super) async fn toggle(caller: Caller<Admin>, Path(id): Path<String>) -> ApiResult<Json<Value>> {
@@ -168,6 +191,7 @@ pub(super) async fn toggle_global(caller: Caller<Admin>, Path(id): Path<String>)
 pub(super) async fn delete(caller: Caller<Admin>, Path(id): Path<String>) -> ApiResult<Json<Value>> {
     functions::delete(caller.db(), &id).await?;
     caller.app().chat.catalogue.invalidate();
+    caller.tell("function.deleted", id, Value::Null);
     Ok(Json(json!(true)))
 }
 

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::draft::{Draft, ModelForm};
 use super::{LONGEST_ID, Model, assets, base_ids, check_controls, find, is_preset, json_of};
-use crate::common::{GrantForm, Reading, allowed_grants, demand_any};
+use crate::common::{Reading, allowed_grants, demand_any};
 
 form! {
     /// Models to add or change.
@@ -28,6 +28,19 @@ form! {
     pub(super) struct SyncForm {
         /// The models.
         pub models: Vec<SyncedForm> = Vec::new(),
+    }
+}
+
+form! {
+    /// A grant as an export has it.
+    struct SyncedGrant {
+        id: String,
+        resource_type: String,
+        resource_id: String,
+        principal_type: String,
+        principal_id: String,
+        permission: String,
+        created_at: i64,
     }
 }
 
@@ -49,7 +62,7 @@ form! {
         /// Description, picture, capabilities, ...
         pub meta: super::draft::MetaForm,
         /// Grants of a new model.
-        pub access_grants: Vec<GrantForm> = Vec::new(),
+        pub access_grants: Vec<SyncedGrant> = Vec::new(),
         /// Whether it is offered.
         pub is_active: bool,
         /// Seconds; not kept.
@@ -147,6 +160,7 @@ fn merged(mut model: Map<String, Value>, existing: Option<&Model>) -> Value {
 pub(super) async fn import(caller: Caller<Verified>, body: Body<ImportForm>) -> ApiResult<Json<Value>> {
     demand_any(&caller, &["workspace.models_import"]).await?;
     let mut bases: Option<Vec<String>> = None;
+    let mut imported = Vec::new();
     for mut model in body.form.models {
         let id = model
             .get("id")
@@ -177,16 +191,14 @@ pub(super) async fn import(caller: Caller<Verified>, body: Body<ImportForm>) -> 
         if existing.is_none() && !caller.is_admin() && bases.is_none() {
             bases = Some(base_ids(&caller).await?);
         }
-        import_one(
-            &caller,
-            &id,
-            model,
-            existing,
-            bases.as_deref().unwrap_or_default(),
-        )
-        .await?;
+        let bases = bases.as_deref().unwrap_or_default();
+        if import_one(&caller, &id, model, existing, bases).await? {
+            imported.push(id);
+        }
     }
     caller.app().chat.catalogue.reassemble();
+    let details = json!({ "count": imported.len(), "model_ids": imported });
+    caller.tell("model.imported", Value::Null, details);
     Ok(Json(json!(true)))
 }
 
@@ -196,7 +208,7 @@ async fn import_one(
     model: Map<String, Value>,
     existing: Option<Model>,
     bases: &[String],
-) -> ApiResult<()> {
+) -> ApiResult<bool> {
     let filled = |base: Option<&Value>| base.and_then(Value::as_str).is_some_and(|base| !base.is_empty());
     if let Some(entry) = &existing {
         if !Reading::of(caller).await?.may_or_admin(entry, "write") {
@@ -212,12 +224,12 @@ async fn import_one(
                 .is_some_and(|base| !base.is_empty())
         {
             tracing::warn!(model = id, "not imported: it would take the base model away");
-            return Ok(());
+            return Ok(false);
         }
     } else if !caller.is_admin() {
         if !filled(model.get("base_model_id")) {
             tracing::warn!(model = id, "not imported: it has no base model");
-            return Ok(());
+            return Ok(false);
         }
         if bases.iter().any(|base| base == id) {
             return Err(ApiError::unauthorized(messages::MODEL_ID_TAKEN));
@@ -243,7 +255,7 @@ async fn import_one(
         let grants = allowed_grants(caller, models::KIND, draft.grants.clone()).await?;
         models::create(caller.db(), id, &draft.data, &grants, commit).await?;
     }
-    Ok(())
+    Ok(true)
 }
 
 pub(super) async fn sync(caller: Caller<Admin>, body: Body<SyncForm>) -> ApiResult<Json<Value>> {
@@ -259,7 +271,13 @@ pub(super) async fn sync(caller: Caller<Admin>, body: Body<SyncForm>) -> ApiResu
     }
     let mut wanted = Vec::new();
     for (form, raw) in body.form.models.into_iter().zip(&raw) {
-        let grants: Vec<Value> = form.access_grants.into_iter().map(Value::Object).collect();
+        let grant = |grant: SyncedGrant| {
+            json!({
+                "principal_type": grant.principal_type, "principal_id": grant.principal_id,
+                "permission": grant.permission,
+            })
+        };
+        let grants: Vec<Value> = form.access_grants.into_iter().map(grant).collect();
         let is_active = form.is_active;
         let form = ModelForm {
             commit_message: None,
@@ -286,6 +304,14 @@ pub(super) async fn sync(caller: Caller<Admin>, body: Body<SyncForm>) -> ApiResu
     };
     models::sync(caller.db(), &wanted, commit).await?;
     caller.app().chat.catalogue.reassemble();
-    let rows = super::rows(&caller, None).await?;
+    let mut rows = super::rows(&caller, None).await?;
+    // As they were sent.
+    rows.sort_by_key(|entry| wanted.iter().position(|model| model.id == entry.row.id));
+    let ids: Vec<&str> = rows.iter().map(|entry| entry.row.id.as_str()).collect();
+    caller.tell(
+        "model.synced",
+        Value::Null,
+        json!({ "count": ids.len(), "model_ids": ids }),
+    );
     Ok(Json(rows.iter().map(json_of).collect()))
 }

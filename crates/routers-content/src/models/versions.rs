@@ -121,7 +121,7 @@ pub(super) async fn restore(
     if !models::restore(caller.db(), &query.id, &version.id, &draft.data).await? {
         return Err(ApiError::not_found(messages::NOT_FOUND));
     }
-    written(&caller, &query.id).await
+    written(&caller, &query.id, "model.updated").await
 }
 
 /// Refuses a shared resource that is gone, switched off or closed to the caller.

@@ -1,5 +1,4 @@
-//! Skills as files: export to JSON and archives, a preview of an import, the import itself, and skills fetched from
-//! an address.
+//! Skills as files: export to JSON and archives, a preview of an import, and the import itself.
 
 use axum::Json;
 use axum::body::Body as Bytes;
@@ -221,7 +220,7 @@ async fn packages_of(files: Vec<(String, Vec<u8>)>) -> ApiResult<Vec<Package>> {
         .map_err(ApiError::bad_request)
 }
 
-fn described(package: &Package) -> Map<String, Value> {
+pub(super) fn described(package: &Package) -> Map<String, Value> {
     let mut object = Map::new();
     object.insert("id".into(), json!(package.id));
     object.insert("name".into(), json!(package.name));

@@ -12,7 +12,7 @@ use oui_web::{Body, Caller, Verified};
 use serde_json::{Map, Value, json};
 
 use super::files::{self, File, Operation};
-use super::{Skill, find, item_of, readable, writable, writable_version, written};
+use super::{Skill, find, item_of, readable, told, writable, writable_version, written};
 use crate::common::{GrantForm, allowed_grants, demand_any};
 
 /// `{i18n, tags}`.
@@ -117,6 +117,7 @@ pub(super) async fn make(caller: &Caller<Verified>, form: SkillForm) -> ApiResul
         message: form.commit_message.as_deref(),
     };
     skills::create(caller.db(), &id, &snapshot, form.is_active, &grants, commit).await?;
+    caller.tell("skill.created", id.as_str(), json!({ "name": snapshot.name }));
     Ok(id)
 }
 
@@ -210,6 +211,7 @@ pub(super) async fn change(
     };
     let new = (snapshot != old).then_some(&snapshot);
     if skills::save(caller.db(), row, is_active, new, commit).await? {
+        caller.tell("skill.updated", row.id.as_str(), json!({ "name": form.name }));
         Ok(())
     } else {
         Err(conflict(None))
@@ -251,7 +253,7 @@ pub(super) async fn restore(
     if !skills::restore(caller.db(), &skill.row, &version.id, &snapshot).await? {
         return Err(conflict(None));
     }
-    written(&caller, &id).await
+    told(&caller, &id, "skill.updated").await
 }
 
 form! {

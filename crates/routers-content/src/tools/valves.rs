@@ -7,7 +7,7 @@ use oui_models::{tools, users};
 use oui_plugin_host::{Plugin, Which};
 use oui_web::body::ObjectBody;
 use oui_web::{Caller, Verified};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Tool, find};
 use crate::common::Reading;
@@ -86,6 +86,7 @@ pub(super) async fn update(
     let values = plugins::check(caller.app(), plugin(&entry), Which::Valves, values, told).await?;
     let stored = plugins::stored_valves(caller.app(), &values)?;
     tools::set_valves(caller.db(), &id, &stored.to_string()).await?;
+    caller.tell("tool.valves_updated", id, Value::Null);
     Ok(Json(Value::Object(values)))
 }
 
@@ -115,5 +116,6 @@ pub(super) async fn update_own(
     let values = plugins::check(caller.app(), plugin(&entry), Which::UserValves, values, told).await?;
     let stored = plugins::stored_valves(caller.app(), &values)?;
     users::own::set_plugin_valves(caller.db(), caller.id(), "tools", &id, stored).await?;
+    caller.tell("tool.valves_updated", id, json!({ "scope": "user" }));
     Ok(Json(Value::Object(values)))
 }

@@ -79,6 +79,7 @@ pub(super) async fn create(caller: Caller<Verified>, body: Body<ToolForm>) -> Ap
     };
     tools::create(caller.db(), &id, &data, &grants, commit).await?;
     let entry = find(&caller, &id).await?;
+    caller.tell("tool.created", id, json!({ "name": data.name }));
     Ok(Json(entry.map_or(Value::Null, |entry| item_of(&entry))))
 }
 
@@ -107,6 +108,7 @@ async fn change(
         return Err(ApiError::bad_request("Tool not found"));
     }
     let entry = find(caller, id).await?;
+    caller.tell("tool.updated", id.as_str(), json!({ "name": data.name }));
     Ok(Json(
         entry.map_or(Value::Null, |entry| entry.row.to_json(&entry.grants)),
     ))
