@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::db::{Arg, Changes, Conn, Db, DbResult, Dialect, sql};
 use crate::knowledge::KnowledgeRow;
-use crate::{Tx, args, table};
+use crate::{Tx, args, knowledge_edits, table};
 
 table! {
     /// One file.
@@ -368,21 +368,10 @@ pub async fn note_in_knowledge(
     user_id: &str,
     directory_id: Option<&str>,
 ) -> DbResult<()> {
-    let text = "INSERT INTO knowledge_file \
-                (id, user_id, knowledge_id, file_id, directory_id, created_at, updated_at) \
-                VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (knowledge_id, file_id) DO NOTHING";
-    let (now, directory_id) = (db.now(), directory_id.map(str::to_owned));
-    let args = args![
-        ids::uuid(),
-        user_id,
-        knowledge_id,
-        file_id,
-        directory_id,
-        now,
-        now
-    ];
-    sql(text, args).execute(db).await?;
-    Ok(())
+    let mut tx = db.begin().await?;
+    let now = db.now();
+    knowledge_edits::link(&mut tx, now, knowledge_id, file_id, user_id, directory_id).await?;
+    tx.commit().await
 }
 
 /// The collection.

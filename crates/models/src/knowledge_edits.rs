@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::db::{Changes, Conn, Db, DbResult, Tx, placeholders, sql};
 use crate::grants::{self, Grant};
 use crate::knowledge::{DirectoryRow, KIND, KnowledgeRow};
-use crate::{args, table};
+use crate::{args, loose_chunks, table};
 
 table! {
     /// A file in a collection.
@@ -136,6 +136,7 @@ pub async fn remove(db: &Db, id: &str) -> DbResult<bool> {
         }
     }
     grants::remove(&mut tx, KIND, id).await?;
+    loose_chunks::note_leaving(&mut tx, id, &[]).await?;
     LinkRow::delete(&mut tx, "WHERE knowledge_id = ?", args![id]).await?;
     DirectoryRow::delete(&mut tx, "WHERE knowledge_id = ?", args![id]).await?;
     let removed = KnowledgeRow::delete(&mut tx, "WHERE id = ?", args![id]).await? > 0;
@@ -147,6 +148,7 @@ pub async fn remove(db: &Db, id: &str) -> DbResult<bool> {
 /// Empties a collection, with `folders` of its folders too.
 #[boxed]
 pub async fn reset(tx: &mut Tx, id: &str, folders: bool) -> DbResult<()> {
+    loose_chunks::note_leaving(tx, id, &[]).await?;
     LinkRow::delete(&mut *tx, "WHERE knowledge_id = ?", args![id]).await?;
     if folders {
         DirectoryRow::delete(&mut *tx, "WHERE knowledge_id = ?", args![id]).await?;
@@ -165,7 +167,7 @@ pub async fn reset(tx: &mut Tx, id: &str, folders: bool) -> DbResult<()> {
 /// Puts a file into a collection. One that is there already stays where it is.
 #[boxed]
 pub async fn link(
-    conn: impl Into<Conn<'_>>,
+    tx: &mut Tx,
     now: i64,
     id: &str,
     file_id: &str,
@@ -181,15 +183,22 @@ pub async fn link(
         updated_at: now,
         directory_id: directory.map(str::to_owned),
     };
-    row.insert_or(conn, "ON CONFLICT DO NOTHING").await?;
-    Ok(())
+    row.insert_or(&mut *tx, "ON CONFLICT DO NOTHING").await?;
+    loose_chunks::settle(tx, id, file_id).await
 }
 
-/// Takes a file out of a collection.
+/// Takes a file out of a collection. Its chunks are noted as loose until they are removed, too.
 #[boxed]
-pub async fn unlink(conn: impl Into<Conn<'_>>, id: &str, file_id: &str) -> DbResult<()> {
-    LinkRow::delete(conn, "WHERE knowledge_id = ? AND file_id = ?", args![id, file_id]).await?;
-    Ok(())
+pub async fn unlink(db: &Db, id: &str, file_id: &str) -> DbResult<()> {
+    let mut tx = db.begin().await?;
+    loose_chunks::note(&mut tx, id, &[file_id]).await?;
+    LinkRow::delete(
+        &mut tx,
+        "WHERE knowledge_id = ? AND file_id = ?",
+        args![id, file_id],
+    )
+    .await?;
+    tx.commit().await
 }
 
 /// Whether a file is in a collection.
@@ -328,6 +337,7 @@ pub async fn remove_directory(db: &Db, row: &DirectoryRow, files: bool) -> DbRes
     if files {
         let links = LinkRow::list(&mut tx, &condition, ids()).await?;
         left.extend(links.into_iter().map(|link| link.file_id));
+        loose_chunks::note_leaving(&mut tx, &row.knowledge_id, &gone).await?;
         LinkRow::delete(&mut tx, &condition, ids()).await?;
     } else {
         let changes = Changes::new().set("directory_id", row.parent_id.clone());

@@ -40,6 +40,7 @@ pub mod history;
 pub mod knowledge;
 pub mod knowledge_edits;
 pub mod knowledge_texts;
+pub mod loose_chunks;
 pub mod marks;
 pub mod memories;
 pub mod messages;

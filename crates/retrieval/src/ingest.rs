@@ -8,6 +8,7 @@ use oui_loaders::ingest::{Ingest, ProcessFile, Processed, SaveOptions};
 use oui_loaders::{Document, SplitSettings};
 use oui_models::file_texts::{self, FileChange, FileText};
 use oui_models::users::UserRow;
+use oui_models::{knowledge_edits, loose_chunks};
 use serde_json::{Map, Value, json};
 
 use crate::access::Use;
@@ -456,6 +457,27 @@ impl Retrieval {
             }
         }
         Ok(batch)
+    }
+
+    /// Removes what a crash has left: chunks of files in collections that the files are not in. What was noted at
+    /// `time` (seconds) or later may be somebody's work at this moment. Answers of how many files.
+    pub async fn tidy(&self, time: i64) -> Result<usize> {
+        let kept = |error: oui_models::db::DbError| Error::Store(error.to_string());
+        let mut tidied = 0;
+        for loose in loose_chunks::noted_before(&self.db, time).await.map_err(kept)? {
+            let (knowledge, file) = (&loose.knowledge_id, &loose.file_id);
+            if !knowledge_edits::has_file(&self.db, knowledge, file)
+                .await
+                .map_err(kept)?
+            {
+                self.forget_chunks(knowledge, file, None).await?;
+                tidied += 1;
+            }
+            loose_chunks::settle(&self.db, knowledge, file)
+                .await
+                .map_err(kept)?;
+        }
+        Ok(tidied)
     }
 
     /// Removes a file's chunks from a collection.

@@ -151,6 +151,18 @@ pub async fn start(environment: &Environment, settings: Settings, clock: Clock) 
         storage: storage.clone(),
         loader: Loader::new(config.clone())?,
     }));
+    // What others on the same database have noted lately may be in work there.
+    let others = if settings.redis.url.is_some() { 3600 } else { 0 };
+    match retrieval.tidy(db.now() + 1 - others).await {
+        Ok(0) => {}
+        Ok(files) => tracing::warn!(
+            files,
+            "removed what the last stop had left of files on their way into or out of collections"
+        ),
+        Err(error) => {
+            tracing::error!(%error, "what the last stop left in the vector store could not be removed")
+        }
+    }
     let ingest: Arc<dyn Ingest> = retrieval.clone();
     fill_store(&retrieval);
     let frontend = frontend(&settings);

@@ -12,13 +12,16 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
+use sqlx::Connection;
 use tokio::process::{Child, Command};
 use tokio::sync::Semaphore;
 
-/// A server that embeds, as many texts as it is allowed to; the next one waits for good and tells so.
+/// A server that embeds, as many texts as it is allowed to; the next one waits and tells so.
 struct Embedding {
     allowed: AtomicUsize,
     stuck: Semaphore,
+    /// Permits let a text that waits go on.
+    go_on: Semaphore,
 }
 
 async fn embed(State(server): State<Arc<Embedding>>, Json(body): Json<Value>) -> Json<Value> {
@@ -30,7 +33,7 @@ async fn embed(State(server): State<Arc<Embedding>>, Json(body): Json<Value>) ->
         .is_err()
     {
         server.stuck.add_permits(1);
-        std::future::pending::<()>().await;
+        server.go_on.acquire().await.unwrap().forget();
     }
     // The same text has the same vector, others have others.
     let vector = |text: &Value| {
@@ -177,11 +180,17 @@ fn text(of: &str) -> String {
     (0..40).map(line).collect::<Vec<_>>().join("\n\n")
 }
 
+async fn assert_listed_once(server: &Server, base: &str) {
+    let listed = server.get(&format!("/api/v1/knowledge/{base}/files")).await;
+    assert_eq!(listed["total"], 1);
+}
+
 #[tokio::test]
 async fn a_file_is_there_whole_or_not_at_all() {
     let embedding = Arc::new(Embedding {
         allowed: AtomicUsize::new(usize::MAX),
         stuck: Semaphore::new(0),
+        go_on: Semaphore::new(0),
     });
     let app = Router::new()
         .route("/v1/embeddings", post(embed))
@@ -234,10 +243,38 @@ async fn a_file_is_there_whole_or_not_at_all() {
     server.kill().await;
     embedding.allowed.store(usize::MAX, Ordering::SeqCst);
     let server = Server::start(folder.path(), &address).await;
-    let listed = server.get(&format!("/api/v1/knowledge/{base}/files")).await;
-    assert_eq!(listed["total"], 1);
+    assert_listed_once(&server, &base).await;
     assert_eq!(server.chunks(&base, &first).await, before);
     assert_eq!(server.chunks(&base, &second).await, Vec::<String>::new());
+
+    // Killed when its chunks are kept and the file is not in the knowledge base yet: the database is locked then.
+    embedding.allowed.store(39, Ordering::SeqCst);
+    let (call, path, body) = (
+        server.client.clone(),
+        format!("{}{add}", server.url),
+        again.clone(),
+    );
+    let token = server.token.clone();
+    tokio::spawn(async move { call.post(path).bearer_auth(token).json(&body).send().await });
+    embedding.stuck.acquire().await.unwrap().forget();
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(folder.path().join("webui.db"));
+    let mut database = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+    sqlx::raw_sql("BEGIN IMMEDIATE")
+        .execute(&mut database)
+        .await
+        .unwrap();
+    embedding.allowed.store(usize::MAX, Ordering::SeqCst);
+    embedding.go_on.add_permits(1);
+    while server.chunks(&base, &second).await.len() < 40 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    server.kill().await;
+    database.close().await.unwrap();
+    let server = Server::start(folder.path(), &address).await;
+    assert_listed_once(&server, &base).await;
+    assert_eq!(server.chunks(&base, &first).await, before);
+    assert_eq!(server.chunks(&base, &second).await, Vec::<String>::new());
+    assert_eq!(server.chunks(&own, &second).await.len(), 40);
     let added = server.post(&add, again).await;
     assert_eq!(added["files"].as_array().map(Vec::len), Some(2), "{added}");
     assert_eq!(server.chunks(&base, &second).await.len(), 40);

@@ -8,6 +8,7 @@ use oui_loaders::ingest::{Ingest, ProcessFile};
 use oui_models::file_texts::{self, FileText};
 use oui_models::knowledge::{self, KnowledgeRow};
 use oui_models::knowledge_edits;
+use oui_models::loose_chunks;
 use oui_models::shared;
 use oui_retrieval::{KNOWLEDGE_BASES, collection_of_file};
 use oui_web::{Admin, Body, Caller, Query, Role, Verified};
@@ -94,8 +95,13 @@ pub(super) async fn remove(caller: Caller<Verified>, Path(id): Path<String>) -> 
         if caller.is_admin() {
             external::forget_unused(&caller, &entry.row).await?;
         }
-    } else if let Err(error) = retrieval.forget_collection(&id).await {
-        tracing::warn!(%error, id, "vectors of a removed collection could not be removed");
+    } else {
+        match retrieval.forget_collection(&id).await {
+            Ok(()) => loose_chunks::settle_all(caller.db(), &id).await?,
+            Err(error) => {
+                tracing::warn!(%error, id, "vectors of a removed collection could not be removed");
+            }
+        }
     }
     if let Err(error) = retrieval.forget_knowledge(&id).await {
         tracing::debug!(%error, id, "the name of a removed collection could not be taken out");
@@ -121,8 +127,9 @@ pub(super) async fn reset(
     let mut tx = caller.db().begin().await?;
     knowledge_edits::reset(&mut tx, &id, query.include_directories).await?;
     tx.commit().await?;
-    if let Err(error) = caller.app().retrieval.forget_collection(&id).await {
-        tracing::warn!(%error, id, "vectors of an emptied collection could not be removed");
+    match caller.app().retrieval.forget_collection(&id).await {
+        Ok(()) => loose_chunks::settle_all(caller.db(), &id).await?,
+        Err(error) => tracing::warn!(%error, id, "vectors of an emptied collection could not be removed"),
     }
     if !caller.app().settings.engines.keep_knowledge_files {
         for file in files {

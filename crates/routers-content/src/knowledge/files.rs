@@ -11,7 +11,7 @@ use oui_core::{ApiError, ApiResult, Field, form, messages};
 use oui_loaders::ingest::{Ingest, ProcessFile};
 use oui_models::file_texts::{self, FileChange, FileText};
 use oui_models::knowledge::KnowledgeRow;
-use oui_models::{knowledge_edits, shared};
+use oui_models::{knowledge_edits, loose_chunks, shared};
 use oui_retrieval::Use;
 use oui_web::body::AnyJson;
 use oui_web::{Admin, Body, Caller, Query, Verified};
@@ -44,7 +44,7 @@ fn quoted(error: &ApiError) -> ApiError {
     ApiError::bad_request(format!("{}: {}", error.status().as_u16(), error.detail_text()))
 }
 
-/// Makes a file findable in a collection and, with `link`, puts it there.
+/// Makes a file findable in a collection and, with `link`, puts it there. What a crash leaves between both is noted.
 async fn process(
     caller: &Caller<Verified>,
     id: &str,
@@ -56,6 +56,9 @@ async fn process(
         content: None,
         collection_name: Some(id.to_owned()),
     };
+    if link.is_some() {
+        note_loose(caller, id, &[file_id]).await?;
+    }
     let done = caller.app().retrieval.process_file(caller.user(), job).await;
     done.map_err(|error| quoted(&error))?;
     let mut tx = caller.db().begin().await?;
@@ -68,6 +71,14 @@ async fn process(
         let now = caller.db().now();
         knowledge_edits::link(&mut tx, now, id, file_id, caller.id(), folder).await?;
     }
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Notes that chunks of these files are about to be in a collection that the files are not in yet.
+async fn note_loose(caller: &Caller<Verified>, id: &str, files: &[&str]) -> ApiResult<()> {
+    let mut tx = caller.db().begin().await?;
+    loose_chunks::note(&mut tx, id, files).await?;
     tx.commit().await?;
     Ok(())
 }
@@ -161,8 +172,9 @@ pub(super) async fn take_out(
     delete: bool,
 ) -> ApiResult<()> {
     let retrieval = &caller.app().retrieval;
-    if let Err(error) = retrieval.forget_chunks(id, &file.id, file.hash.as_deref()).await {
-        tracing::warn!(%error, file = file.id, "chunks of a file could not be removed");
+    match retrieval.forget_chunks(id, &file.id, file.hash.as_deref()).await {
+        Ok(()) => loose_chunks::settle(caller.db(), id, &file.id).await?,
+        Err(error) => tracing::warn!(%error, file = file.id, "chunks of a file could not be removed"),
     }
     let own = file.user_id.as_deref() == Some(caller.id()) || caller.is_admin();
     if delete && own && knowledge_edits::uses_of_file(caller.db(), &file.id).await? == 0 {
@@ -222,6 +234,8 @@ pub(super) async fn add_many(
         }
     }
     let batch: Vec<FileText> = fresh.iter().map(|(_, file)| file.clone()).collect();
+    let ids: Vec<&str> = fresh.iter().map(|(_, file)| file.id.as_str()).collect();
+    note_loose(&caller, &id, &ids).await?;
     let done = caller
         .app()
         .retrieval

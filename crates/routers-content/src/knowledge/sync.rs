@@ -164,7 +164,11 @@ pub(super) async fn cleanup(
         if let Some(row) = knowledge_edits::directory(caller.db(), folder).await?
             && row.knowledge_id == id
         {
-            knowledge_edits::remove_directory(caller.db(), &row, true).await?;
+            for file_id in knowledge_edits::remove_directory(caller.db(), &row, true).await? {
+                if let Some(file) = file_texts::get(caller.db(), &file_id).await? {
+                    take_out(&caller, &id, &file, false).await?;
+                }
+            }
         }
     }
     Ok(Json(json!({ "status": true })))

@@ -10,6 +10,7 @@ use oui_core::{ApiError, ApiResult, form, ids, messages};
 use oui_loaders::ingest::ProcessFile;
 use oui_models::files::{self, FileRow};
 use oui_models::knowledge;
+use oui_models::loose_chunks;
 use oui_models::users::UserRow;
 use oui_models::{Db, channels, grants, groups};
 use oui_storage::{Incoming, Storage, StorageError};
@@ -485,6 +486,9 @@ impl Work {
             tracing::warn!(file = %self.file_id, knowledge_id, "not put into a collection that the user may not write");
             return Ok(());
         }
+        let mut tx = self.db.begin().await?;
+        loose_chunks::note(&mut tx, knowledge_id, &[&self.file_id]).await?;
+        tx.commit().await?;
         self.index(Some(knowledge_id)).await?;
         let wanted = self.metadata.get("directory_id").and_then(Value::as_str);
         let directory = match wanted.filter(|id| !id.is_empty()) {
