@@ -4,6 +4,7 @@
 
 mod after;
 mod prompts;
+mod review;
 
 use oui_core::boxed;
 use std::sync::Arc;

@@ -45,6 +45,41 @@ pub fn clean_content(content: &str) -> ApiResult<String> {
     }
 }
 
+/// One operation as a model wrote it. Refuses what is none.
+pub fn operation(given: &Value) -> ApiResult<Operation> {
+    let text = |name: &str| given.get(name).and_then(Value::as_str);
+    let action = text("action").unwrap_or_default();
+    let id = || {
+        let id = text("id").filter(|id| !id.is_empty()).map(str::to_owned);
+        id.ok_or_else(|| ApiError::bad_request(format!("Memory id is required for {action}")))
+    };
+    let content = || clean_content(text("content").unwrap_or_default());
+    let path = || clean_path(text("path"));
+    Ok(match action {
+        "add" => Operation::Add {
+            content: content()?,
+            kind: memories::kind(text("type")),
+            path: path()?,
+        },
+        "replace" => Operation::Replace {
+            id: id()?,
+            content: content()?,
+            kind: text("type").map(|kind| memories::kind(Some(kind))),
+            path: path()?,
+        },
+        "move" => Operation::Move {
+            id: id()?,
+            path: path()?,
+        },
+        "remove" => Operation::Remove { id: id()? },
+        other => {
+            return Err(ApiError::bad_request(format!(
+                "Unsupported memory operation: {other}"
+            )));
+        }
+    })
+}
+
 /// The text that is embedded: place and content.
 fn vector_text(row: &MemoryRow) -> String {
     let content = row.content.as_deref().unwrap_or_default();
@@ -221,5 +256,26 @@ mod tests {
         }
         assert_eq!(clean_content(" x ").unwrap(), "x");
         assert!(clean_content(" \n").is_err());
+    }
+
+    #[test]
+    fn operations_are_checked() {
+        let error = |value: Value| operation(&value).unwrap_err().detail_text();
+        assert_eq!(error(json!({"action": "move"})), "Memory id is required for move");
+        assert_eq!(
+            error(json!({"action": "dance"})),
+            "Unsupported memory operation: dance"
+        );
+        assert_eq!(
+            error(json!({"action": "add", "content": " "})),
+            "Memory content cannot be empty"
+        );
+        let added = operation(&json!({"action": "add", "content": " a ", "path": "/x//y"})).unwrap();
+        let expected = Operation::Add {
+            content: "a".into(),
+            kind: "context",
+            path: Some("x/y".into()),
+        };
+        assert_eq!(added, expected);
     }
 }

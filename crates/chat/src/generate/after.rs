@@ -1,4 +1,4 @@
-//! What comes after a reply: follow-ups, title and tags of its chat.
+//! What comes after a reply: follow-ups, title and tags of its chat, and now and then a look at the memories.
 
 use oui_models::{chat_edits, history, tags};
 use oui_providers::ChatReply;
@@ -24,6 +24,7 @@ impl Run {
                 self.tags(&messages).await;
             }
         }
+        self.review_memories(&messages).await;
     }
 
     /// The title of a new chat, made while the reply is still being written.

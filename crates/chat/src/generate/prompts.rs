@@ -83,3 +83,35 @@ Question:
 
 Answers:
 {{responses}}"#;
+
+/// Who reviews memories.
+pub(super) const MEMORY_REVIEWER: &str = "You keep the long-term memories of one user of a chat application. The user does not see you. You answer with JSON only.";
+
+/// Whether something of a conversation should be remembered; `{{MEMORIES}}` and `{{CONVERSATION}}` are filled in.
+pub(super) const MEMORY_REVIEW: &str = r#"Read the conversation and the memories, and decide what should be remembered, corrected or forgotten for later chats.
+
+A memory is of one of two types:
+- user: what stays true of the user: facts, preferences, standing wishes.
+- context: anything else that stays true and will help later.
+
+How to decide:
+- Most conversations leave nothing behind. Then answer with an empty list.
+- Remember nothing that only matters today, no secrets and credentials, no guesses, and nothing the user does not want kept.
+- A memory is one short sentence that can be understood without the conversation.
+- Where a memory about the same thing exists, replace, move or remove it; do not add a second one.
+- A path is a place in a tree of topics, such as work/rust. Use a place that exists when it fits, and leave it empty when none is obvious.
+- Ids are those of the memories below; never make one up.
+
+Answer in this form, with as many operations as are needed:
+{"operations": [
+  {"action": "add", "type": "user or context", "path": "place", "content": "sentence"},
+  {"action": "replace", "id": "id", "type": "user or context", "path": "place", "content": "sentence"},
+  {"action": "move", "id": "id", "path": "place"},
+  {"action": "remove", "id": "id"}
+]}
+
+Memories:
+{{MEMORIES}}
+
+Conversation:
+{{CONVERSATION}}"#;

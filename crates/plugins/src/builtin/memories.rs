@@ -2,10 +2,11 @@
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use oui_core::ApiResult;
 use oui_models::memories::{self as rows, Edit, MemoryRow, Operation};
 use oui_retrieval::caller_of;
 use oui_retrieval::memories::tree::{self, Wanted};
-use oui_retrieval::memories::{clean_content, clean_path};
+use oui_retrieval::memories::{clean_content, clean_path, operation};
 use serde_json::{Value, json};
 
 use super::builtins;
@@ -148,43 +149,12 @@ async fn list(context: &ToolContext, _: Args) -> Answer {
     Ok(all.iter().map(|memory| shown(memory, "%Y-%m-%d %H:%M")).collect())
 }
 
-/// One operation as the model wrote it.
-fn operation(given: &Value) -> Result<Operation, ToolError> {
-    let text = |name: &str| given.get(name).and_then(Value::as_str);
-    let action = text("action").unwrap_or_default();
-    let id = || {
-        let id = text("id").filter(|id| !id.is_empty()).map(str::to_owned);
-        id.ok_or_else(|| ToolError::new(format!("Memory id is required for {action}")))
-    };
-    let content = || clean_content(text("content").unwrap_or_default());
-    let path = || clean_path(text("path"));
-    Ok(match action {
-        "add" => Operation::Add {
-            content: content()?,
-            kind: rows::kind(text("type")),
-            path: path()?,
-        },
-        "replace" => Operation::Replace {
-            id: id()?,
-            content: content()?,
-            kind: text("type").map(|kind| rows::kind(Some(kind))),
-            path: path()?,
-        },
-        "move" => Operation::Move {
-            id: id()?,
-            path: path()?,
-        },
-        "remove" => Operation::Remove { id: id()? },
-        other => return Err(ToolError::new(format!("Unsupported memory operation: {other}"))),
-    })
-}
-
 async fn update_many(context: &ToolContext, args: Args) -> Answer {
     let given = args.list("operations").cloned().unwrap_or_default();
     if given.is_empty() {
         return Err(ToolError::new("No memory operations provided"));
     }
-    let operations: Vec<Operation> = given.iter().map(operation).collect::<Result<_, _>>()?;
+    let operations: Vec<Operation> = given.iter().map(operation).collect::<ApiResult<_>>()?;
     let meta = json!({
         "created_by": "tool", "chat_id": context.chat_id, "message_id": null, "model": context.model_id,
     });
@@ -262,30 +232,4 @@ async fn forget(context: &ToolContext, args: Args) -> Answer {
         tracing::error!(%error, "the vector of a forgotten memory could not be removed");
     }
     Ok(json!({ "status": "success", "message": text }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn operations_are_checked() {
-        let error = |value: Value| operation(&value).unwrap_err().0["error"].clone();
-        assert_eq!(error(json!({"action": "move"})), "Memory id is required for move");
-        assert_eq!(
-            error(json!({"action": "dance"})),
-            "Unsupported memory operation: dance"
-        );
-        assert_eq!(
-            error(json!({"action": "add", "content": " "})),
-            "Memory content cannot be empty"
-        );
-        let added = operation(&json!({"action": "add", "content": " a ", "path": "/x//y"})).unwrap();
-        let expected = Operation::Add {
-            content: "a".into(),
-            kind: "context",
-            path: Some("x/y".into()),
-        };
-        assert_eq!(format!("{added:?}"), format!("{expected:?}"));
-    }
 }
