@@ -116,6 +116,7 @@ impl Retrieval {
                 let plain = self.plain_http2()?;
                 Ok(Arc::new(vector::Milvus::new(self.client(None)?, plain, vectors)?))
             }
+            VectorEngine::Pinecone => Ok(Arc::new(vector::Pinecone::new(self.client(None)?, vectors)?)),
             VectorEngine::Valkey => Ok(Arc::new(vector::Valkey::open(vectors).await?)),
             VectorEngine::Elasticsearch => {
                 let trust = vectors.elastic_ca.clone().map(TlsVerify::CaFile);
@@ -163,6 +164,7 @@ impl Retrieval {
             VectorEngine::OpenSearch => "opensearch",
             VectorEngine::Weaviate => "weaviate",
             VectorEngine::Milvus => "milvus",
+            VectorEngine::Pinecone => "pinecone",
             VectorEngine::Valkey => "valkey",
         }
     }

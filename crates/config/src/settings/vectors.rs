@@ -26,9 +26,12 @@ pub enum VectorEngine {
     Valkey,
     /// On a Milvus server.
     Milvus,
+    /// At Pinecone.
+    Pinecone,
 }
 
-const ENGINES: &str = "chroma, pgvector, qdrant, milvus, weaviate, elasticsearch, opensearch or valkey";
+const ENGINES: &str =
+    "chroma, pgvector, qdrant, milvus, weaviate, elasticsearch, opensearch, pinecone or valkey";
 
 fn engine(text: &str) -> Option<VectorEngine> {
     match text.trim().to_lowercase().as_str() {
@@ -40,6 +43,7 @@ fn engine(text: &str) -> Option<VectorEngine> {
         "weaviate" => Some(VectorEngine::Weaviate),
         "valkey" => Some(VectorEngine::Valkey),
         "milvus" => Some(VectorEngine::Milvus),
+        "pinecone" => Some(VectorEngine::Pinecone),
         _ => None,
     }
 }
@@ -49,7 +53,7 @@ settings! {
     /// Vector stores, and where models for embeddings lie.
     pub struct Vectors {
         /// Who keeps vectors: `chroma` (this server, or the Chroma server at `CHROMA_HTTP_HOST`), `pgvector`, `qdrant`,
-        /// `milvus`, `weaviate`, `elasticsearch`, `opensearch` or `valkey`.
+        /// `milvus`, `weaviate`, `elasticsearch`, `opensearch`, `pinecone` or `valkey`.
         VECTOR_DB => pub engine: VectorEngine = Spec::new(ENGINES, "chroma", engine).strict();
         /// Megabytes that vectors of searched collections may take in memory.
         OUI_VECTOR_CACHE_MB => pub cache_megabytes: usize = count("512");
@@ -147,6 +151,20 @@ settings! {
         OPENSEARCH_USERNAME => pub opensearch_user: Option<String> = optional_text();
         /// That user's password.
         OPENSEARCH_PASSWORD => pub opensearch_password: Option<Secret> = optional_secret();
+        /// Key for Pinecone.
+        PINECONE_API_KEY => pub pinecone_key: Option<Secret> = optional_secret();
+        /// Region there that a new index is made in.
+        PINECONE_ENVIRONMENT => pub pinecone_region: Option<String> = optional_text();
+        /// Name of the index.
+        PINECONE_INDEX_NAME => pub pinecone_index: String = text("open-webui-index");
+        /// Numbers of a vector there; shorter ones are filled up with zeros.
+        PINECONE_DIMENSION => pub pinecone_width: usize = count("1536");
+        /// How a new index compares vectors; scores are only right with `cosine`.
+        PINECONE_METRIC => pub pinecone_metric: String = text("cosine");
+        /// Cloud that a new index is made in.
+        PINECONE_CLOUD => pub pinecone_cloud: String = text("aws");
+        /// Where indexes are listed and made.
+        PINECONE_CONTROLLER_HOST => pub pinecone_control: String = text("https://api.pinecone.io");
         /// Address of a Valkey or Redis server with its search module.
         VALKEY_URL => pub valkey_url: Option<Secret> = optional_secret();
         /// Begins the keys there.
