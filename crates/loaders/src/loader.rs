@@ -10,7 +10,7 @@ use oui_models::users::UserRow;
 use reqwest::Client;
 
 use crate::engines::{Engine, Job};
-use crate::readers::ReadSettings;
+use crate::readers::{ReadSettings, pdf_pictures};
 use crate::{Document, LoadError, tidy, worker};
 
 /// How long an engine may take for one call: recognising a scanned book takes minutes.
@@ -70,6 +70,11 @@ impl Loader {
         let settings = ReadSettings {
             single_page: self.config.get(&loaders::PDF_LOADER_MODE) == "single",
             max_megabytes: self.config.get(&rag::RAG_FILE_MAX_SIZE).filter(|size| *size > 0),
+            ocr: self
+                .config
+                .get(&loaders::PDF_EXTRACT_IMAGES)
+                .then(pdf_pictures::program)
+                .flatten(),
         };
         worker::read(source, settings).await.map(tidied)
     }

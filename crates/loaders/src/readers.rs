@@ -7,12 +7,13 @@ mod html;
 mod mail;
 mod office;
 mod pdf;
+pub(crate) mod pdf_pictures;
 mod rtf;
 mod sheet;
 mod text;
 mod xml;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub(crate) use html::{decode_page, page_text};
 
@@ -21,12 +22,14 @@ use serde::{Deserialize, Serialize};
 use crate::{Document, LoadError};
 
 /// What the readers have to know of the configuration.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct ReadSettings {
     /// A PDF is one document instead of one per page.
     pub single_page: bool,
     /// Megabytes that files may have.
     pub max_megabytes: Option<i64>,
+    /// The program that reads pictures in PDFs, where they are to be read.
+    pub ocr: Option<PathBuf>,
 }
 
 type Result<T> = std::result::Result<T, LoadError>;
@@ -74,7 +77,7 @@ pub fn read(
     let bytes =
         std::fs::read(path).map_err(|error| LoadError::new(format!("Error loading {name}: {error}")))?;
     match ending.as_str() {
-        "pdf" => return pdf::read(&bytes, settings.single_page),
+        "pdf" => return pdf::read(&bytes, settings.single_page, settings.ocr.as_deref()),
         "csv" => return csv::read(&bytes),
         "htm" | "html" => return html::read(&bytes),
         "rst" | "xml" | "md" => return text::read(&bytes),

@@ -19,6 +19,8 @@ use crate::{Document, LoadError, Source};
 pub const COMMAND: &str = "extract-worker";
 /// How long one file may take. Several hundred dense pages take a few seconds.
 const MAX_TIME: Duration = Duration::from_secs(300);
+/// How long one may take whose pictures are read, some seconds for each page.
+const MAX_PICTURE_TIME: Duration = Duration::from_secs(1800);
 /// Address space that a worker may use, in bytes.
 const MAX_MEMORY: u64 = 2 * 1024 * 1024 * 1024;
 /// Workers at the same time; further files wait.
@@ -45,7 +47,7 @@ impl Job {
             &self.path,
             &self.name,
             self.content_type.as_deref(),
-            self.settings,
+            self.settings.clone(),
         )
     }
 }
@@ -66,7 +68,12 @@ pub(crate) async fn read(source: &Source<'_>, settings: ReadSettings) -> Result<
             .await
             .map_err(crashed)?;
     };
-    let outcome = tokio::time::timeout(MAX_TIME, in_process(program, &job)).await;
+    let patience = if job.settings.ocr.is_some() {
+        MAX_PICTURE_TIME
+    } else {
+        MAX_TIME
+    };
+    let outcome = tokio::time::timeout(patience, in_process(program, &job)).await;
     outcome.unwrap_or_else(|_| Err(LoadError::new("Reading the file took too long")))
 }
 

@@ -1,22 +1,27 @@
 //! PDF: one document per page, with what the file says about itself.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 
 use pdf_extract::{Document as Pdf, Object, decode_text_string, extract_text_from_mem_by_pages};
 use serde_json::{Map, Value, json};
 
-use super::Result;
+use super::{Result, pdf_pictures};
 use crate::{Document, LoadError};
 
-pub(super) fn read(bytes: &[u8], single_page: bool) -> Result<Vec<Document>> {
+pub(super) fn read(bytes: &[u8], single_page: bool, ocr: Option<&Path>) -> Result<Vec<Document>> {
     // The library stops by a panic at some broken fonts.
     let pages = catch_unwind(AssertUnwindSafe(|| extract_text_from_mem_by_pages(bytes)))
         .map_err(|_| LoadError::new("The PDF is damaged: its text can not be read"))?
         .map_err(|error| LoadError::new(format!("The PDF is damaged: {error}")))?;
     let about = catch_unwind(AssertUnwindSafe(|| about(bytes))).unwrap_or_default();
+    let pictures = ocr.map(|program| catch_unwind(AssertUnwindSafe(|| pdf_pictures::texts(bytes, program))));
+    let mut pictures = pictures.and_then(|texts| texts.ok()).unwrap_or_default();
+    pictures.resize(pages.len(), String::new());
     let total = pages.len();
-    let documents = pages.into_iter().enumerate().map(|(index, text)| Document {
-        text: text.trim().to_owned(),
+    let pages = pages.into_iter().zip(pictures);
+    let documents = pages.enumerate().map(|(index, (text, pictures))| Document {
+        text: format!("{}\n{pictures}", text.trim()).trim().to_owned(),
         metadata: {
             let mut metadata = about.clone();
             metadata.insert("total_pages".into(), json!(total));

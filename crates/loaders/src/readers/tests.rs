@@ -131,7 +131,7 @@ fn a_pdf_has_pages_and_facts() {
     assert_eq!(pages[0].metadata["title"], "Two pages");
     let settings = ReadSettings {
         single_page: true,
-        max_megabytes: None,
+        ..ReadSettings::default()
     };
     let whole = read(&path, "a.pdf", None, settings).unwrap();
     assert_eq!(whole[0].text, "First page, a café.\n\u{c}Second page.");
