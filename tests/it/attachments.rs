@@ -192,4 +192,50 @@ both! {
         let answer = alice.post("/api/chat/completions", body).await.ok();
         assert_eq!(said(&answer), PLAIN);
     }
+
+    async fn knowledge_that_lies_elsewhere_is_told_to_those_who_may_read_it(app: TestApp) {
+        let admin = admin_with_documents(&app).await;
+        let alice = app.member(&admin, "alice", "user").await;
+        let server = json!({ "name": "Library", "provider": "qdrant", "endpoint": app.provider.ollama_url() });
+        let server = admin.post("/api/v1/knowledge/external/connections", server).await.ok();
+        let base = json!({
+            "name": "Books", "description": "Of the library", "connection_id": server["id"],
+            "source": { "name": "books", "config": { "content_field": "payload.text" } }, "access_grants": [],
+        });
+        let base = admin.post("/api/v1/knowledge/external/knowledge/create", base).await.ok();
+        let id = base["id"].as_str().unwrap();
+        let files = json!([{ "type": "collection", "id": id, "name": "Books" }]);
+        let point = json!({ "id": 7, "score": 0.75, "payload": { "text": "The lynx hunts at dusk.", "metadata": { "source": "cats.md" } } });
+        let points = json!({ "result": { "points": [point] } });
+        let path = "/collections/books/points/query";
+        let answers = || app.provider.script(Script::json(200, &points).for_path(path));
+
+        answers();
+        let answer = ask(&admin, files.clone()).await;
+        assert!(said(&answer).contains(">The lynx hunts at dusk.</source>"), "{answer}");
+        let source = &answer["sources"][0];
+        assert_eq!(source["metadata"][0]["source"], "cats.md");
+        assert_eq!(source["metadata"][0]["knowledge_id"], id);
+        assert_eq!(source["metadata"][0]["external"], true);
+        let asked = app.provider.requests_to(path);
+        assert_eq!(asked.len(), 1);
+        assert!(asked[0].body["query"].as_array().is_some_and(|vector| !vector.is_empty()));
+
+        // Who may not read it gets nothing of it, and the other server is not even asked.
+        app.provider.clear();
+        assert_eq!(said(&ask(&alice, files.clone()).await), PLAIN);
+        assert!(app.provider.requests_to(path).is_empty());
+        let alice_id = alice.get("/api/v1/auths/").await.ok()["id"].clone();
+        let grant = json!({ "principal_type": "user", "principal_id": alice_id, "permission": "read" });
+        admin
+            .post(&format!("/api/v1/knowledge/{id}/access/update"), json!({ "access_grants": [grant] }))
+            .await
+            .ok();
+        answers();
+        assert!(said(&ask(&alice, files.clone()).await).contains("hunts at dusk"));
+
+        // A server that fails costs the sources, not the reply.
+        app.provider.script(Script::refuse(500).for_path(path));
+        assert_eq!(said(&ask(&alice, files).await), PLAIN);
+    }
 }

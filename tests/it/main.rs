@@ -15,6 +15,7 @@ mod existing;
 mod files;
 mod gateway;
 mod news;
+mod pages;
 mod people;
 mod pipelines;
 mod plugins;

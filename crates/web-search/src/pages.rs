@@ -348,3 +348,6 @@ impl PageLoader {
         Ok(documents)
     }
 }
+
+#[cfg(test)]
+mod tests;
