@@ -55,6 +55,8 @@ class Server:
             'DATA_DIR': self.folder, **variables,
         }
         if args.reference:
+            # It finds a model by name only in a folder that the hub's own client has filled.
+            environment.setdefault('RAG_EMBEDDING_MODEL', glob.glob(f'{models}/models--*MiniLM*/snapshots/*')[0])
             command = [f'{ROOT}/conformance/reference.sh', 'serve', str(self.port), self.folder]
         else:
             command = [args.oui, 'serve', '--host', '127.0.0.1', '--port', str(self.port)]
@@ -94,6 +96,7 @@ class Server:
     def good(self, path, body):
         status, answer = self.call('POST', path, body)
         if status != 200:
+            self.stop()
             sys.exit(f'{path}: {status} {answer}')
         return answer
 
@@ -104,6 +107,7 @@ class Server:
         body = f'{head}Content-Type: text/plain\r\n\r\n-\r\n--{mark}--\r\n'
         status, file = self.call('POST', '/api/v1/files/?process=false', body, kind=f'multipart/form-data; boundary={mark}')
         if status != 200:
+            self.stop()
             sys.exit(f'upload: {status} {file}')
         self.good('/api/v1/retrieval/process/file', {
             'file_id': file['id'], 'content': text, 'collection_name': self.collection})
