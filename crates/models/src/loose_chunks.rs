@@ -2,6 +2,8 @@
 //! transaction spans both. A note stands in `oui_meta` from before the moment until both agree again; what is noted at
 //! start was cut off by a crash.
 
+use oui_core::boxed;
+
 use crate::args;
 use crate::db::{Conn, DbResult, Tx, placeholders, sql};
 
@@ -23,6 +25,7 @@ fn key(knowledge_id: &str, file_id: &str) -> String {
 
 /// Notes files that are about to be put into a collection. The note goes with
 /// [`knowledge_edits::link`](crate::knowledge_edits::link).
+#[boxed]
 pub async fn note(tx: &mut Tx, knowledge_id: &str, files: &[&str]) -> DbResult<()> {
     let now = tx.db().now();
     for file_id in files {
@@ -35,6 +38,7 @@ pub async fn note(tx: &mut Tx, knowledge_id: &str, files: &[&str]) -> DbResult<(
 }
 
 /// Notes all files that are in one of the folders, or with none in the collection, and are about to leave it.
+#[boxed]
 pub(crate) async fn note_leaving(tx: &mut Tx, knowledge_id: &str, folders: &[String]) -> DbResult<()> {
     let mut args = args![PREFIX, tx.db().now().to_string(), knowledge_id];
     let mut condition = String::new();
@@ -52,6 +56,7 @@ pub(crate) async fn note_leaving(tx: &mut Tx, knowledge_id: &str, folders: &[Str
 }
 
 /// Takes a note back: collection and vectors agree.
+#[boxed]
 pub async fn settle(conn: impl Into<Conn<'_>>, knowledge_id: &str, file_id: &str) -> DbResult<()> {
     sql(
         "DELETE FROM oui_meta WHERE key = ?",
@@ -63,6 +68,7 @@ pub async fn settle(conn: impl Into<Conn<'_>>, knowledge_id: &str, file_id: &str
 }
 
 /// Takes all notes of a collection back, whose vectors are gone.
+#[boxed]
 pub async fn settle_all(conn: impl Into<Conn<'_>>, knowledge_id: &str) -> DbResult<()> {
     let start = key(knowledge_id, "");
     let length = i64::try_from(start.chars().count()).unwrap_or(i64::MAX);
@@ -76,6 +82,7 @@ pub async fn settle_all(conn: impl Into<Conn<'_>>, knowledge_id: &str) -> DbResu
 }
 
 /// What was noted before a time, in seconds.
+#[boxed]
 pub async fn noted_before(conn: impl Into<Conn<'_>>, time: i64) -> DbResult<Vec<Loose>> {
     let length = i64::try_from(PREFIX.len()).unwrap_or(i64::MAX);
     let rows = sql(

@@ -461,6 +461,7 @@ impl Retrieval {
 
     /// Removes what a crash has left: chunks of files in collections that the files are not in. What was noted at
     /// `time` (seconds) or later may be somebody's work at this moment. Answers of how many files.
+    #[boxed]
     pub async fn tidy(&self, time: i64) -> Result<usize> {
         let kept = |error: oui_models::db::DbError| Error::Store(error.to_string());
         let mut tidied = 0;
