@@ -3,9 +3,10 @@
 
     bench/retrieval.py quality [--oui PROGRAM | --reference]     recall@5 over questions of the Perl FAQ
     bench/retrieval.py ingest  [--oui PROGRAM | --reference]     pages a second into one collection, all-MiniLM-L6-v2
+    bench/retrieval.py bulk    [--oui PROGRAM | --reference]     the same pages as one text: how fast the model is
     bench/retrieval.py query   [--oui PROGRAM | --reference]     100,000 chunks: hybrid queries, recall@10
 
-The first two compute embeddings on the server with the model of scripts/test-engines.sh. Their texts come from the
+The first three compute embeddings on the server with the model of scripts/test-engines.sh. Their texts come from the
 Debian package perl-doc, which is downloaded: a passage is the answer to a question, without the question. `query` has
 an embedding server of its own with vectors at random, the hardest case for what finds neighbours, and compares with
 the true neighbours. Runs with the reference's Python, since it needs numpy.
@@ -188,6 +189,17 @@ def ingest(args):
     server.stop()
 
 
+def bulk(args):
+    text = '\n\n'.join(plain(open(path, errors='replace').read()) for path in pods())[: args.pages * 2500]
+    server = Server(args, {})
+    server.keep('warm-up', 'The model is loaded now.')
+    begun = time.monotonic()
+    server.keep('whole', text)
+    took = time.monotonic() - begun
+    print(f'{args.pages} pages as one text in {took:.1f} s: {args.pages / took:.1f} a second; memory {server.memory()} MB')
+    server.stop()
+
+
 VECTORS = {}
 
 
@@ -264,7 +276,7 @@ def query(args):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('what', choices=['quality', 'ingest', 'query'])
+    parser.add_argument('what', choices=['quality', 'ingest', 'bulk', 'query'])
     parser.add_argument('--oui', default='target/release/oui')
     parser.add_argument('--reference', action='store_true')
     parser.add_argument('--port', type=int, default=18_110)
@@ -272,7 +284,7 @@ def main():
     parser.add_argument('--pages', type=int, default=1000)
     parser.add_argument('--chunks', type=int, default=100_000)
     args = parser.parse_args()
-    {'quality': quality, 'ingest': ingest, 'query': query}[args.what](args)
+    {'quality': quality, 'ingest': ingest, 'bulk': bulk, 'query': query}[args.what](args)
 
 
 if __name__ == '__main__':
