@@ -9,6 +9,7 @@ use oui_core::{CallError, Emitter, Room, ids};
 use oui_models::{Db, chat_events};
 use oui_plugins::Reporter;
 use parking_lot::Mutex;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 /// Least time between two copies of a growing reply to onlookers.
@@ -53,6 +54,36 @@ const DIALOG_TIME: std::ops::RangeInclusive<u64> = 60_000..=240_000;
 /// How long it does unless the call says otherwise.
 const DIALOG_DEFAULT: u64 = 120_000;
 
+/// An event as the acting user's tabs get it. Written at once: events come by the word, and a tree of values for each
+/// would cost more than all else.
+#[derive(Serialize)]
+struct Own<'a, E> {
+    chat_id: &'a str,
+    message_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    internal: Option<bool>,
+    data: E,
+}
+
+/// An event as onlookers get it.
+#[derive(Serialize)]
+struct Mirrored<'a, E> {
+    chat_id: &'a str,
+    message_id: Option<&'a str>,
+    user_id: &'a str,
+    shared: bool,
+    data: E,
+}
+
+/// What happened.
+#[derive(Clone, Copy, Serialize)]
+struct Happened<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'a Value>,
+}
+
 /// Sends the events of one message.
 #[derive(Clone)]
 pub(crate) struct ChatEmitter {
@@ -93,27 +124,6 @@ impl ChatEmitter {
         self
     }
 
-    /// What is sent: the event and what it is about.
-    fn enveloped(&self, event: &Value) -> Value {
-        let (chat_id, message_id) = (&self.chat_id, &self.message_id);
-        if self.internal {
-            json!({ "chat_id": chat_id, "message_id": message_id, "internal": true, "data": event })
-        } else {
-            json!({ "chat_id": chat_id, "message_id": message_id, "data": event })
-        }
-    }
-
-    /// Sends an event to the tabs of the user.
-    async fn to_user(&self, event: &Value) {
-        if self.internal && event.get("type").is_some_and(|kind| kind == "notification") {
-            return;
-        }
-        let room = Room::User(self.user_id.clone());
-        self.emitter
-            .emit(&room, "events", &self.enveloped(event), None)
-            .await;
-    }
-
     /// The same chat, another message.
     pub(crate) fn about(&self, message_id: Option<&str>) -> Self {
         Self {
@@ -124,21 +134,63 @@ impl ChatEmitter {
 
     /// Sends an event. `chat:messages` goes to onlookers only: the acting tab has the messages.
     pub(crate) async fn send(&self, kind: &str, data: Value) {
-        let mirrored = self.watched() && MIRRORED.contains(&kind);
-        let event = json!({ "type": kind, "data": data });
-        if kind != "chat:messages" {
-            self.to_user(&event).await;
+        self.happened(kind, Some(&data)).await;
+    }
+
+    /// Sends an event without data.
+    pub(crate) async fn signal(&self, kind: &str) {
+        self.happened(kind, None).await;
+    }
+
+    async fn happened(&self, kind: &str, data: Option<&Value>) {
+        let event = Happened { kind, data };
+        if self.concerns_user(kind) {
+            self.own(event).await;
         }
-        if mirrored {
-            self.mirror(&event).await;
+        if self.watched() && MIRRORED.contains(&kind) {
+            self.mirror(event).await;
+        }
+    }
+
+    /// Whether the user's tabs get an event of this kind: what a sub-agent would notify of is for its run alone.
+    fn concerns_user(&self, kind: &str) -> bool {
+        kind != "chat:messages" && !(self.internal && kind == "notification")
+    }
+
+    async fn own(&self, data: impl Serialize + Send + Sync) {
+        let event = Own {
+            chat_id: &self.chat_id,
+            message_id: self.message_id.as_deref(),
+            internal: self.internal.then_some(true),
+            data,
+        };
+        self.emit(&Room::User(self.user_id.clone()), &event, None).await;
+    }
+
+    async fn mirror(&self, data: impl Serialize + Send + Sync) {
+        let event = Mirrored {
+            chat_id: &self.chat_id,
+            message_id: self.message_id.as_deref(),
+            user_id: &self.user_id,
+            shared: true,
+            data,
+        };
+        let room = Room::Chat(self.chat_id.clone());
+        self.emit(&room, &event, self.session_id.as_deref()).await;
+    }
+
+    async fn emit(&self, room: &Room, event: &(impl Serialize + Sync), skip: Option<&str>) {
+        match serde_json::to_string(event) {
+            Ok(text) => self.emitter.emit_text(room, "events", &text, skip).await,
+            Err(error) => tracing::error!(%error, "an event cannot be written"),
         }
     }
 
     /// Sends an event that a client or plugin made up, as it is.
     pub(crate) async fn relay(&self, event: &Value) {
         let kind = event.get("type").and_then(Value::as_str).unwrap_or_default();
-        if kind != "chat:messages" {
-            self.to_user(event).await;
+        if self.concerns_user(kind) {
+            self.own(event).await;
         }
         if !self.watched() {
             return;
@@ -152,7 +204,7 @@ impl ChatEmitter {
             if let Some(output) = data.get("output").filter(|output| output.is_array()) {
                 reduced.insert("output".into(), output.clone());
             }
-            self.mirror(&json!({ "type": kind, "data": reduced })).await;
+            self.mirror_completion(reduced).await;
         }
     }
 
@@ -183,15 +235,6 @@ impl ChatEmitter {
         self.keep(db, &json!({ "type": kind, "data": data })).await;
     }
 
-    /// Sends an event without data.
-    pub(crate) async fn signal(&self, kind: &str) {
-        let event = json!({ "type": kind });
-        self.to_user(&event).await;
-        if self.watched() && MIRRORED.contains(&kind) {
-            self.mirror(&event).await;
-        }
-    }
-
     /// Sends a completion event (`chat:completion` or `response:completion`). Onlookers get the whole output so far,
     /// which `output` makes only when somebody looks on.
     pub(crate) async fn completion(&self, kind: &str, data: Value, output: impl FnOnce() -> Value + Send) {
@@ -201,9 +244,16 @@ impl ChatEmitter {
         if let Some(mut reduced) = copy {
             let output = if is_whole { output() } else { growing(output()) };
             reduced.insert("output".into(), output);
-            self.mirror(&json!({ "type": "chat:completion", "data": reduced }))
-                .await;
+            self.mirror_completion(reduced).await;
         }
+    }
+
+    async fn mirror_completion(&self, reduced: Map<String, Value>) {
+        let event = Happened {
+            kind: "chat:completion",
+            data: Some(&Value::Object(reduced)),
+        };
+        self.mirror(event).await;
     }
 
     /// What of a completion event concerns onlookers; `None` for pieces that come too soon after the last.
@@ -269,17 +319,6 @@ impl ChatEmitter {
             && self
                 .emitter
                 .has_listeners(&Room::Chat(self.chat_id.clone()), self.session_id.as_deref())
-    }
-
-    async fn mirror(&self, event: &Value) {
-        let payload = json!({
-            "chat_id": self.chat_id, "message_id": self.message_id, "user_id": self.user_id,
-            "shared": true, "data": event,
-        });
-        let room = Room::Chat(self.chat_id.clone());
-        self.emitter
-            .emit(&room, "events", &payload, self.session_id.as_deref())
-            .await;
     }
 }
 

@@ -317,10 +317,12 @@ impl Engine {
         let emitter = self.emitter_for(turn, None);
         if turn.is_new_chat {
             place::new_chat(self, turn, tasks).await?;
+            let _ = turn.folder.set(turn.folder_id.clone());
             self.emit_chat_list(turn, &emitter).await?;
             return Ok(());
         }
         let chat = place::writable(self, turn, chat_id).await?;
+        let _ = turn.folder.set(chat.folder_id.clone());
         if chat.is_owned_by(&turn.user.user.id) {
             if turn.chat_variables.is_none() {
                 turn.chat_variables = chat.variables.as_ref().and_then(Value::as_object).cloned();
@@ -385,13 +387,16 @@ impl Engine {
         Ok(())
     }
 
-    /// Folder of the turn's chat.
+    /// Folder of the turn's chat, as it was when the turn first asked.
     pub(crate) async fn folder_of(&self, turn: &Turn) -> ApiResult<Option<String>> {
-        match (&turn.folder_id, turn.chat.saved()) {
-            (Some(folder_id), _) => Ok(Some(folder_id.clone())),
-            (None, Some(chat_id)) => Ok(oui_models::chats::folder_id(&self.db, chat_id).await?),
-            (None, None) => Ok(None),
+        if turn.folder_id.is_some() {
+            return Ok(turn.folder_id.clone());
         }
+        let Some(chat_id) = turn.chat.saved() else {
+            return Ok(None);
+        };
+        let look_up = || oui_models::chats::folder_id(&self.db, chat_id);
+        Ok(turn.folder.get_or_try_init(look_up).await?.clone())
     }
 
     /// The way back to the chat for a plugin that is called outside a run.

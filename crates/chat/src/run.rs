@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use oui_core::ApiResult;
-use oui_models::{chat_edits, stream_journal};
+use oui_models::{chat_edits, chats, stream_journal};
 use oui_providers::ChatReply;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -381,7 +381,13 @@ impl Run {
         if !self.engine.tasks.of(chat_id, None).is_empty() {
             return;
         }
-        let folder_id = self.engine.folder_of(&self.turn).await.unwrap_or_default();
+        // Looked up anew: the chat may have been moved while the reply was written.
+        let folder_id = match self.turn.chat.saved() {
+            Some(chat_id) => chats::folder_id(&self.engine.db, chat_id)
+                .await
+                .unwrap_or_default(),
+            None => None,
+        };
         self.emitter
             .send("chat:active", json!({ "active": false, "folder_id": folder_id }))
             .await;

@@ -1,9 +1,12 @@
 //! A completion request, read: what the client asks for, apart from what is passed on to the provider.
 
+use std::sync::Arc;
+
 use oui_core::{ApiError, ApiResult, ids};
 use oui_models::users::UserRow;
 use oui_providers::CallContext;
 use serde_json::{Map, Value, json};
+use tokio::sync::OnceCell;
 
 mod choices;
 
@@ -156,8 +159,10 @@ pub struct Turn {
     pub regeneration: Option<(String, Option<String>)>,
     /// Socket of the tab that asks.
     pub session_id: Option<String>,
-    /// Folder of the chat.
+    /// Folder that the request names.
     pub folder_id: Option<String>,
+    /// Folder in which the chat was found, once it was looked up.
+    pub(crate) folder: Arc<OnceCell<Option<String>>>,
     /// Values of `{{chat.variables.*}}`.
     pub chat_variables: Option<Object>,
     /// The client's variables.
@@ -273,6 +278,7 @@ impl Turn {
             regeneration: take_text(&mut body, "regeneration_message_id").map(|id| (id, prompt)),
             session_id: take_text(&mut body, "session_id"),
             folder_id: take_text(&mut body, "folder_id"),
+            folder: Arc::default(),
             chat_variables: take_object(&mut body, "chat_variables"),
             variables: take_object(&mut body, "variables"),
             files: body.get("files").filter(|files| !files.is_null()).cloned(),

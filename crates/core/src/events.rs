@@ -67,8 +67,13 @@ pub trait Parts: Send {
 /// Sends events to browsers. Emitting never waits for a slow reader.
 #[async_trait]
 pub trait Emitter: Send + Sync {
-    /// Sends `payload` as event `event` to everybody in `room`, except the session `skip`.
-    async fn emit(&self, room: &Room, event: &str, payload: &Value, skip: Option<&str>);
+    /// Sends `payload`, a JSON text, as event `event` to everybody in `room`, except the session `skip`.
+    async fn emit_text(&self, room: &Room, event: &str, payload: &str, skip: Option<&str>);
+
+    /// [`Emitter::emit_text`] for a value.
+    async fn emit(&self, room: &Room, event: &str, payload: &Value, skip: Option<&str>) {
+        self.emit_text(room, event, &payload.to_string(), skip).await;
+    }
 
     /// Asks one session of `user_id` and waits for its acknowledgement; `None` waits without limit.
     async fn call(
@@ -111,7 +116,7 @@ pub struct NoEmitter;
 
 #[async_trait]
 impl Emitter for NoEmitter {
-    async fn emit(&self, _: &Room, _: &str, _: &Value, _: Option<&str>) {}
+    async fn emit_text(&self, _: &Room, _: &str, _: &str, _: Option<&str>) {}
 
     async fn call(
         &self,

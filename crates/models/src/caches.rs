@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::db::{Dialect, RowCache};
+use crate::functions::FunctionRow;
 use crate::groups::Membership;
 use crate::models::Registered;
 use crate::quotas::QuotaSet;
@@ -20,6 +21,8 @@ pub(crate) struct Caches {
     pub(crate) api_keys: RowCache<String, String>,
     /// Workspace models with their grants, all under one key.
     pub(crate) models: RowCache<(), Arc<Vec<Registered>>>,
+    /// Functions in use, all under one key.
+    pub(crate) functions: RowCache<(), Arc<Vec<FunctionRow>>>,
     /// Limits and prices, all under one key. Other servers are told of changes, so they may stay for long.
     pub(crate) quotas: RowCache<(), Arc<QuotaSet>>,
 }
@@ -37,6 +40,7 @@ impl Caches {
             memberships: RowCache::new(ttl, 20_000),
             api_keys: RowCache::new(ttl, 20_000),
             models: RowCache::new(ttl, 1),
+            functions: RowCache::new(ttl, 1),
             quotas: RowCache::new(Duration::from_secs(60), 1),
         }
     }

@@ -3,6 +3,8 @@
 
 mod write;
 
+use std::sync::Arc;
+
 use oui_core::boxed;
 use serde_json::{Map, Value, json};
 
@@ -106,10 +108,29 @@ pub async fn newest(conn: impl Into<Conn<'_>>) -> DbResult<Vec<FunctionRow>> {
 }
 
 /// Functions of a kind that are in use, in the order in which they were made: PostgreSQL would move one that was changed.
+/// Every run asks for them, so they are cached.
 #[boxed]
-pub async fn active(conn: impl Into<Conn<'_>>, kind: &str) -> DbResult<Vec<FunctionRow>> {
-    let clause = "WHERE type = ? AND is_active = ? ORDER BY created_at, id";
-    FunctionRow::list(conn, clause, args![kind, true]).await
+pub async fn active(db: &Db, kind: &str) -> DbResult<Vec<FunctionRow>> {
+    let load = async {
+        let rows = FunctionRow::list(db, "WHERE is_active = ? ORDER BY created_at, id", args![true]).await?;
+        Ok(Some(Arc::new(rows)))
+    };
+    let rows = db
+        .caches()
+        .functions
+        .get_or_load(&(), load)
+        .await?
+        .unwrap_or_default();
+    Ok(rows
+        .iter()
+        .filter(|row| row.kind.as_deref() == Some(kind))
+        .cloned()
+        .collect())
+}
+
+/// Called after every change of a function is committed.
+fn changed(db: &Db) {
+    db.caches().functions.clear();
 }
 
 /// Takes a function out of use.
@@ -117,6 +138,7 @@ pub async fn active(conn: impl Into<Conn<'_>>, kind: &str) -> DbResult<Vec<Funct
 pub async fn switch_off(db: &Db, id: &str) -> DbResult<()> {
     let text = "UPDATE function SET is_active = ?, updated_at = ? WHERE id = ?";
     sql(text, args![false, db.now(), id]).execute(db).await?;
+    changed(db);
     Ok(())
 }
 

@@ -38,8 +38,8 @@ pub enum Message {
         room: (String, String),
         /// Name of the event.
         event: String,
-        /// What is sent.
-        payload: Value,
+        /// What is sent, as JSON text.
+        payload: String,
         /// Session that is left out.
         skip: Option<String>,
     },

@@ -178,15 +178,15 @@ fn is_here(socket: &SocketServer, sid: &str) -> bool {
 
 #[async_trait]
 impl Emitter for Everywhere {
-    async fn emit(&self, room: &Room, event: &str, payload: &Value, skip: Option<&str>) {
-        self.socket.emit(room, event, payload, skip).await;
+    async fn emit_text(&self, room: &Room, event: &str, payload: &str, skip: Option<&str>) {
+        self.socket.emit_text(room, event, payload, skip).await;
         let for_one_here = matches!(room, Room::Session(sid) if is_here(&self.socket, sid));
         if !for_one_here {
             let (kind, id) = parts(room);
             self.bus.send(Message::Emit {
                 room: (kind.to_owned(), id.to_owned()),
                 event: event.to_owned(),
-                payload: payload.clone(),
+                payload: payload.to_owned(),
                 skip: skip.map(str::to_owned),
             });
         }
@@ -389,7 +389,9 @@ impl Here {
                 skip,
             } => {
                 if let Some(room) = room(place) {
-                    self.socket.emit(&room, &event, &payload, skip.as_deref()).await;
+                    self.socket
+                        .emit_text(&room, &event, &payload, skip.as_deref())
+                        .await;
                 }
             }
             Message::Room {

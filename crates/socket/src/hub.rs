@@ -265,6 +265,14 @@ impl Hub {
         }
     }
 
+    /// [`Hub::emit`] of what is written as text already.
+    pub(crate) fn emit_text(&self, room: &str, event: &str, payload: &str, skip: Option<&str>) {
+        if self.rooms.has_listeners(room, skip) {
+            self.rooms
+                .send(room, &packet::event_text(event, payload, None), skip);
+        }
+    }
+
     /// Time before which a session's last sign of life is too long ago, in seconds.
     pub(crate) fn oldest_sign_of_life(&self) -> i64 {
         self.clock.seconds() - whole_seconds(self.options.session_lifetime())

@@ -154,14 +154,20 @@ fn place(value: &mut Value, attachments: &[Vec<u8>]) -> Result<(), Malformed> {
 
 /// `["name", payload]`; with `id`, an event that asks for an acknowledgement.
 pub(crate) fn event(name: &str, payload: &Value, id: Option<u64>) -> Utf8Bytes {
-    let mut text = String::from("42");
+    event_text(name, &payload.to_string(), id)
+}
+
+/// [`event`] with a payload that is written already.
+pub(crate) fn event_text(name: &str, payload: &str, id: Option<u64>) -> Utf8Bytes {
+    let mut text = String::with_capacity(payload.len() + name.len() + 32);
+    text.push_str("42");
     if let Some(id) = id {
         text.push_str(&id.to_string());
     }
     text.push('[');
     text.push_str(&Value::from(name).to_string());
     text.push(',');
-    text.push_str(&payload.to_string());
+    text.push_str(payload);
     text.push(']');
     text.into()
 }

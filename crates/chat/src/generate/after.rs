@@ -11,6 +11,11 @@ use crate::turn::Object;
 impl Run {
     /// Runs the small jobs that were asked for. None of them can fail the reply.
     pub(crate) async fn after_reply(&self, output: &Value) {
+        let saved = self.turn.chat.saved().is_some();
+        let titles = saved && !self.titled && self.after.title.is_some();
+        if !(self.after.follow_ups || titles || saved && self.after.tags) {
+            return;
+        }
         let messages = self.conversation(output).await;
         if messages.is_empty() {
             return;
@@ -18,7 +23,7 @@ impl Run {
         if self.after.follow_ups {
             self.follow_ups(&messages).await;
         }
-        if self.turn.chat.saved().is_some() {
+        if saved {
             self.title(&messages).await;
             if self.after.tags {
                 self.tags(&messages).await;

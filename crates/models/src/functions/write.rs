@@ -3,7 +3,7 @@
 use oui_core::boxed;
 use serde_json::{Map, Value};
 
-use super::{FunctionRow, all};
+use super::{FunctionRow, all, changed};
 use crate::db::{Changes, Conn, Db, DbResult, Tx, sql};
 use crate::models::Commit;
 use crate::plugins::{FUNCTIONS, Stored};
@@ -42,7 +42,13 @@ impl FunctionData {
 pub async fn create(db: &Db, id: &str, data: &FunctionData, commit: Commit<'_>) -> DbResult<()> {
     let mut tx = db.begin().await?;
     insert(&mut tx, id, data, commit).await?;
-    tx.commit().await
+    committed(db, tx).await
+}
+
+async fn committed(db: &Db, tx: Tx) -> DbResult<()> {
+    tx.commit().await?;
+    changed(db);
+    Ok(())
 }
 
 async fn insert(tx: &mut Tx, id: &str, data: &FunctionData, commit: Commit<'_>) -> DbResult<()> {
@@ -111,7 +117,7 @@ pub async fn save(
     };
     let changes = change(&mut tx, &row, data, version, commit).await?;
     FunctionRow::update(&mut tx, changes, "WHERE id = ?", args![id]).await?;
-    tx.commit().await?;
+    committed(db, tx).await?;
     Ok(true)
 }
 
@@ -162,7 +168,7 @@ pub async fn sync(db: &Db, user_id: &str, set: &[Synced]) -> DbResult<()> {
     {
         remove(&mut tx, &row.id).await?;
     }
-    tx.commit().await
+    committed(db, tx).await
 }
 
 async fn remove(tx: &mut Tx, id: &str) -> DbResult<u64> {
@@ -175,7 +181,7 @@ async fn remove(tx: &mut Tx, id: &str) -> DbResult<u64> {
 pub async fn delete(db: &Db, id: &str) -> DbResult<()> {
     let mut tx = db.begin().await?;
     remove(&mut tx, id).await?;
-    tx.commit().await
+    committed(db, tx).await
 }
 
 /// A switch of a function.
@@ -197,6 +203,7 @@ pub async fn toggle(db: &Db, id: &str, switch: Switch) -> DbResult<()> {
     let text =
         format!("UPDATE function SET {column} = NOT COALESCE({column}, FALSE), updated_at = ? WHERE id = ?");
     sql(text, args![db.now(), id]).execute(db).await?;
+    changed(db);
     Ok(())
 }
 
@@ -205,7 +212,7 @@ pub async fn toggle(db: &Db, id: &str, switch: Switch) -> DbResult<()> {
 pub async fn remove_version(db: &Db, id: &str, version_id: &str) -> DbResult<bool> {
     let mut tx = db.begin().await?;
     let removed = versions::FUNCTIONS.remove(&mut tx, id, version_id).await?;
-    tx.commit().await?;
+    committed(db, tx).await?;
     Ok(removed)
 }
 
@@ -218,7 +225,9 @@ pub async fn valves(conn: impl Into<Conn<'_>>, id: &str) -> DbResult<Option<Stri
 /// Stores settings of a function, as JSON text.
 #[boxed]
 pub async fn set_valves(db: &Db, id: &str, valves: &str) -> DbResult<()> {
-    FUNCTIONS.set_valves(db, id, valves).await
+    FUNCTIONS.set_valves(db, id, valves).await?;
+    changed(db);
+    Ok(())
 }
 
 impl FunctionRow {
