@@ -20,7 +20,7 @@ export const PROVIDER_CMD = process.env.PROVIDER_CMD;
 export const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
 
 /** Milliseconds that a single expectation may take to come true. */
-export const PATIENCE = Number(process.env.E2E_PATIENCE ?? 15_000);
+export const PATIENCE = Number(process.env.E2E_PATIENCE ?? 30_000);
 
 /** Milliseconds that a server may take from its start to its first healthy answer. */
 export const START_PATIENCE = Number(process.env.E2E_START_PATIENCE ?? 180_000);

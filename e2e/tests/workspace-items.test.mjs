@@ -91,9 +91,15 @@ scenario('a prompt is made, called by its command, changed and deleted', async (
 	assert.equal((await stored()).content, 'Greetings from a prompt');
 
 	await openApp(tab);
-	await tab.page.locator('#chat-input').click();
-	await tab.page.keyboard.type(`/${command}`);
-	await tab.page.getByRole('option', { name: command }).or(tab.page.getByRole('button', { name: command })).first().waitFor();
+	const suggestion = tab.page.getByRole('option', { name: command }).or(tab.page.getByRole('button', { name: command })).first();
+	// A slow page swallows keys until its editor listens; a person would type again.
+	await eventually(async () => {
+		await tab.page.locator('#chat-input').click();
+		await tab.page.keyboard.press('ControlOrMeta+A');
+		await tab.page.keyboard.press('Delete');
+		await tab.page.keyboard.type(`/${command}`);
+		await suggestion.waitFor({ timeout: 3000 });
+	});
 	await stage.shot(tab, 'command');
 	await tab.page.keyboard.press('Enter');
 	await tab.page.locator('#chat-input').getByText('Greetings from a prompt').waitFor();
