@@ -80,19 +80,22 @@ impl Cutter<'_> {
                 chunks.push(text.to_owned());
             }
         };
+        // A tokenizer that frames a text counts its frame, also where nothing is between two pieces.
+        let joint = self.measure.length("");
         for (piece, length) in small.drain(..) {
-            if total + length > self.size && !current.is_empty() {
+            let added = |current: &VecDeque<(&str, usize)>| if current.is_empty() { 0 } else { joint };
+            if total + length + added(&current) > self.size && !current.is_empty() {
                 finish(&current);
                 // What stays is the overlap, if the next piece leaves room for it.
-                while total > self.overlap || (total + length > self.size && total > 0) {
+                while total > self.overlap || (total + length + added(&current) > self.size && total > 0) {
                     let Some((_, gone)) = current.pop_front() else {
                         break;
                     };
-                    total -= gone;
+                    total -= gone + added(&current);
                 }
             }
+            total += length + added(&current);
             current.push_back((piece, length));
-            total += length;
         }
         finish(&current);
     }

@@ -267,4 +267,48 @@ mod tests {
         assert!(error.to_string().contains("nobody/nothing"), "{error}");
         assert!(!models.is_loaded());
     }
+
+    #[tokio::test]
+    async fn texts_are_cut_where_the_reference_cuts_them() {
+        let Some(models) = std::env::var_os("OUI_TEST_MODELS") else {
+            eprintln!("skipped: no model");
+            return;
+        };
+        let models = LocalModels::new(vec![models.into()], None);
+        let counter = models
+            .counter("sentence-transformers/all-MiniLM-L6-v2")
+            .await
+            .unwrap();
+        let settings = oui_loaders::SplitSettings {
+            splitter: "token_transformers".into(),
+            markdown_headers: false,
+            encoding: String::new(),
+            chunk_size: 24,
+            min_size: 0,
+            overlap: 6,
+        };
+        let text = "The harbour was deepened in the spring. Dredging took eleven weeks, and the ferries kept running.\n\n\
+                    Hafenverwaltung: Übergangsregelungen für Segelschiffe gelten unverändert weiter – auch sonntags!\n\
+                    Electroencephalographically-minded engineers measured 3.14159 metres of silt.\n\n\
+                    灯台 flashes green every seven seconds. ";
+        let count = move |text: &str| counter.count(text);
+        let chunks =
+            oui_loaders::split(vec![oui_loaders::Document::new(text)], &settings, Some(&count)).unwrap();
+        let texts: Vec<&str> = chunks.iter().map(|chunk| chunk.text.as_str()).collect();
+        // As the reference's splitter gives them with the tokenizer of the same model.
+        assert_eq!(
+            texts,
+            [
+                "The harbour was deepened in the spring. Dredging took eleven weeks, and the ferries kept running.",
+                "Hafenverwaltung: Übergangsregelungen für",
+                "für Segelschiffe gelten",
+                "gelten unverändert weiter –",
+                "– auch sonntags!",
+                "Electroencephalographically-minded engineers measured 3.14159 metres of silt.",
+                "灯台 flashes green every seven seconds.",
+            ]
+        );
+        let tokens: Vec<usize> = texts.iter().map(|text| count(text)).collect();
+        assert_eq!(tokens, [22, 15, 10, 11, 9, 21, 10]);
+    }
 }
