@@ -1,10 +1,14 @@
-//! What must survive: replies cut off by a crash, and histories with odd characters.
+//! What must survive: replies cut off by a crash, by a provider that misbehaves, by a reader that goes away, and
+//! histories with odd characters.
 
+use oui_fake_provider::{Ending, Part, Plan, Reply, Script};
 use oui_models::chat_edits::{self, NewChat};
 use oui_models::stream_journal::JournalRow;
 use oui_models::{chat_messages, stream_journal, users};
 use oui_testkit::{TestApp, both};
 use serde_json::json;
+
+use crate::tools::{ask, reply};
 
 async fn open_reply(app: &TestApp, state: Option<serde_json::Value>) -> String {
     let db = app.db();
@@ -76,5 +80,67 @@ both! {
             }
         }
         assert_eq!(rows["u"]["content"], "q?");
+    }
+
+    async fn a_provider_that_drops_costs_the_rest_only(app: TestApp) {
+        let admin = app.admin().await;
+        let plan = Plan::texts(["It was ", "a dark "]).ending(Ending::Drop);
+        app.provider.script(Script::reply(Reply::Plan(plan)));
+        let chat_id = ask(&admin, json!({})).await;
+        let reply = reply(&admin, &chat_id, "answer").await;
+        assert_eq!((&reply["content"], &reply["done"]), (&json!("It was a dark "), &json!(true)));
+        assert_eq!(reply["output"][0]["status"], "incomplete");
+        assert!(reply["error"]["content"].as_str().is_some_and(|text| !text.is_empty()), "{reply}");
+    }
+
+    async fn garbage_between_events_is_left_out(app: TestApp) {
+        let admin = app.admin().await;
+        let parts = [Part::Text("It ".into()), Part::Noise, Part::Text("was.".into()), Part::Noise];
+        app.provider.script(Script::parts(parts));
+        let chat_id = ask(&admin, json!({})).await;
+        assert_eq!(reply(&admin, &chat_id, "answer").await["content"], "It was.");
+        for garbage in ["<html>busy</html>\n", "data: {\"choices\": [\n\ndata: {\"choices\": 5}\n\n", "\u{0}\u{1}\n\n\n"] {
+            app.provider.script(Script::raw(200, "text/event-stream", [garbage]));
+            let chat_id = ask(&admin, json!({})).await;
+            let reply = reply(&admin, &chat_id, "answer").await;
+            assert_eq!(reply["done"], true, "{garbage:?}: {reply}");
+        }
+    }
+
+    async fn a_provider_that_stalls_is_given_up(app: TestApp, &[("AIOHTTP_CLIENT_STREAM_IDLE_TIMEOUT", "1"), ("AIOHTTP_CLIENT_TIMEOUT", "1")]) {
+        let admin = app.admin().await;
+        let plan = Plan::texts(["It was "]).ending(Ending::Hang);
+        app.provider.script(Script::reply(Reply::Plan(plan)));
+        let chat_id = ask(&admin, json!({})).await;
+        let reply = reply(&admin, &chat_id, "answer").await;
+        assert_eq!((&reply["content"], &reply["done"]), (&json!("It was "), &json!(true)));
+        assert!(reply["error"]["content"].is_string(), "{reply}");
+    }
+
+    async fn a_reader_that_goes_away_leaves_a_whole_reply(app: TestApp) {
+        let admin = app.admin().await;
+        let plan = Plan { pause_ms: Some(5), ..Plan::texts((0..100).map(|number| format!("w{number} "))) };
+        app.provider.script(Script::reply(Reply::Plan(plan)));
+        let body = json!({
+            "stream": true, "model": "tools", "id": "answer", "parent_id": null,
+            "message_ids": [{"model_id": "tools", "message_id": "answer"}],
+            "user_message": {"id": "question", "parentId": null, "childrenIds": ["answer"], "role": "user",
+                "content": "Well?", "timestamp": 1, "models": ["tools"]},
+            "background_tasks": {},
+        });
+        let request = admin.request(http::Method::POST, "/api/chat/completions").json(&body);
+        // The head has come, and with it the place in the chat.
+        drop(request.send().await.unwrap());
+        let chats = admin.get("/api/v1/chats/").await.ok();
+        let chat_id = chats[0]["id"].as_str().unwrap().to_owned();
+        loop {
+            let chat = admin.get(&format!("/api/v1/chats/{chat_id}")).await.ok();
+            let message = &chat["chat"]["history"]["messages"]["answer"];
+            if message["done"] == true {
+                assert!(message["content"].as_str().unwrap().trim_end().ends_with("w99"), "{message}");
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
     }
 }

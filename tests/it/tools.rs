@@ -215,7 +215,7 @@ both! {
         let chat_id = ask(&admin, json!({"tool_ids": ["server:birds"], "params": {"function_calling": "legacy"}})).await;
         let reply = reply(&admin, &chat_id, "answer").await;
         assert_eq!(reply["content"], "A wren.");
-        assert_eq!(reply["sources"][0]["source"]["name"], "birds/look");
+        assert_eq!(reply["sources"][0]["source"]["name"], "server:birds/look");
         let sent = app.provider.requests_to("/v1/chat/completions");
         let question = sent.last().unwrap().body["messages"][0]["content"].as_str().unwrap().to_owned();
         assert!(question.contains("{\n  \"wren\": true\n}</source>") && question.ends_with("Well?"), "{question}");

@@ -456,6 +456,7 @@ fn claim(fields: &mut Object, output: &mut [Value], asks: bool) -> Option<Call> 
         id: text("call_id"),
         name: text("name"),
         arguments: text("arguments"),
+        written: None,
     })
 }
 

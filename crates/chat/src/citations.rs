@@ -96,6 +96,7 @@ mod tests {
             id: "1".into(),
             name: name.into(),
             arguments: r#"{"url": "https://example.com"}"#.into(),
+            written: None,
         }
     }
 

@@ -11,7 +11,7 @@ use oui_core::{ApiError, ApiResult, Clock, Emitter, Notice, Notices, ids, messag
 use oui_models::users::UserRow;
 use oui_models::{Db, DbResult};
 use oui_plugins::servers::Patience;
-use oui_plugins::{FileKeeper, Python, ToolServers};
+use oui_plugins::{FileKeeper, Notifier, Python, ToolServers};
 use oui_providers::{ByteStream, Http, HttpOptions, ModelCatalogue, ProviderClient, StreamError, TlsVerify};
 use oui_retrieval::Retrieval;
 use oui_web_search::Web;
@@ -73,6 +73,8 @@ pub struct Engine {
     pub(crate) files: OnceLock<Arc<dyn FileKeeper>>,
     /// Hears of finished and failed replies.
     notices: OnceLock<Arc<dyn Notices>>,
+    /// Reaches users outside their chats.
+    pub(crate) notifier: OnceLock<Arc<dyn Notifier>>,
     /// Running tasks.
     pub tasks: TaskRegistry,
     /// Replies in flight.
@@ -138,6 +140,7 @@ impl Engine {
             python,
             files: OnceLock::new(),
             notices: OnceLock::new(),
+            notifier: OnceLock::new(),
             tasks: TaskRegistry::default(),
             streams,
             agents: Agents::default(),
@@ -166,6 +169,12 @@ impl Engine {
         if let Some(notices) = self.notices.get() {
             notices.publish(notice);
         }
+    }
+
+    /// Lets models send notifications. Without this they have no tool for it.
+    pub fn notify_with(&self, notifier: Arc<dyn Notifier>) {
+        // The first one stays.
+        let _ = self.notifier.set(notifier);
     }
 
     /// Completes replies that a crash cut off and forgets old counters. Call it once, before serving.

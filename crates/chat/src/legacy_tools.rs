@@ -101,6 +101,7 @@ pub(crate) async fn run(
             id: String::new(),
             name: name.clone(),
             arguments: parameters.to_string(),
+            written: None,
         };
         let mut outcome = call::run(&tooling.tools, &tooling.context, &call).await;
         pictures::keep_all(&tooling.context, &mut outcome).await;

@@ -433,6 +433,7 @@ impl Output {
                 id: call.id.clone(),
                 name: call.name.clone(),
                 arguments: call.arguments.clone(),
+                written: None,
             });
             let item = &mut self.items[index];
             item["arguments"] = json!(call.arguments);

@@ -32,7 +32,7 @@ use crate::scene;
 use crate::sources::{self, Telling};
 use crate::template;
 use crate::tooling::{self, Tooling};
-use crate::turn::{ChatKind, Object, Resume, Turn, truthy};
+use crate::turn::{ChatKind, Choices, Object, Resume, Turn, truthy};
 
 use step::Step;
 use told::Told;
@@ -58,6 +58,8 @@ pub struct Payload {
     pub(crate) sources: Vec<Value>,
     /// What stands between the conversation and the model.
     pub(crate) filters: Arc<Filters>,
+    /// What was chosen, after filters had their say.
+    pub(crate) choices: Choices,
     /// For whom the model answers.
     pub(crate) user: Arc<UserRow>,
     /// What the conversation is made of again when tools bring sources of their own.
@@ -178,7 +180,12 @@ pub(crate) async fn build(
     step.remember(&mut messages).await;
     step.search_web(&mut files, &messages).await;
     let files = attachments::unique(files);
-    let tooling = tooling::resolve(engine, turn, &model, &params, message_id, emitter, &files).await?;
+    let mut tooling = tooling::resolve(engine, turn, &model, &params, message_id, emitter, &files).await?;
+    if !tooling.tools.is_empty() {
+        let others = body.get("tools").and_then(Value::as_array);
+        let others = others.filter(|_| turn.choices.filter_tools).cloned();
+        tooling.defer(engine, &others.unwrap_or_default());
+    }
     tell_of_code(engine, turn, &tooling, &mut messages);
     for prompt in &tooling.prompts {
         append_system(&mut messages, prompt);
@@ -235,6 +242,7 @@ pub(crate) async fn build(
         sources: sources::shown(&told.sources),
         told,
         filters: Arc::new(filters),
+        choices: turn.choices.clone(),
         user: Arc::new(turn.user.user.clone()),
         model,
     };

@@ -200,6 +200,7 @@ impl Helpers for RunTools {
             id: String::new(),
             name: name.to_owned(),
             arguments: arguments.to_string(),
+            written: None,
         };
         let outcome = call::run(&self.tools, &self.context, &call).await;
         json!(outcome.text)

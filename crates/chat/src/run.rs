@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::StreamExt;
 use oui_core::ApiResult;
 use oui_models::{chat_edits, chats, stream_journal};
-use oui_providers::ChatReply;
+use oui_providers::{ByteStream, ChatReply, StreamError};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::api_filters::{self, Outlet};
@@ -19,6 +22,12 @@ use crate::filters::Sieve;
 use crate::tasks::Ticket;
 use crate::turn::{AfterTasks, ChatKind, Object, Turn};
 use crate::{errands, inbox, payload, pipes, quota};
+
+/// Pieces of a stream that wait for a reader.
+const READER_QUEUE: usize = 64;
+
+/// How long the next piece waits for a reader whose queue is full.
+const READER_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Time for the answer to a decision on a tool call to reach the page, before it hears that the run is over.
 const ANSWER_ARRIVES: std::time::Duration = std::time::Duration::from_millis(300);
@@ -158,15 +167,14 @@ impl Run {
                     return Ok(Completion::Json(Value::Null));
                 }
                 // The reader gets a copy of the stream; the reply is written even when the reader goes away.
-                let (sender, receiver) = tokio::sync::mpsc::channel(64);
+                let (reader, copied) = copied_for_reader();
                 let headers = stream.headers;
                 let body = stream.body.then(move |piece| {
-                    let sender = sender.clone();
+                    let reader = reader.clone();
                     async move {
-                        let copy = piece.clone().or_else(|error| Ok(broken_stream_tail(&error)));
-                        // A reader that is gone or stuck does not hold up the reply.
-                        let wait = std::time::Duration::from_secs(5);
-                        let _ = tokio::time::timeout(wait, sender.send(copy)).await;
+                        reader
+                            .send(piece.clone().unwrap_or_else(|error| broken_stream_tail(&error)))
+                            .await;
                         piece
                     }
                 });
@@ -175,10 +183,9 @@ impl Run {
                     let end = run.stream(Box::pin(body), &mut payload, &context, &cancel).await;
                     run.finish(end).await;
                 });
-                let body = tokio_stream::wrappers::ReceiverStream::new(receiver);
                 Ok(Completion::Stream {
                     headers,
-                    body: Box::pin(body),
+                    body: copied,
                 })
             }
         }
@@ -394,6 +401,40 @@ impl Run {
     }
 }
 
+/// The way of a stream's copy to a reader.
+#[derive(Clone)]
+struct Reader(Arc<Mutex<Option<mpsc::Sender<Result<Bytes, StreamError>>>>>);
+
+impl Reader {
+    /// Passes a piece on. A reader that is gone or does not read for too long is given up: it does not hold up the
+    /// reply, and no more than the pieces of the queue wait for it.
+    async fn send(&self, piece: Bytes) {
+        let Some(sender) = self.0.lock().clone() else {
+            return;
+        };
+        if !matches!(
+            tokio::time::timeout(READER_WAIT, sender.send(Ok(piece))).await,
+            Ok(Ok(()))
+        ) {
+            self.0.lock().take();
+        }
+    }
+}
+
+/// A way for pieces to a reader, and what the reader gets. It breaks off when the reader was given up.
+fn copied_for_reader() -> (Reader, ByteStream) {
+    let (sender, receiver) = mpsc::channel(READER_QUEUE);
+    let reader = Reader(Arc::new(Mutex::new(Some(sender))));
+    let ended = reader.clone();
+    let end = futures::stream::once(async move {
+        let given_up = ended.0.lock().is_none();
+        given_up.then(|| Err(StreamError::Broken("the reader did not read".into())))
+    });
+    let pieces = tokio_stream::wrappers::ReceiverStream::new(receiver);
+    let stream = pieces.chain(end.filter_map(std::future::ready));
+    (reader, Box::pin(stream))
+}
+
 /// A whole answer with what it is based on before it.
 fn with_sources(answer: Value, sources: Option<Vec<Value>>) -> Value {
     match (answer, sources) {
@@ -403,5 +444,36 @@ fn with_sources(answer: Value, sources: Option<Vec<Value>>) -> Value {
             Value::Object(all)
         }
         (answer, _) => answer,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_does_not_read_is_given_up_and_learns_of_it() {
+        let (reader, stream) = copied_for_reader();
+        for number in 0..READER_QUEUE + 50 {
+            reader.send(Bytes::from(number.to_string())).await;
+        }
+        assert!(reader.0.lock().is_none());
+        let got: Vec<_> = stream.collect().await;
+        assert_eq!(got.len(), READER_QUEUE + 1);
+        assert!(got.last().is_some_and(Result::is_err) && got[..READER_QUEUE].iter().all(Result::is_ok));
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_reads_gets_all_and_an_end() {
+        let (reader, stream) = copied_for_reader();
+        let writer = tokio::spawn(async move {
+            for number in 0..3 * READER_QUEUE {
+                reader.send(Bytes::from(number.to_string())).await;
+            }
+        });
+        let got: Vec<_> = stream.collect().await;
+        assert_eq!(got.len(), 3 * READER_QUEUE);
+        assert!(got.iter().all(Result::is_ok));
+        writer.await.unwrap();
     }
 }

@@ -5,13 +5,14 @@ use futures::future::join_all;
 use oui_core::ids;
 use oui_models::chat_edits;
 use oui_plugins::call::{self, Call, Outcome};
-use oui_plugins::{ask_user, pictures};
+use oui_plugins::{ask_user, pictures, tool_search};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::payload::{self, Payload};
 use crate::run::Run;
 use crate::streaming::Writer;
+use crate::tooling::Tooling;
 use crate::turn::Object;
 
 /// The tool whose calls run side by side, because each waits for a model.
@@ -92,10 +93,43 @@ pub(crate) fn split(calls: Vec<Call>) -> Vec<Call> {
                 id,
                 name: call.name.clone(),
                 arguments,
+                written: None,
             });
         }
     }
     all
+}
+
+/// Takes calls that a model made through `call_tool` for those of the tools that it means. Those that mean none are
+/// answered with what is wrong.
+fn dispatched(calls: Vec<Call>, tooling: &Tooling) -> (Vec<Call>, Vec<(Call, String)>) {
+    let (mut meant, mut refused) = (Vec::new(), Vec::new());
+    for call in calls {
+        if tooling.deferred.is_empty() || call.name != tool_search::CALL {
+            meant.push(call);
+            continue;
+        }
+        match tool_search::resolve(&call.arguments, &tooling.tools) {
+            Ok((name, arguments)) => meant.push(Call {
+                name,
+                arguments,
+                written: Some((call.name, call.arguments)),
+                ..call
+            }),
+            Err(error) => refused.push((call, format!("Error: {error}"))),
+        }
+    }
+    (meant, refused)
+}
+
+fn refuse(items: &mut Vec<Value>, start: usize, refused: &[(Call, String)]) {
+    for (call, error) in refused {
+        record(items, start, std::slice::from_ref(call));
+        if let Some(item) = item_of(items, &call.id) {
+            item["status"] = json!("failed");
+        }
+        items.push(text_result(&call.id, error, "failed"));
+    }
 }
 
 /// Puts the calls on record, in items that are there already or in new ones.
@@ -108,6 +142,9 @@ fn record(items: &mut Vec<Value>, start: usize, calls: &[Call]) {
             Some(item) => {
                 item["name"] = json!(call.name);
                 item["arguments"] = json!(call.arguments);
+                if let Some((name, arguments)) = &call.written {
+                    item["provider_function"] = json!({ "name": name, "arguments": arguments });
+                }
             }
             None => items.push(json!({
                 "type": "function_call", "id": call.id, "call_id": call.id, "name": call.name,
@@ -206,12 +243,13 @@ impl Run {
         payload: &mut Payload,
         cancel: &CancellationToken,
     ) -> Next {
-        let mut calls = split(calls);
+        let (mut calls, refused) = dispatched(split(calls), &payload.tooling);
         let saved = self.turn.chat.saved().is_some();
         let question = {
             let mut output = writer.stream.output.lock();
             let start = output.round_start();
             record(output.items_mut(), start, &calls);
+            refuse(output.items_mut(), start, &refused);
             stage(output.items_mut(), &mut calls)
         };
         let consent = payload.tooling.asks && !calls.is_empty();
@@ -313,7 +351,8 @@ impl Run {
         let mut fields = Object::new();
         fields.insert("done".into(), json!(false));
         fields.insert("output".into(), output.clone());
-        let meta = crate::tooling::waiting_meta(&payload.tooling, &self.turn, &payload.params);
+        let meta =
+            crate::tooling::waiting_meta(&payload.tooling, &self.turn, &payload.choices, &payload.params);
         fields.insert("meta".into(), Value::Object(meta));
         if let Some(chat_id) = self.turn.chat.saved() {
             let parked = chat_edits::park_reply(&self.engine.db, chat_id, &self.message_id, fields).await;
@@ -339,6 +378,7 @@ mod tests {
             id: id.into(),
             name: name.into(),
             arguments: arguments.into(),
+            written: None,
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use oui_core::ApiResult;
 use oui_models::{folders, groups, knowledge, shared::Reader};
 use oui_plugins::builtin::{self, Offer};
-use oui_plugins::{Schedules, ToolContext, Toolbox, direct, mcp};
+use oui_plugins::{Schedules, ToolContext, Toolbox, direct, mcp, tool_search};
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
@@ -17,7 +17,7 @@ use crate::engine::Engine;
 use crate::errands;
 use crate::recurrence;
 use crate::scene;
-use crate::turn::{Object, Turn};
+use crate::turn::{Choices, Object, Turn};
 
 /// Schedules as [`recurrence`] reads them.
 struct Rules;
@@ -50,6 +50,8 @@ pub(crate) struct Tooling {
     pub(crate) rounds: Option<usize>,
     /// Whether code in the reply is run, which is how it is done by models that call no tools.
     pub(crate) runs_code: bool,
+    /// Tools whose specifications the model looks up before it calls them.
+    pub(crate) deferred: Vec<String>,
     /// What is added to the system message.
     pub(crate) prompts: Vec<String>,
 }
@@ -77,7 +79,7 @@ fn may_run_code(turn: &Turn, meta: &Value, context: &ToolContext) -> bool {
 }
 
 /// The parameters of a run that are kept on a message that waits.
-pub(crate) fn kept_params(tooling: &Tooling, turn: &Turn, params: &Object) -> Value {
+fn kept_params(tooling: &Tooling, choices: &Choices, params: &Object) -> Value {
     let given = |name: &str| params.get(name).cloned().unwrap_or_default();
     json!({
         "stream_delta_chunk_size": given("stream_delta_chunk_size"),
@@ -85,7 +87,7 @@ pub(crate) fn kept_params(tooling: &Tooling, turn: &Turn, params: &Object) -> Va
         "compact_token_threshold": given("compact_token_threshold"),
         "function_calling": if tooling.native { given("function_calling").as_str().unwrap_or("native").to_owned() } else { "legacy".to_owned() },
         "tool_approval_mode": if tooling.asks { "ask" } else { "full" },
-        "model_controls": turn.choices.model_controls,
+        "model_controls": choices.model_controls,
     })
 }
 
@@ -133,6 +135,7 @@ pub(crate) async fn resolve(
         python: engine.python.clone(),
         scene: Arc::new(scene::of_run(engine, turn, model, params, message_id)),
         messages: Mutex::default(),
+        notifier: engine.notifier.get().cloned(),
         errands: errands::of_run(engine, turn, model, message_id),
     });
     let mut tooling = Tooling {
@@ -148,6 +151,7 @@ pub(crate) async fn resolve(
                 .map(|rounds| usize::try_from(rounds).unwrap_or_default()),
         },
         runs_code: false,
+        deferred: Vec::new(),
         prompts: Vec::new(),
         context,
     };
@@ -254,9 +258,48 @@ impl Tooling {
         }
     }
 
+    /// Leaves out of the request what is too long for it, and lets the model look it up. `others` are tools that
+    /// nobody here runs.
+    pub(crate) fn defer(&mut self, engine: &Engine, others: &[Value]) {
+        let config = &engine.config;
+        if !self.native || !config.get(&oui_config::chat::ENABLE_TOOL_SEARCH) {
+            return;
+        }
+        let reserved = |name: &str| name == tool_search::SEARCH || name == tool_search::CALL;
+        let others = others
+            .iter()
+            .filter_map(|tool| tool.get("function").unwrap_or(tool)["name"].as_str());
+        if self
+            .tools
+            .iter()
+            .map(|tool| tool.name.as_str())
+            .chain(others)
+            .any(reserved)
+        {
+            return;
+        }
+        let rule = tool_search::Rule {
+            threshold: config.get(&oui_config::chat::TOOL_SEARCH_DEFER_THRESHOLD),
+            always_loaded: config.get(&oui_config::chat::TOOL_SEARCH_ALWAYS_LOADED),
+            builtin: config.get(&oui_config::chat::TOOL_SEARCH_DEFER_BUILTIN_TOOLS),
+        };
+        self.deferred = rule.deferred(&self.tools);
+        if !self.deferred.is_empty() {
+            self.prompts
+                .push(tool_search::manifest(&self.tools, &self.deferred));
+            for tool in tool_search::tools(&self.tools, &self.deferred) {
+                self.tools.put(tool);
+            }
+        }
+    }
+
     /// The tools as the request lists them.
     pub(crate) fn to_request(&self) -> Vec<Value> {
-        self.tools.iter().map(oui_plugins::Tool::to_request).collect()
+        let shown = self
+            .tools
+            .iter()
+            .filter(|tool| !self.deferred.contains(&tool.name));
+        shown.map(oui_plugins::Tool::to_request).collect()
     }
 }
 
@@ -373,16 +416,21 @@ fn escaped(text: &str) -> String {
 }
 
 /// The fields that are kept on a message while it waits for the user.
-pub(crate) fn waiting_meta(tooling: &Tooling, turn: &Turn, params: &Object) -> Map<String, Value> {
+pub(crate) fn waiting_meta(
+    tooling: &Tooling,
+    turn: &Turn,
+    choices: &Choices,
+    params: &Object,
+) -> Map<String, Value> {
     let mut meta = Map::new();
     meta.insert("session_id".into(), json!(turn.session_id));
-    meta.extend(turn.choices.to_meta());
+    meta.extend(choices.to_meta());
     meta.insert(
         "variables".into(),
         json!(turn.variables.clone().unwrap_or_default()),
     );
     meta.insert("files".into(), turn.files.clone().unwrap_or_else(|| json!([])));
-    meta.insert("params".into(), kept_params(tooling, turn, params));
+    meta.insert("params".into(), kept_params(tooling, choices, params));
     meta
 }
 

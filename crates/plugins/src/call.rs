@@ -19,6 +19,8 @@ pub struct Call {
     pub name: String,
     /// JSON text of the arguments.
     pub arguments: String,
+    /// Name and arguments that the model wrote, where it called the tool through another one.
+    pub written: Option<(String, String)>,
 }
 
 /// What came of a call.

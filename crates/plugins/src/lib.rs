@@ -17,12 +17,14 @@ pub mod pictures;
 pub mod python;
 pub mod servers;
 pub mod tool;
+pub mod tool_search;
 pub mod toolbox;
 
 pub use args::Args;
 pub use python::{Python, Scene};
 pub use servers::ToolServers;
 pub use tool::{
-    Answer, Callable, Errand, Errands, FileKeeper, Kind, Reporter, Schedules, Tool, ToolContext, ToolError,
+    Answer, Callable, Errand, Errands, FileKeeper, Kind, Notifier, Reporter, Schedules, Tool, ToolContext,
+    ToolError,
 };
 pub use toolbox::Toolbox;

@@ -284,7 +284,7 @@ impl ToolServers {
         specs
             .map(|spec| Tool {
                 name: text(spec, "/name").to_owned(),
-                id: server.id.clone(),
+                id: tool_id.to_owned(),
                 kind: Kind::Server,
                 spec: spec.clone(),
                 callable: Arc::new(Operation {

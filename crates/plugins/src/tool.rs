@@ -136,6 +136,19 @@ pub trait FileKeeper: Send + Sync {
     ) -> Option<String>;
 }
 
+/// Reaches people where they want to be told of things.
+#[async_trait]
+pub trait Notifier: Send + Sync {
+    /// Sends a text to the target with this id, or to the default one. Answers the target's id, or what is wrong.
+    async fn notify(
+        &self,
+        user: &UserRow,
+        target: &str,
+        message: &str,
+        title: &str,
+    ) -> Result<String, String>;
+}
+
 /// What tools know of recurring schedules. Times are nanoseconds; errors are for people.
 pub trait Schedules: Send + Sync {
     /// Refuses schedules that can not be read or never come due again.
@@ -221,6 +234,8 @@ pub struct ToolContext {
     pub messages: Mutex<Value>,
     /// What the model was given to answer from: items of `meta.knowledge` and of the folder.
     pub knowledge: Vec<Value>,
+    /// Reaches the user outside the chat.
+    pub notifier: Option<Arc<dyn Notifier>>,
     /// Gives work away, where that is possible.
     pub errands: Option<Arc<dyn Errands>>,
 }

@@ -10,11 +10,20 @@ pub struct Toolbox {
     tools: IndexMap<String, Tool>,
 }
 
+/// The server or workspace tool that an id names.
+fn origin(id: &str) -> &str {
+    let Some(server) = id.strip_prefix("server:") else {
+        return id;
+    };
+    let server = server.strip_prefix("openapi:").unwrap_or(server);
+    server.split('|').next().unwrap_or(server)
+}
+
 impl Toolbox {
     /// Adds a tool of a server. Where the name is taken, the later tool gets its origin before its name.
     pub fn add(&mut self, mut tool: Tool) {
         if self.tools.contains_key(&tool.name) {
-            tool.name = format!("{}_{}", tool.id, tool.name);
+            tool.name = format!("{}_{}", origin(&tool.id), tool.name);
         }
         self.put(tool);
     }
@@ -86,9 +95,10 @@ mod tests {
         let mut tools = Toolbox::default();
         tools.add(tool("a", "search"));
         tools.add(tool("b", "search"));
+        tools.add(tool("server:openapi:d|search,find", "search"));
         tools.add_missing(tool("c", "search"));
         let names: Vec<&str> = tools.iter().map(|tool| tool.name.as_str()).collect();
-        assert_eq!(names, ["search", "b_search"]);
+        assert_eq!(names, ["search", "b_search", "d_search"]);
         assert_eq!(tools.get("b_search").unwrap().spec["name"], "b_search");
     }
 }

@@ -10,6 +10,7 @@ mod listen;
 mod logging;
 pub mod mfa;
 mod middleware;
+mod notifier;
 mod peers;
 mod routes;
 mod services;

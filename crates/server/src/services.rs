@@ -34,6 +34,7 @@ use oui_web_search::Web;
 
 use crate::backend::SocketBackend;
 use crate::kept_files::KeptFiles;
+use crate::notifier::UserTargets;
 use crate::peers::{BusPeers, Parts, SharedSessions, SharedUsage, everywhere};
 use crate::{database, middleware, routes};
 
@@ -169,6 +170,11 @@ pub async fn start(environment: &Environment, settings: Settings, clock: Clock) 
     let passwords = password_policy(&settings)?;
     let events = events(&settings, &db, &config, &clock)?;
     engine.tell_through(Arc::new(events.clone()));
+    engine.notify_with(Arc::new(UserTargets {
+        db: db.clone(),
+        clock: clock.clone(),
+        events: events.clone(),
+    }));
     let audit = audit_log(&settings, &clock)?;
     let services = Services {
         config,

@@ -100,8 +100,10 @@ impl Packet {
             return Err(Malformed);
         };
         if self.attachments > 0 {
+            // Placed as often as they came: naming one again and again must not make the server hold it as often.
+            let mut left = attachments.iter().map(Vec::len).sum();
             for arg in &mut args {
-                place(arg, attachments)?;
+                place(arg, attachments, &mut left)?;
             }
         }
         Ok(args)
@@ -131,20 +133,25 @@ fn split_namespace(text: &str) -> (&str, &str) {
     (namespace.split('?').next().unwrap_or(namespace), rest)
 }
 
-/// Replaces `{"_placeholder": true, "num": n}` by the bytes of attachment `n`.
-fn place(value: &mut Value, attachments: &[Vec<u8>]) -> Result<(), Malformed> {
+/// Replaces `{"_placeholder": true, "num": n}` by the bytes of attachment `n`, as long as bytes are `left`.
+fn place(value: &mut Value, attachments: &[Vec<u8>], left: &mut usize) -> Result<(), Malformed> {
     match value {
-        Value::Array(items) => items.iter_mut().try_for_each(|item| place(item, attachments)),
+        Value::Array(items) => items
+            .iter_mut()
+            .try_for_each(|item| place(item, attachments, left)),
         Value::Object(map) => {
             let marked = map.get("_placeholder").and_then(Value::as_bool).unwrap_or(false);
             let Some(num) = map.get("num").filter(|_| marked) else {
-                return map.values_mut().try_for_each(|item| place(item, attachments));
+                return map
+                    .values_mut()
+                    .try_for_each(|item| place(item, attachments, left));
             };
             let index = num
                 .as_u64()
                 .and_then(|num| usize::try_from(num).ok())
                 .ok_or(Malformed)?;
             let bytes = attachments.get(index).ok_or(Malformed)?;
+            *left = left.checked_sub(bytes.len()).ok_or(Malformed)?;
             *value = Value::Array(bytes.iter().map(|byte| Value::from(*byte)).collect());
             Ok(())
         }
@@ -262,6 +269,8 @@ mod tests {
             .event(&[vec![0, 255], vec![7]])
             .unwrap();
         assert_eq!(event.args, [json!({ "x": [7] }), json!([[0, 255]])]);
+        let twice = "51-[\"a\",{\"_placeholder\":true,\"num\":0},{\"_placeholder\":true,\"num\":0}]";
+        assert_eq!(Packet::parse(twice).unwrap().event(&[vec![1]]), Err(Malformed));
         let missing = "51-[\"a\",{\"_placeholder\":true,\"num\":5}]";
         assert_eq!(Packet::parse(missing).unwrap().event(&[vec![1]]), Err(Malformed));
     }

@@ -211,7 +211,7 @@ fn from_output(items: &[Value], reasoning: Reasoning, same_model: bool) -> Vec<V
             }
             "function_call" if answered.contains(&&item["call_id"]) => pending.calls.push(json!({
                 "id": item["call_id"], "type": "function",
-                "function": { "name": item["name"], "arguments": item["arguments"] },
+                "function": called(item),
             })),
             CODE_ITEM => pending.text.extend(code_texts(item)),
             "function_call_output" => {
@@ -228,6 +228,15 @@ fn from_output(items: &[Value], reasoning: Reasoning, same_model: bool) -> Vec<V
     pending.flush(reasoning, &mut out);
     show_pictures(&mut pictures, &mut out);
     out
+}
+
+/// The call as the model wrote it.
+fn called(item: &Value) -> Value {
+    let written = item
+        .get("provider_function")
+        .filter(|written| written.is_object())
+        .unwrap_or(item);
+    json!({ "name": written["name"], "arguments": written["arguments"] })
 }
 
 /// Code that was run and what came of it, so that the model does not have it run again.

@@ -11,6 +11,7 @@ mod code;
 mod knowledge;
 mod memories;
 mod notes;
+mod notify;
 mod questions;
 mod skills;
 mod spec;
@@ -215,6 +216,13 @@ pub fn tools(context: &ToolContext, offer: &Offer<'_>) -> Vec<Tool> {
     {
         chosen.push(calendar::TOOLS);
     }
+    if offer.category("notifications")
+        && context.notifier.is_some()
+        && config.get(&oui_config::ui::ENABLE_USER_WEBHOOKS)
+        && context.may("features.webhooks")
+    {
+        chosen.push(notify::TOOLS);
+    }
     let mut tools: Vec<Tool> = Vec::new();
     for tool in chosen.into_iter().flatten().map(Builtin::tool) {
         let refused = offer.internal && memories::CHANGING.contains(&tool.name.as_str());
@@ -265,6 +273,7 @@ mod tests {
             agents::FOREGROUND,
             agents::TIMER,
             code::TOOLS,
+            notify::TOOLS,
         ];
         for tool in tables.into_iter().flatten().map(Builtin::tool) {
             let properties = tool.spec["parameters"]["properties"].as_object().unwrap();
