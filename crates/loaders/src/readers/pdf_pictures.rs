@@ -173,7 +173,8 @@ fn picture(pdf: &Pdf, image: &PdfImage<'_>) -> Option<Vec<u8>> {
     Some(file)
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
