@@ -401,9 +401,12 @@ impl Run {
     }
 }
 
+/// What a reader is sent.
+type Piece = Result<Bytes, StreamError>;
+
 /// The way of a stream's copy to a reader.
 #[derive(Clone)]
-struct Reader(Arc<Mutex<Option<mpsc::Sender<Result<Bytes, StreamError>>>>>);
+struct Reader(Arc<Mutex<Option<mpsc::Sender<Piece>>>>);
 
 impl Reader {
     /// Passes a piece on. A reader that is gone or does not read for too long is given up: it does not hold up the
