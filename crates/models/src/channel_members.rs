@@ -106,6 +106,7 @@ pub async fn of_user(
 }
 
 /// All people of a channel, those who left too.
+#[boxed]
 pub async fn of_channel(conn: impl Into<Conn<'_>>, channel_id: &str) -> DbResult<Vec<MemberRow>> {
     let rest = "WHERE channel_id = ? AND user_id IS NOT NULL ORDER BY created_at, id";
     MemberRow::list(conn, rest, args![channel_id]).await
