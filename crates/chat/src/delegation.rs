@@ -8,18 +8,21 @@ use std::time::Instant;
 use oui_config::{code, features};
 use oui_core::{ApiResult, ids};
 use oui_models::chat_edits::{self, NewChat};
-use oui_models::{chats, history, users};
+use oui_models::{chats, users};
 use oui_plugins::Errand;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::emit::ChatEmitter;
 use crate::engine::{Completion, Engine};
 use crate::errands::{self, OfRun, Seat};
-use crate::inbox;
 use crate::payload::append_system;
-use crate::turn::{ChatKind, Internal, Object, truthy};
+use crate::turn::{Internal, Object, truthy};
+
+mod report;
+
+pub(crate) use report::recovered;
+use report::{Ended, Report, deliver, result};
 
 /// What sub-agents are told unless the operator says something else.
 const PROMPT: &str = "You work on one task for another assistant, which waits for your result. Do this task and nothing \
@@ -73,13 +76,6 @@ struct Agent {
     parent_chat_id: String,
     parent_message_id: Option<String>,
     owner: String,
-}
-
-/// How a sub-agent's work ended.
-struct Ended {
-    status: &'static str,
-    summary: String,
-    error: Option<String>,
 }
 
 /// Has a task done. Answers the result, or for one in the background how to know it again.
@@ -402,31 +398,6 @@ async fn begin(engine: &Arc<Engine>, agent: &Agent) -> Result<Vec<String>, Strin
     }
 }
 
-/// What a finished reply says.
-fn result(reply: &Value, limit: usize) -> Ended {
-    let mut summary = history::text(reply, "content").unwrap_or_default().to_owned();
-    if summary.is_empty() {
-        summary = history::output_text(&reply["output"]);
-    }
-    if let Some((at, _)) = summary.char_indices().nth(limit) {
-        summary.truncate(at);
-        summary.push_str("\n\n[output truncated]");
-    }
-    let error = reply.get("error").filter(|error| truthy(error));
-    let error = error.map(|error| match error.get("content").unwrap_or(error) {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    });
-    if summary.is_empty() && error.is_none() {
-        summary = "Sub-agent produced no output.".into();
-    }
-    Ended {
-        status: if error.is_some() { "error" } else { "completed" },
-        summary,
-        error,
-    }
-}
-
 async fn in_background(engine: Arc<Engine>, agent: Agent, place: Place) {
     let began = Instant::now();
     let ended = work(&engine, &agent).await;
@@ -449,132 +420,6 @@ async fn in_background(engine: Arc<Engine>, agent: Agent, place: Place) {
             "the result of a sub-agent could not be told"
         );
     }
-}
-
-/// What a result is about.
-struct Report<'a> {
-    delegation_id: &'a str,
-    chat_id: &'a str,
-    parent_chat_id: &'a str,
-    parent_message_id: Option<&'a str>,
-    owner: &'a str,
-    task: &'a str,
-    context: &'a str,
-    seconds: Option<f64>,
-}
-
-impl Report<'_> {
-    fn text(&self, ended: &Ended) -> String {
-        let mut lines = vec![
-            format!("[ASYNC SUBAGENT COMPLETE - {}]", self.delegation_id),
-            "A sub-agent that you set to work in the background has ended. Use what it found, or go on without it."
-                .to_owned(),
-            String::new(),
-            format!("Original task: {}", self.task),
-        ];
-        if !self.context.is_empty() {
-            lines.push(format!("Context provided: {}", self.context));
-        }
-        let duration = self.seconds.map(|seconds| format!("   Duration: {seconds:.1}s"));
-        lines.push(format!("Subagent chat: {}", self.chat_id));
-        lines.push(format!(
-            "Status: {}{}",
-            ended.status,
-            duration.unwrap_or_default()
-        ));
-        lines.push("--- RESULT ---".to_owned());
-        match ended.status {
-            "completed" => lines.push(ended.summary.clone()),
-            status => {
-                lines.push(match (status, &ended.error) {
-                    ("interrupted", _) => "It was interrupted before it was done.".to_owned(),
-                    (_, Some(error)) => format!("It failed: {error}"),
-                    (_, None) => "It failed.".to_owned(),
-                });
-                if !ended.summary.is_empty() {
-                    lines.push(format!("What it had by then:\n{}", ended.summary));
-                }
-            }
-        }
-        lines.join("\n")
-    }
-}
-
-/// Puts a result into the chat that waits for it, and has it answered when nothing runs there.
-async fn deliver(engine: &Arc<Engine>, report: &Report<'_>, ended: &Ended, run: Object) -> ApiResult<()> {
-    let Some(mut edit) = chat_edits::edit(&engine.db, report.parent_chat_id).await? else {
-        return Ok(());
-    };
-    if !edit.row.is_owned_by(report.owner) {
-        return Ok(());
-    }
-    let busy = inbox::is_busy(engine, &mut edit).await?;
-    let parent = inbox::last_reply(&mut edit, report.parent_message_id);
-    let parent = parent.or_else(|| report.parent_message_id.map(str::to_owned));
-    let mut meta = json!({
-        "internal": true, "type": "subagent", "delegation_id": report.delegation_id,
-        "subagent_chat_id": report.chat_id,
-    });
-    if busy {
-        meta["status"] = json!("pending");
-    }
-    let id = ids::uuid();
-    let message = json!({
-        "id": id, "parentId": parent, "childrenIds": [], "role": "user", "content": report.text(ended),
-        "model": run.get("model_id"), "meta": meta, "timestamp": engine.clock.seconds(),
-    });
-    // The branch that is shown stays the one that is shown.
-    let current = edit.history().get("currentId").cloned();
-    edit.upsert(&id, message.as_object().cloned().unwrap_or_default());
-    if let Some(current) = current {
-        edit.history().insert("currentId".into(), current);
-    }
-    edit.save(true).await?;
-    if busy {
-        let kind = ChatKind::Saved(report.parent_chat_id.to_owned());
-        let emitter = ChatEmitter::new(engine.emitter.clone(), report.owner, &kind, Some(&id), None);
-        emitter.signal("chat:reload").await;
-    }
-    inbox::watch(engine.clone(), report.parent_chat_id.to_owned(), run);
-    Ok(())
-}
-
-/// Tells the chat of a sub-agent in the background that the process before this one ended in the midst of its work.
-pub(crate) async fn recovered(engine: &Arc<Engine>, chat_id: &str) -> ApiResult<()> {
-    let Some(chat) = chats::by_id(&engine.db, chat_id).await? else {
-        return Ok(());
-    };
-    let (meta, document) = (Value::Object(chat.meta_object()), Value::Object(chat.document()));
-    if meta["internal"] != true || meta["type"] != "subagent" || meta["mode"] != "background" {
-        return Ok(());
-    }
-    let messages = document["history"]["messages"]
-        .as_object()
-        .cloned()
-        .unwrap_or_default();
-    let of_role = |role: &str| messages.values().find(|message| message["role"] == role);
-    let said = of_role("assistant").map(|reply| result(reply, usize::MAX));
-    let ended = Ended {
-        status: "interrupted",
-        summary: said.map(|said| said.summary).unwrap_or_default(),
-        error: None,
-    };
-    let text = |name: &str| history::text(&meta, name);
-    let report = Report {
-        delegation_id: text("delegation_id").unwrap_or_default(),
-        chat_id,
-        parent_chat_id: text("parent_chat_id").unwrap_or_default(),
-        parent_message_id: text("parent_message_id"),
-        owner: chat.user_id.as_deref().unwrap_or_default(),
-        task: of_role("user")
-            .and_then(|task| history::text(task, "content"))
-            .unwrap_or_default(),
-        context: "",
-        seconds: None,
-    };
-    let model = document["models"].get(0).cloned().unwrap_or_default();
-    let run = Object::from_iter([("model_id".to_owned(), model)]);
-    deliver(engine, &report, &ended, run).await
 }
 
 #[cfg(test)]
@@ -601,18 +446,5 @@ mod tests {
             wanted(&["x", "a"]).unwrap_err(),
             "file_ids not attached or unavailable: x"
         );
-    }
-
-    #[test]
-    fn results_are_cut_and_errors_told() {
-        let cut = result(&json!({"content": "äöü"}), 2);
-        assert_eq!(cut.summary, "äö\n\n[output truncated]");
-        let output = json!([{"type": "message", "content": [{"type": "output_text", "text": "said"}]}]);
-        assert_eq!(
-            result(&json!({"content": "", "output": output}), 9).summary,
-            "said"
-        );
-        let failed = result(&json!({"content": "", "error": {"content": "no"}}), 9);
-        assert_eq!((failed.status, failed.error.as_deref()), ("error", Some("no")));
     }
 }

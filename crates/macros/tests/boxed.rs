@@ -44,10 +44,7 @@ impl Shelf {
     }
 
     #[boxed]
-    async fn count<'a>(self: &Arc<Self>, names: &'a [&str]) -> (usize, &'a [&'a str])
-    where
-        'a: 'fut,
-    {
+    async fn count<'a>(self: &Arc<Self>, names: &'a [&str]) -> (usize, &'a [&'a str]) {
         (self.books.len(), &names[..1])
     }
 }
