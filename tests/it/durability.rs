@@ -10,7 +10,8 @@ use serde_json::json;
 
 use crate::tools::{ask, reply};
 
-async fn open_reply(app: &TestApp, state: Option<serde_json::Value>) -> String {
+/// A reply that is being written, as it stands in the database since `updated_at`.
+pub(crate) async fn open_reply(app: &TestApp, state: Option<serde_json::Value>, updated_at: i64) -> String {
     let db = app.db();
     let owner = users::first(db).await.unwrap().unwrap();
     let document = json!({"title": "T", "history": {"currentId": "a", "messages": {
@@ -30,7 +31,7 @@ async fn open_reply(app: &TestApp, state: Option<serde_json::Value>) -> String {
         user_id: owner.id.clone(),
         task_id: "t".into(),
         state,
-        updated_at: 1,
+        updated_at,
     };
     row.insert(db).await.unwrap();
     owner.id
@@ -43,7 +44,7 @@ both! {
             {"type": "message", "id": "msg_1", "status": "in_progress", "role": "assistant",
              "content": [{"type": "output_text", "text": "half a rep"}]},
         ]});
-        open_reply(&app, Some(state)).await;
+        open_reply(&app, Some(state), 1).await;
         assert_eq!(app.running().app.chat.recover().await.unwrap(), 1);
         let messages = chat_messages::map(app.db(), "chat-1").await.unwrap().unwrap();
         assert_eq!(messages["a"]["content"], "half a rep");
@@ -57,7 +58,7 @@ both! {
 
     async fn a_finished_reply_is_left_alone(app: TestApp) {
         app.admin().await;
-        open_reply(&app, None).await;
+        open_reply(&app, None, 1).await;
         let message = json!({"content": "whole", "done": true}).as_object().unwrap().clone();
         chat_edits::upsert_message(app.db(), "chat-1", "a", message, true).await.unwrap();
         app.running().app.chat.recover().await.unwrap();
@@ -68,7 +69,7 @@ both! {
 
     async fn rows_and_document_agree(app: TestApp) {
         app.admin().await;
-        open_reply(&app, None).await;
+        open_reply(&app, None, 1).await;
         let chat = oui_models::chats::by_id(app.db(), "chat-1").await.unwrap().unwrap();
         let document = chat.document();
         let rows = chat_messages::map(app.db(), "chat-1").await.unwrap().unwrap();

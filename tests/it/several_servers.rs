@@ -1,7 +1,10 @@
 //! Two servers on one database and one Redis: what one of them does is known to the other.
 
+use oui_models::{chat_messages, stream_journal};
 use oui_testkit::{Backend, TestApp};
 use serde_json::json;
+
+use crate::durability::open_reply;
 
 /// Two servers, the second on the database of the first; `None` without the services for tests.
 #[expect(
@@ -71,6 +74,34 @@ async fn what_one_server_does_the_other_knows() {
     }
     assert_eq!(last, 429);
     // The database goes with the first.
+    second.stop().await;
+    first.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_starts_leaves_the_replies_of_others_alone() {
+    let Some((first, second)) = two().await else {
+        return;
+    };
+    first.admin().await;
+    let db = first.db();
+    open_reply(&first, None, db.now() - 80).await;
+    assert_eq!(second.running().app.chat.recover().await.unwrap(), 0);
+
+    // Somebody who writes it gives signs of life, by its task or by itself.
+    stream_journal::touch(db, &["t".into()], &[]).await.unwrap();
+    let touched = stream_journal::all(db).await.unwrap()[0].updated_at;
+    assert!(touched >= db.now() - 5, "{touched}");
+    stream_journal::touch(db, &[], &["b".into()]).await.unwrap();
+
+    // One that nobody writes any more is completed, once.
+    let mut row = stream_journal::all(db).await.unwrap().remove(0);
+    row.updated_at = db.now() - 100;
+    stream_journal::update(db, &[row]).await.unwrap();
+    assert_eq!(second.running().app.chat.recover().await.unwrap(), 1);
+    assert_eq!(first.running().app.chat.recover().await.unwrap(), 0);
+    let messages = chat_messages::map(db, "chat-1").await.unwrap().unwrap();
+    assert_eq!(messages["a"]["done"], true);
     second.stop().await;
     first.stop().await;
 }

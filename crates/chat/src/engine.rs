@@ -76,7 +76,7 @@ pub struct Engine {
     /// Reaches users outside their chats.
     pub(crate) notifier: OnceLock<Arc<dyn Notifier>>,
     /// Running tasks.
-    pub tasks: TaskRegistry,
+    pub tasks: Arc<TaskRegistry>,
     /// Replies in flight.
     pub streams: Arc<Streams>,
     /// Sub-agents at work.
@@ -122,7 +122,9 @@ impl Engine {
         );
         let tool_servers = Arc::new(tool_servers(&settings, &providers, &clock));
         let streams = Arc::new(Streams::default());
-        tokio::spawn(journal::run(db.clone(), streams.clone()));
+        let tasks = Arc::new(TaskRegistry::default());
+        let alone = is_alone(&settings);
+        tokio::spawn(journal::run(db.clone(), streams.clone(), tasks.clone(), alone));
         Arc::new_cyclic(|me| Self {
             me: me.clone(),
             db,
@@ -141,7 +143,7 @@ impl Engine {
             files: OnceLock::new(),
             notices: OnceLock::new(),
             notifier: OnceLock::new(),
-            tasks: TaskRegistry::default(),
+            tasks,
             streams,
             agents: Agents::default(),
         })
@@ -177,11 +179,20 @@ impl Engine {
         let _ = self.notifier.set(notifier);
     }
 
-    /// Completes replies that a crash cut off and forgets old counters. Call it once, before serving.
+    /// Completes replies that a crash cut off and forgets old counters. Call it once, before serving. With other servers
+    /// on the database it goes on to look for replies of those that are gone.
     #[boxed]
     pub async fn recover(self: &Arc<Self>) -> DbResult<usize> {
         oui_models::quotas::forget_old(&self.db).await?;
-        let chats = journal::recover(&self.db).await?;
+        let alone = is_alone(&self.settings);
+        if !alone {
+            tokio::spawn(look_for_lost(Arc::downgrade(self)));
+        }
+        self.complete_lost(alone).await
+    }
+
+    async fn complete_lost(self: &Arc<Self>, alone: bool) -> DbResult<usize> {
+        let chats = journal::recover(&self.db, alone).await?;
         for chat_id in &chats {
             if let Err(error) = delegation::recovered(self, chat_id).await {
                 tracing::error!(%error, chat_id, "the end of a sub-agent could not be told");
@@ -500,6 +511,24 @@ impl Engine {
         Ok(Completion::Json(
             json!({ "status": true, "task_ids": started, "chat_id": turn.chat.id() }),
         ))
+    }
+}
+
+/// Whether no other server writes to the database. Several need Redis.
+fn is_alone(settings: &Settings) -> bool {
+    settings.redis.url.is_none()
+}
+
+/// Completes the replies of servers that are gone, until this one is.
+async fn look_for_lost(engine: Weak<Engine>) {
+    loop {
+        tokio::time::sleep(journal::LOOK).await;
+        let Some(engine) = engine.upgrade() else { return };
+        match engine.complete_lost(false).await {
+            Ok(0) => {}
+            Ok(count) => tracing::warn!(count, "completed replies of a server that is gone"),
+            Err(error) => tracing::error!(%error, "could not look for replies of servers that are gone"),
+        }
     }
 }
 

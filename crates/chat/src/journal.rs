@@ -11,20 +11,42 @@ use serde_json::{Value, json};
 
 use crate::output::mark_incomplete;
 use crate::streams::Streams;
+use crate::tasks::TaskRegistry;
 
 /// Pause between two writes: what streamed within it is all that a crash can take.
 const INTERVAL: Duration = Duration::from_millis(500);
 
+/// Writes between two signs of life of the replies in flight: 20 seconds.
+const SIGN_OF_LIFE: u32 = 40;
+
+/// Seconds without a sign of life after which a reply is taken for one of a server that is gone.
+const GONE: i64 = 90;
+
+/// Pause between two looks for such replies.
+pub(crate) const LOOK: Duration = Duration::from_secs(30);
+
 /// Shown on a reply that a crash cut off.
 const INTERRUPTED: &str = "The server stopped while this reply was being written. What had arrived is kept; regenerate for a whole reply.";
 
-/// Writes the journal until the process ends. Sleeps while nothing streams.
-pub(crate) async fn run(db: Db, streams: Arc<Streams>) {
+/// Writes the journal until the process ends. Sleeps while nothing streams. With other servers on the database, replies
+/// give a sign of life also while no word comes.
+pub(crate) async fn run(db: Db, streams: Arc<Streams>, tasks: Arc<TaskRegistry>, alone: bool) {
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut count = 0_u32;
     loop {
         ticks.tick().await;
-        if let Err(error) = write(&db, &streams).await {
+        count = count.wrapping_add(1);
+        let mut written = write(&db, &streams).await;
+        if !alone && count.is_multiple_of(SIGN_OF_LIFE) {
+            let ids: Vec<String> = streams
+                .all()
+                .iter()
+                .map(|stream| stream.message_id.clone())
+                .collect();
+            written = written.and(stream_journal::touch(&db, &tasks.all(), &ids).await);
+        }
+        if let Err(error) = written {
             tracing::warn!(%error, "could not write the journal of replies in flight; trying again");
         }
     }
@@ -52,9 +74,23 @@ async fn write(db: &Db, streams: &Streams) -> DbResult<()> {
     stream_journal::update(db, &rows).await
 }
 
-/// Completes what the journal holds from before a crash. Answers the chat of each reply.
-pub(crate) async fn recover(db: &Db) -> DbResult<Vec<String>> {
-    let rows = stream_journal::all(db).await?;
+/// Completes what the journal holds from before a crash: all of it, or, with other servers on the database, what nobody
+/// writes any more. Answers the chat of each reply.
+pub(crate) async fn recover(db: &Db, alone: bool) -> DbResult<Vec<String>> {
+    if alone {
+        let rows = stream_journal::all(db).await?;
+        return complete(db, rows).await;
+    }
+    let mut mine = Vec::new();
+    for row in stream_journal::untouched_since(db, db.now() - GONE).await? {
+        if stream_journal::claim(db, &row).await? {
+            mine.push(row);
+        }
+    }
+    complete(db, mine).await
+}
+
+async fn complete(db: &Db, rows: Vec<JournalRow>) -> DbResult<Vec<String>> {
     for row in &rows {
         let mut message = serde_json::Map::new();
         let stored = match chat_edits::edit(db, &row.chat_id).await? {

@@ -1,10 +1,11 @@
 //! Table `oui_stream_journal` (ours): replies in flight, written every half second or so while they
-//! stream. What is found here at start was cut off by a crash and is completed from the journal.
+//! stream. What is found here at start was cut off by a crash and is completed from the journal; where several servers
+//! share the database, only what none of them has touched for a while.
 
 use oui_core::boxed;
 use serde_json::Value;
 
-use crate::db::{Conn, Db, DbResult, sql};
+use crate::db::{Conn, Db, DbResult, placeholders, sql};
 use crate::{args, table};
 
 table! {
@@ -58,6 +59,37 @@ pub async fn remove(conn: impl Into<Conn<'_>>, message_id: &str) -> DbResult<()>
 #[boxed]
 pub async fn any_in(conn: impl Into<Conn<'_>>, chat_id: &str) -> DbResult<bool> {
     Ok(JournalRow::count(conn, "WHERE chat_id = ?", args![chat_id]).await? > 0)
+}
+
+/// Says that replies are still being written: those of these tasks, and these.
+#[boxed]
+pub async fn touch(db: &Db, task_ids: &[String], message_ids: &[String]) -> DbResult<()> {
+    for (column, ids) in [("task_id", task_ids), ("message_id", message_ids)] {
+        for some in ids.chunks(1000) {
+            let mut args = args![db.now()];
+            args.extend(some.iter().map(|id| id.as_str().into()));
+            let text = format!(
+                "UPDATE oui_stream_journal SET updated_at = ? WHERE {column} IN ({})",
+                placeholders(some.len())
+            );
+            sql(text, args).execute(db).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes a reply that nobody writes any more. `false` when another server did, or somebody writes it after all.
+#[boxed]
+pub async fn claim(db: &Db, row: &JournalRow) -> DbResult<bool> {
+    let text = "UPDATE oui_stream_journal SET updated_at = ? WHERE message_id = ? AND updated_at = ?";
+    let args = args![db.now(), &row.message_id, row.updated_at];
+    Ok(sql(text, args).execute(db).await? > 0)
+}
+
+/// Replies that nobody has touched since `before`, in seconds.
+#[boxed]
+pub async fn untouched_since(conn: impl Into<Conn<'_>>, before: i64) -> DbResult<Vec<JournalRow>> {
+    JournalRow::list(conn, "WHERE updated_at < ? ORDER BY updated_at", args![before]).await
 }
 
 /// Everything in the journal.
