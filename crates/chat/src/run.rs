@@ -1,6 +1,7 @@
 //! One reply from start to end: payload, provider, reply, what comes after, and every way it can fail.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use futures::StreamExt;
@@ -404,22 +405,24 @@ impl Run {
 /// What a reader is sent.
 type Piece = Result<Bytes, StreamError>;
 
-/// The way of a stream's copy to a reader.
+/// The way of a stream's copy to a reader. Its end is the reader's, so what the reader holds has no part in it.
 #[derive(Clone)]
-struct Reader(Arc<Mutex<Option<mpsc::Sender<Piece>>>>);
+struct Reader {
+    sender: Arc<Mutex<Option<mpsc::Sender<Piece>>>>,
+    given_up: Arc<AtomicBool>,
+}
 
 impl Reader {
     /// Passes a piece on. A reader that is gone or does not read for too long is given up: it does not hold up the
     /// reply, and no more than the pieces of the queue wait for it.
     async fn send(&self, piece: Bytes) {
-        let Some(sender) = self.0.lock().clone() else {
+        let Some(sender) = self.sender.lock().clone() else {
             return;
         };
-        if !matches!(
-            tokio::time::timeout(READER_WAIT, sender.send(Ok(piece))).await,
-            Ok(Ok(()))
-        ) {
-            self.0.lock().take();
+        let sent = tokio::time::timeout(READER_WAIT, sender.send(Ok(piece))).await;
+        if !matches!(sent, Ok(Ok(()))) {
+            self.given_up.store(true, Ordering::Release);
+            self.sender.lock().take();
         }
     }
 }
@@ -427,10 +430,13 @@ impl Reader {
 /// A way for pieces to a reader, and what the reader gets. It breaks off when the reader was given up.
 fn copied_for_reader() -> (Reader, ByteStream) {
     let (sender, receiver) = mpsc::channel(READER_QUEUE);
-    let reader = Reader(Arc::new(Mutex::new(Some(sender))));
-    let ended = reader.clone();
+    let given_up = Arc::new(AtomicBool::new(false));
+    let reader = Reader {
+        sender: Arc::new(Mutex::new(Some(sender))),
+        given_up: given_up.clone(),
+    };
     let end = futures::stream::once(async move {
-        let given_up = ended.0.lock().is_none();
+        let given_up = given_up.load(Ordering::Acquire);
         given_up.then(|| Err(StreamError::Broken("the reader did not read".into())))
     });
     let pieces = tokio_stream::wrappers::ReceiverStream::new(receiver);
@@ -460,7 +466,7 @@ mod tests {
         for number in 0..READER_QUEUE + 50 {
             reader.send(Bytes::from(number.to_string())).await;
         }
-        assert!(reader.0.lock().is_none());
+        assert!(reader.sender.lock().is_none());
         let got: Vec<_> = stream.collect().await;
         assert_eq!(got.len(), READER_QUEUE + 1);
         assert!(got.last().is_some_and(Result::is_err) && got[..READER_QUEUE].iter().all(Result::is_ok));
