@@ -13,7 +13,8 @@ impl Run {
     pub(crate) async fn after_reply(&self, output: &Value) {
         let saved = self.turn.chat.saved().is_some();
         let titles = saved && !self.titled && self.after.title.is_some();
-        if !(self.after.follow_ups || titles || saved && self.after.tags) {
+        let tags = saved && self.after.tags;
+        if !(self.after.follow_ups || titles || tags || self.reviews_memories()) {
             return;
         }
         let messages = self.conversation(output).await;

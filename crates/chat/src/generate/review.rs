@@ -23,15 +23,23 @@ const BEGINNING: usize = 1000;
 const ENDING: usize = 400;
 
 impl Run {
-    /// Has the memories reviewed when it is time. It goes on by itself; nothing waits for it, and nothing fails by it.
-    pub(super) async fn review_memories(&self, messages: &[Value]) {
+    /// Whether memories are reviewed at all after replies like this one.
+    pub(super) fn reviews_memories(&self) -> bool {
         let config = &self.engine.config;
-        let wanted = self.turn.choices.feature("memory")
+        self.turn.choices.feature("memory")
             && config.get(&features::ENABLE_MEMORIES)
             && config.get(&features::ENABLE_MEMORY_BACKGROUND_REVIEW)
-            && self.model.capability("memory", true);
-        let interval = config.get(&features::MEMORIES_REVIEW_INTERVAL_TURNS).max(1);
-        if !wanted || !is_due(messages, interval) {
+            && self.model.capability("memory", true)
+    }
+
+    /// Has the memories reviewed when it is time. It goes on by itself; nothing waits for it, and nothing fails by it.
+    pub(super) async fn review_memories(&self, messages: &[Value]) {
+        let interval = self
+            .engine
+            .config
+            .get(&features::MEMORIES_REVIEW_INTERVAL_TURNS)
+            .max(1);
+        if !self.reviews_memories() || !is_due(messages, interval) {
             return;
         }
         let user = &self.turn.user.user;
