@@ -88,11 +88,18 @@ async fn a_server_that_starts_leaves_the_replies_of_others_alone() {
     open_reply(&first, None, db.now() - 80).await;
     assert_eq!(second.running().app.chat.recover().await.unwrap(), 0);
 
-    // Somebody who writes it gives signs of life, by its task or by itself.
-    stream_journal::touch(db, &["t".into()], &[]).await.unwrap();
-    let touched = stream_journal::all(db).await.unwrap()[0].updated_at;
-    assert!(touched >= db.now() - 5, "{touched}");
-    stream_journal::touch(db, &[], &["b".into()]).await.unwrap();
+    // Somebody who writes it gives signs of life, by its task or by itself; those of others do not count.
+    let ids = |id: &str| [id.to_owned()];
+    for (task, message, counts) in [("t", "x", true), ("x", "a", true), ("x", "x", false)] {
+        let mut row = stream_journal::all(db).await.unwrap().remove(0);
+        row.updated_at = 1;
+        stream_journal::update(db, &[row]).await.unwrap();
+        stream_journal::touch(db, &ids(task), &ids(message))
+            .await
+            .unwrap();
+        let touched = stream_journal::all(db).await.unwrap()[0].updated_at;
+        assert_eq!(touched > 1, counts, "{task} {message}");
+    }
 
     // One that nobody writes any more is completed, once.
     let mut row = stream_journal::all(db).await.unwrap().remove(0);

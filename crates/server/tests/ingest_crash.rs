@@ -2,6 +2,8 @@
 //! all, what was there before answers as it did, and the work can be done again.
 #![expect(clippy::unwrap_used, reason = "a failure is the test's failure")]
 
+mod support;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,8 +15,9 @@ use axum::{Json, Router};
 use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 use sqlx::Connection;
-use tokio::process::{Child, Command};
 use tokio::sync::Semaphore;
+
+use support::Server;
 
 /// A server that embeds, as many texts as it is allowed to; the next one waits and tells so.
 struct Embedding {
@@ -48,87 +51,21 @@ async fn embed(State(server): State<Arc<Embedding>>, Json(body): Json<Value>) ->
     Json(json!({ "data": data }))
 }
 
-struct Server {
-    process: Child,
-    url: String,
-    client: reqwest::Client,
-    token: String,
+async fn start(folder: &Path, embedding: &str) -> Server {
+    let environment = [
+        ("ENABLE_OPENAI_API", "false"),
+        ("RAG_EMBEDDING_ENGINE", "openai"),
+        ("RAG_EMBEDDING_MODEL", "embed"),
+        ("RAG_OPENAI_API_BASE_URL", embedding),
+        ("RAG_OPENAI_API_KEY", "key"),
+        ("ENABLE_ASYNC_EMBEDDING", "false"),
+        ("CHUNK_SIZE", "60"),
+        ("CHUNK_OVERLAP", "0"),
+    ];
+    Server::start(folder, &environment).await
 }
 
 impl Server {
-    async fn start(folder: &Path, embedding: &str) -> Self {
-        let port = std::net::TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        let process = Command::new(env!("CARGO_BIN_EXE_oui"))
-            .args(["serve", "--host", "127.0.0.1", "--port", &port.to_string()])
-            .envs([
-                ("WEBUI_SECRET_KEY", "a-secret-of-at-least-thirty-two-bytes"),
-                ("OFFLINE_MODE", "true"),
-                ("ENABLE_OLLAMA_API", "false"),
-                ("ENABLE_OPENAI_API", "false"),
-                ("RAG_EMBEDDING_ENGINE", "openai"),
-                ("RAG_EMBEDDING_MODEL", "embed"),
-                ("RAG_OPENAI_API_BASE_URL", embedding),
-                ("RAG_OPENAI_API_KEY", "key"),
-                ("ENABLE_ASYNC_EMBEDDING", "false"),
-                ("CHUNK_SIZE", "60"),
-                ("CHUNK_OVERLAP", "0"),
-            ])
-            .env("DATA_DIR", folder)
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder().build().unwrap();
-        let mut server = Self {
-            process,
-            url: format!("http://127.0.0.1:{port}"),
-            client,
-            token: String::new(),
-        };
-        while server
-            .client
-            .get(format!("{}/ready", server.url))
-            .send()
-            .await
-            .is_err()
-        {
-            assert!(server.process.try_wait().unwrap().is_none(), "the server ended");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        let person = json!({ "name": "Admin", "email": "admin@example.com", "password": "admin-password" });
-        let mut known = server.post("/api/v1/auths/signup", person.clone()).await;
-        if known["token"].is_null() {
-            known = server.post("/api/v1/auths/signin", person).await;
-        }
-        server.token = known["token"].as_str().unwrap().to_owned();
-        server
-    }
-
-    /// As the operating system ends a process that has no memory left.
-    async fn kill(mut self) {
-        self.process.kill().await.unwrap();
-    }
-
-    fn call(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
-        self.client
-            .request(method, format!("{}{path}", self.url))
-            .bearer_auth(&self.token)
-    }
-
-    async fn post(&self, path: &str, body: Value) -> Value {
-        let answer = self.call(reqwest::Method::POST, path).json(&body).send().await;
-        answer.unwrap().json().await.unwrap_or_default()
-    }
-
-    async fn get(&self, path: &str) -> Value {
-        let answer = self.call(reqwest::Method::GET, path).send().await;
-        answer.unwrap().json().await.unwrap_or_default()
-    }
-
     async fn upload(&self, name: &str, text: String) -> String {
         let part = Part::text(text)
             .file_name(name.to_owned())
@@ -201,7 +138,7 @@ async fn a_file_is_there_whole_or_not_at_all() {
     tokio::spawn(async move { axum::serve(listener, app).await });
     let folder = tempfile::tempdir().unwrap();
 
-    let server = Server::start(folder.path(), &address).await;
+    let server = start(folder.path(), &address).await;
     let base = json!({ "name": "Files", "description": "" });
     let base = server.post("/api/v1/knowledge/create", base).await["id"].clone();
     let base = base.as_str().unwrap().to_owned();
@@ -219,7 +156,7 @@ async fn a_file_is_there_whole_or_not_at_all() {
     embedding.stuck.acquire().await.unwrap().forget();
     server.kill().await;
     embedding.allowed.store(usize::MAX, Ordering::SeqCst);
-    let server = Server::start(folder.path(), &address).await;
+    let server = start(folder.path(), &address).await;
     let own = format!("file-{second}");
     match server.status(&second).await.as_str() {
         "completed" => assert_eq!(server.chunks(&own, &second).await.len(), 40),
@@ -232,30 +169,18 @@ async fn a_file_is_there_whole_or_not_at_all() {
 
     // Killed while a file is put into a knowledge base.
     embedding.allowed.store(17, Ordering::SeqCst);
-    let (call, path, body) = (
-        server.client.clone(),
-        format!("{}{add}", server.url),
-        again.clone(),
-    );
-    let token = server.token.clone();
-    tokio::spawn(async move { call.post(path).bearer_auth(token).json(&body).send().await });
+    tokio::spawn(server.call(reqwest::Method::POST, &add).json(&again).send());
     embedding.stuck.acquire().await.unwrap().forget();
     server.kill().await;
     embedding.allowed.store(usize::MAX, Ordering::SeqCst);
-    let server = Server::start(folder.path(), &address).await;
+    let server = start(folder.path(), &address).await;
     assert_listed_once(&server, &base).await;
     assert_eq!(server.chunks(&base, &first).await, before);
     assert_eq!(server.chunks(&base, &second).await, Vec::<String>::new());
 
     // Killed when its chunks are kept and the file is not in the knowledge base yet: the database is locked then.
     embedding.allowed.store(39, Ordering::SeqCst);
-    let (call, path, body) = (
-        server.client.clone(),
-        format!("{}{add}", server.url),
-        again.clone(),
-    );
-    let token = server.token.clone();
-    tokio::spawn(async move { call.post(path).bearer_auth(token).json(&body).send().await });
+    tokio::spawn(server.call(reqwest::Method::POST, &add).json(&again).send());
     embedding.stuck.acquire().await.unwrap().forget();
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(folder.path().join("webui.db"));
     let mut database = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
@@ -270,7 +195,7 @@ async fn a_file_is_there_whole_or_not_at_all() {
     }
     server.kill().await;
     database.close().await.unwrap();
-    let server = Server::start(folder.path(), &address).await;
+    let server = start(folder.path(), &address).await;
     assert_listed_once(&server, &base).await;
     assert_eq!(server.chunks(&base, &first).await, before);
     assert_eq!(server.chunks(&base, &second).await, Vec::<String>::new());

@@ -7,82 +7,24 @@ use std::time::Duration;
 
 use oui_fake_provider::{Ending, FakeProvider, Plan, Reply, Script};
 use serde_json::{Value, json};
-use tokio::process::{Child, Command};
 
-struct Server {
-    process: Child,
-    url: String,
-    client: reqwest::Client,
-    token: String,
+mod support;
+
+use support::Server;
+
+async fn start(folder: &Path, provider: &FakeProvider) -> Server {
+    let address = provider.openai_url();
+    let environment = [
+        ("OPENAI_API_BASE_URL", address.as_str()),
+        ("OPENAI_API_KEY", "key"),
+    ];
+    let server = Server::start(folder, &environment).await;
+    // The names of models have to be known before one is asked.
+    server.get("/api/models").await;
+    server
 }
 
 impl Server {
-    async fn start(folder: &Path, provider: &FakeProvider) -> Self {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
-        let process = Command::new(env!("CARGO_BIN_EXE_oui"))
-            .args(["serve", "--host", "127.0.0.1", "--port", &port.to_string()])
-            .envs([
-                ("WEBUI_SECRET_KEY", "a-secret-of-at-least-thirty-two-bytes"),
-                ("OFFLINE_MODE", "true"),
-                ("ENABLE_OLLAMA_API", "false"),
-                ("OPENAI_API_KEY", "key"),
-            ])
-            .env("OPENAI_API_BASE_URL", provider.openai_url())
-            .env("DATA_DIR", folder)
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut server = Self {
-            process,
-            url: format!("http://127.0.0.1:{port}"),
-            client: reqwest::Client::builder().build().unwrap(),
-            token: String::new(),
-        };
-        while server
-            .client
-            .get(format!("{}/ready", server.url))
-            .send()
-            .await
-            .is_err()
-        {
-            assert!(server.process.try_wait().unwrap().is_none(), "the server ended");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        let person = json!({ "name": "Admin", "email": "admin@example.com", "password": "admin-password" });
-        let mut known = server.post("/api/v1/auths/signup", person.clone()).await;
-        if known["token"].is_null() {
-            known = server.post("/api/v1/auths/signin", person).await;
-        }
-        server.token = known["token"].as_str().unwrap().to_owned();
-        server.get("/api/models").await;
-        server
-    }
-
-    async fn post(&self, path: &str, body: Value) -> Value {
-        let call = self
-            .client
-            .post(format!("{}{path}", self.url))
-            .bearer_auth(&self.token);
-        call.json(&body)
-            .send()
-            .await
-            .unwrap()
-            .json()
-            .await
-            .unwrap_or_default()
-    }
-
-    async fn get(&self, path: &str) -> Value {
-        let call = self
-            .client
-            .get(format!("{}{path}", self.url))
-            .bearer_auth(&self.token);
-        call.send().await.unwrap().json().await.unwrap_or_default()
-    }
-
     async fn message(&self, chat_id: &str, id: &str) -> Value {
         let chat = self.get(&format!("/api/v1/chats/{chat_id}")).await;
         chat["chat"]["history"]["messages"][id].clone()
@@ -120,17 +62,16 @@ fn is_on_disk(folder: &Path, text: &str) -> bool {
 async fn what_had_streamed_is_kept_and_the_reply_can_be_given_again() {
     let provider = FakeProvider::start().await;
     let folder = tempfile::tempdir().unwrap();
-    let server = Server::start(folder.path(), &provider).await;
+    let server = start(folder.path(), &provider).await;
     let half = Plan::texts(["One, ", "two, ", "three-and-a-half"]).ending(Ending::Hang);
     provider.script(Script::reply(Reply::Plan(half)));
     let chat_id = server.ask(None, "answer").await;
     while !is_on_disk(folder.path(), "three-and-a-half") {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let mut server = server;
-    server.process.kill().await.unwrap();
+    server.kill().await;
 
-    let server = Server::start(folder.path(), &provider).await;
+    let server = start(folder.path(), &provider).await;
     let kept = server.message(&chat_id, "answer").await;
     assert_eq!(
         (&kept["content"], &kept["done"]),

@@ -213,6 +213,11 @@ impl SocketServer {
 
 #[async_trait]
 impl Emitter for SocketServer {
+    /// Nothing is written when nobody listens.
+    async fn emit(&self, room: &Room, event: &str, payload: &Value, skip: Option<&str>) {
+        self.hub.emit(&room.name(), event, payload, skip);
+    }
+
     async fn emit_text(&self, room: &Room, event: &str, payload: &str, skip: Option<&str>) {
         self.hub.emit_text(&room.name(), event, payload, skip);
     }

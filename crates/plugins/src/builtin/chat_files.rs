@@ -5,9 +5,10 @@ use oui_models::knowledge as rows;
 use oui_models::knowledge_texts as texts;
 use serde_json::{Value, json};
 
+use super::knowledge::parameters::{GREP, VIEW};
 use super::knowledge::passages::{Grep, Matcher};
 use super::knowledge::{chunks_of, off_runtime, view_file};
-use super::spec::{Shape, default, optional, required};
+use super::spec::{Shape, optional, required};
 use super::{Builtin, builtins};
 use crate::args::Args;
 use crate::tool::{Answer, ToolContext, ToolError};
@@ -28,23 +29,11 @@ builtins! {
 
         "grep_chat_files"
         "Finds the lines of documents attached to this chat that have a text exactly, or that a regular expression fits (recognised by its signs; no look-around, no back-references)."
-        [
-            required("pattern", Shape::Text, "Text or regular expression."),
-            optional("file_id", Shape::Text, "Look only in this document."),
-            default("case_insensitive", Shape::Flag, "false", "Whether case does not matter."),
-            default("count_only", Shape::Flag, "false", "Whether to tell only how many lines each document has."),
-        ] => grep;
+        GREP => grep;
 
         "view_file"
         "Reads a document, long ones in parts."
-        [
-            required("file_id", Shape::Text, "Id of the document."),
-            default("offset", Shape::Int, "0", "Character to begin at."),
-            default("max_chars", Shape::Int, "10000", "How many characters at most."),
-            default("line_numbers", Shape::Flag, "false", "Whether lines are numbered."),
-            optional("start_line", Shape::Int, "Line to begin at, instead of offset; counted from 1."),
-            optional("end_line", Shape::Int, "Last line; counted from 1."),
-        ] => view_file;
+        VIEW => view_file;
     }
 }
 

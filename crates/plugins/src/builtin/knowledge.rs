@@ -1,6 +1,7 @@
 //! Collections of files: which there are, what is in them, and their texts. A model that collections are attached
 //! to sees only those. Looking for passages is in [`passages`].
 
+pub(super) mod parameters;
 pub(super) mod passages;
 
 use oui_models::knowledge::{self as rows, FileFilter, KnowledgeRow};
@@ -10,6 +11,7 @@ use oui_models::shared;
 use oui_retrieval::caller_of;
 use serde_json::{Map, Value, json};
 
+use self::parameters::{GREP, QUERY, SEARCH, VIEW};
 use super::spec::{Shape, default, optional, required};
 use super::{Builtin, builtins, notes};
 use crate::args::Args;
@@ -48,40 +50,19 @@ builtins! {
 
         "grep_knowledge_files"
         "Finds the lines of documents that have a text exactly, or that a regular expression fits (recognised by its signs; no look-around, no back-references)."
-        [
-            required("pattern", Shape::Text, "Text or regular expression."),
-            optional("file_id", Shape::Text, "Look only in this document."),
-            default("case_insensitive", Shape::Flag, "false", "Whether case does not matter."),
-            default("count_only", Shape::Flag, "false", "Whether to tell only how many lines each document has."),
-        ] => grep;
+        GREP => grep;
 
         "search_knowledge_files"
         "Finds documents of knowledge bases by their file name."
-        [
-            required("query", Shape::Text, "Part of the file name."),
-            optional("knowledge_id", Shape::Text, "Look only in this knowledge base."),
-            default("count", Shape::Int, "5", "How many at most."),
-            default("skip", Shape::Int, "0", "How many to leave out before the first."),
-        ] => search_files;
+        SEARCH => search_files;
 
         "query_knowledge_files"
         "Finds the passages of documents that fit a question best."
-        [
-            required("query", Shape::Text, "What is looked for, in plain words."),
-            optional("knowledge_ids", Shape::Texts, "Look only in these knowledge bases."),
-            default("count", Shape::Int, "5", "How many passages at most."),
-        ] => query_files;
+        QUERY => query_files;
 
         "view_knowledge_file"
         "Reads a document of a knowledge base, long ones in parts."
-        [
-            required("file_id", Shape::Text, "Id of the document."),
-            default("offset", Shape::Int, "0", "Character to begin at."),
-            default("max_chars", Shape::Int, "10000", "How many characters at most."),
-            default("line_numbers", Shape::Flag, "false", "Whether lines are numbered."),
-            optional("start_line", Shape::Int, "Line to begin at, instead of offset; counted from 1."),
-            optional("end_line", Shape::Int, "Last line; counted from 1."),
-        ] => view_in_base;
+        VIEW => view_in_base;
     }
 
     /// With attached ones.
@@ -96,54 +77,26 @@ builtins! {
 
         "search_knowledge_files"
         "Finds documents by their file name among those that this model was given."
-        [
-            required("query", Shape::Text, "Part of the file name."),
-            optional("knowledge_id", Shape::Text, "Look only in this knowledge base."),
-            default("count", Shape::Int, "5", "How many at most."),
-            default("skip", Shape::Int, "0", "How many to leave out before the first."),
-        ] => search_files;
+        SEARCH => search_files;
 
         "grep_knowledge_files"
         "Finds the lines of documents that have a text exactly, or that a regular expression fits (recognised by its signs; no look-around, no back-references)."
-        [
-            required("pattern", Shape::Text, "Text or regular expression."),
-            optional("file_id", Shape::Text, "Look only in this document."),
-            default("case_insensitive", Shape::Flag, "false", "Whether case does not matter."),
-            default("count_only", Shape::Flag, "false", "Whether to tell only how many lines each document has."),
-        ] => grep;
+        GREP => grep;
 
         "query_knowledge_files"
         "Finds the passages that fit a question best in what this model was given to answer from."
-        [
-            required("query", Shape::Text, "What is looked for, in plain words."),
-            optional("knowledge_ids", Shape::Texts, "Look only in these knowledge bases."),
-            default("count", Shape::Int, "5", "How many passages at most."),
-        ] => query_files;
+        QUERY => query_files;
     }
 
     /// Reading documents, for models that documents or collections are attached to.
     VIEWING {
         "view_file"
         "Reads a document, long ones in parts."
-        [
-            required("file_id", Shape::Text, "Id of the document."),
-            default("offset", Shape::Int, "0", "Character to begin at."),
-            default("max_chars", Shape::Int, "10000", "How many characters at most."),
-            default("line_numbers", Shape::Flag, "false", "Whether lines are numbered."),
-            optional("start_line", Shape::Int, "Line to begin at, instead of offset; counted from 1."),
-            optional("end_line", Shape::Int, "Last line; counted from 1."),
-        ] => view_file;
+        VIEW => view_file;
 
         "view_knowledge_file"
         "Reads a document of a knowledge base, long ones in parts."
-        [
-            required("file_id", Shape::Text, "Id of the document."),
-            default("offset", Shape::Int, "0", "Character to begin at."),
-            default("max_chars", Shape::Int, "10000", "How many characters at most."),
-            default("line_numbers", Shape::Flag, "false", "Whether lines are numbered."),
-            optional("start_line", Shape::Int, "Line to begin at, instead of offset; counted from 1."),
-            optional("end_line", Shape::Int, "Last line; counted from 1."),
-        ] => view_in_base;
+        VIEW => view_in_base;
     }
 }
 

@@ -119,12 +119,12 @@ impl Builtin {
 
 /// Declares the tools of one area: name, sentence, parameters, function.
 macro_rules! builtins {
-    ($($(#[$meta:meta])* $table:ident { $($name:literal $about:literal [$($parameter:expr),* $(,)?] => $run:path;)+ })+) => {$(
+    ($($(#[$meta:meta])* $table:ident { $($name:literal $about:literal $parameters:expr => $run:path;)+ })+) => {$(
         $(#[$meta])*
         pub(super) static $table: &[$crate::builtin::Builtin] = &[$($crate::builtin::Builtin {
             name: $name,
             about: $about,
-            parameters: &[$($parameter),*],
+            parameters: &$parameters,
             run: |context, args| Box::pin($run(context, args)),
         }),+];
     )+};
