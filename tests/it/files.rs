@@ -5,7 +5,7 @@ use oui_testkit::{Client, Reply, TestApp, both};
 use serde_json::{Value, json};
 
 /// A form with one file, as a browser sends it.
-async fn upload(client: &Client, query: &str, name: &str, kind: &str, bytes: &[u8]) -> Reply {
+pub(crate) async fn upload(client: &Client, query: &str, name: &str, kind: &str, bytes: &[u8]) -> Reply {
     let mut body = format!(
         "--edge\r\ncontent-disposition: form-data; name=\"file\"; filename=\"{name}\"\r\ncontent-type: {kind}\r\n\r\n"
     )

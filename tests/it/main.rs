@@ -25,3 +25,4 @@ mod roles;
 mod sdk;
 mod several_servers;
 mod tools;
+mod vectors_moved;

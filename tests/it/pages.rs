@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use axum::Router;
 use axum::response::{Html, Redirect};
-use axum::routing::get;
+use axum::routing::{get, post};
 use oui_testkit::{Client, Reply, both};
 use serde_json::{Value, json};
 
@@ -22,6 +22,30 @@ async fn site() -> SocketAddr {
             get(async || Redirect::temporary("http://169.254.169.254/latest")),
         )
         .route("/around", get(async || Redirect::temporary("/around")));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    address
+}
+
+/// Plays the site of videos: one has words, the others have none.
+async fn videos() -> SocketAddr {
+    let player = async |body: axum::Json<Value>| {
+        let mut player = json!({ "playabilityStatus": { "status": "OK" } });
+        if body.0["videoId"] == "abcdefghijk" {
+            let track = json!({ "languageCode": "en", "baseUrl": "/words?lang=en&fmt=srv3" });
+            player["captions"] = json!({ "playerCaptionsTracklistRenderer": { "captionTracks": [track] } });
+        }
+        axum::Json(player)
+    };
+    let words = async || {
+        "<?xml version=\"1.0\"?><transcript><text start=\"0\" dur=\"1\">The robin sings</text>\
+         <text start=\"1\" dur=\"1\">&amp;amp; the wren sleeps</text></transcript>"
+    };
+    let router = Router::new()
+        .route("/watch", get(async || r#"<script>{"INNERTUBE_API_KEY":"k"}</script>"#))
+        .route("/youtubei/v1/player", post(player))
+        .route("/words", get(words));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, router).await });
@@ -71,6 +95,27 @@ both! {
         for path in ["/inside", "/around"] {
             assert_eq!(load(&admin, &format!("{base}{path}")).await.status, 400, "{path}");
         }
+        open.stop().await;
+    }
+
+    async fn videos_are_told_and_cited(app: TestApp) {
+        app.admin().await;
+        let base = format!("http://{}", videos().await);
+        let open = app.beside(&[("OUI_YOUTUBE_URL", &base)]).await;
+        let admin = open.admin().await;
+        let url = "https://www.youtube.com/watch?v=abcdefghijk";
+        let video = load(&admin, url).await.ok();
+        assert_eq!(video["content"], "The robin sings & the wren sleeps");
+        let answer = ask_about(&admin, url, &video).await;
+        let said = answer["choices"][0]["message"]["content"].as_str().unwrap();
+        assert!(said.contains("The robin sings & the wren sleeps"), "{said}");
+        let source = &answer["sources"][0];
+        assert_eq!((&source["source"]["name"], &source["metadata"][0]["source"]), (&json!(url), &json!(url)));
+
+        let silent = load(&admin, "https://youtu.be/silent-film").await;
+        assert_eq!(silent.status, 400);
+        let told = silent.body["detail"].as_str().unwrap();
+        assert!(told.contains("Transcripts are disabled for the YouTube video silent-film"), "{told}");
         open.stop().await;
     }
 

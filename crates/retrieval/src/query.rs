@@ -66,6 +66,15 @@ struct Candidate {
     score: f64,
 }
 
+/// A question to one collection.
+struct Asked<'a> {
+    collection: &'a str,
+    question: &'a str,
+    vector: &'a [f32],
+    /// How alike the vectors of entries are to the question's, as far as that is known.
+    known: HashMap<String, f64>,
+}
+
 /// Checksum of a text in hexadecimal.
 pub fn text_hash(text: &str) -> String {
     hex::encode(Sha256::digest(text.as_bytes()))
@@ -151,18 +160,33 @@ impl Retrieval {
         options: &SearchOptions,
         caller: Option<&CallContext>,
     ) -> Result<Found> {
+        // Words need no vector: they are looked for while the questions are embedded.
+        let words = async {
+            let mut lists = Vec::new();
+            for collection in collections {
+                for question in questions {
+                    lists.push(self.words(collection, question, options).await);
+                }
+            }
+            lists
+        };
         let vectors = self
             .embedder
-            .embed(questions.to_vec(), Purpose::Query, caller)
-            .await?;
+            .embed(questions.to_vec(), Purpose::Query, caller);
+        let (words, vectors) = tokio::join!(words, vectors);
+        let (mut words, vectors) = (words.into_iter(), vectors?);
         let mut all = Vec::new();
         let (mut answered, mut failed) = (false, None);
         for collection in collections {
-            for (question, vector) in questions.iter().zip(&vectors) {
-                match self
-                    .hybrid_one(collection, question, vector, options, caller)
-                    .await
-                {
+            for ((question, vector), words) in questions.iter().zip(&vectors).zip(&mut words) {
+                let found = match words {
+                    Ok(words) => {
+                        self.hybrid_one(collection, question, vector, words, options, caller)
+                            .await
+                    }
+                    Err(error) => Err(error),
+                };
+                match found {
                     Ok(found) => {
                         answered = true;
                         all.extend(found);
@@ -180,47 +204,60 @@ impl Retrieval {
         }
     }
 
+    /// What the words of the question find; nothing where words do not count.
+    async fn words(&self, collection: &str, question: &str, options: &SearchOptions) -> Result<Vec<Hit>> {
+        if options.word_weight <= 0.0 {
+            return Ok(Vec::new());
+        }
+        let store = self.store().await?;
+        let found = store
+            .text_search(collection, question, options.k, options.enriched)
+            .await?;
+        match found {
+            Some(found) => Ok(found),
+            None => {
+                let entries = store.query(collection, &Filter::all(), None).await?;
+                let entries = entries.unwrap_or_default();
+                Ok(crate::fulltext::rank(entries, question, options.k, options.enriched))
+            }
+        }
+    }
+
     async fn hybrid_one(
         &self,
         collection: &str,
         question: &str,
         vector: &[f32],
+        words: Vec<Hit>,
         options: &SearchOptions,
         caller: Option<&CallContext>,
     ) -> Result<Vec<Candidate>> {
-        let store = self.store().await?;
         let weight = options.word_weight.clamp(0.0, 1.0);
-        let mut lists: Vec<(f64, Vec<Hit>)> = Vec::new();
-        if weight > 0.0 {
-            let found = store
-                .text_search(collection, question, options.k, options.enriched)
-                .await?;
-            let found = match found {
-                Some(found) => found,
-                None => {
-                    let entries = store.query(collection, &Filter::all(), None).await?;
-                    crate::fulltext::rank(entries.unwrap_or_default(), question, options.k, options.enriched)
-                }
-            };
-            lists.push((weight, found));
-        }
+        let mut lists: Vec<(f64, Vec<Hit>)> = vec![(weight, words)];
+        let mut known = HashMap::new();
         if weight < 1.0 {
-            let found = store
+            let found = self
+                .store()
+                .await?
                 .search(collection, vector, &Filter::all(), options.k)
                 .await?;
-            lists.push((1.0 - weight, found.unwrap_or_default()));
+            let found = found.unwrap_or_default();
+            known.extend(found.iter().map(|hit| (hit.entry.id.clone(), hit.score)));
+            lists.push((1.0 - weight, found));
         }
-        let joined = join(lists);
-        self.rerank(collection, question, vector, joined, options, caller)
-            .await
+        let asked = Asked {
+            collection,
+            question,
+            vector,
+            known,
+        };
+        self.rerank(asked, join(lists), options, caller).await
     }
 
     /// Orders candidates by the reranker, or without one by the angle to the question.
     async fn rerank(
         &self,
-        collection: &str,
-        question: &str,
-        vector: &[f32],
+        asked: Asked<'_>,
         candidates: Vec<Entry>,
         options: &SearchOptions,
         caller: Option<&CallContext>,
@@ -229,12 +266,9 @@ impl Retrieval {
             return Ok(Vec::new());
         }
         let texts: Vec<String> = candidates.iter().map(|entry| entry.text.clone()).collect();
-        let scores = match self.reranker.score(question, &texts, caller).await? {
+        let scores = match self.reranker.score(asked.question, &texts, caller).await? {
             Some(scores) => scores,
-            None => {
-                self.angles(collection, vector, &candidates, texts, caller)
-                    .await?
-            }
+            None => self.angles(asked, &candidates, texts, caller).await?,
         };
         let mut ranked: Vec<Candidate> = candidates
             .into_iter()
@@ -258,25 +292,37 @@ impl Retrieval {
         Ok(ranked)
     }
 
-    /// Cosines between the question and the candidates, from the stored vectors where the store hands them out.
+    /// Cosines between the question and the candidates. Those that the vector found are known; the others' come from
+    /// their stored vectors, where the store hands them out.
     async fn angles(
         &self,
-        collection: &str,
-        vector: &[f32],
+        asked: Asked<'_>,
         candidates: &[Entry],
         texts: Vec<String>,
         caller: Option<&CallContext>,
     ) -> Result<Vec<f64>> {
-        let ids: Vec<String> = candidates.iter().map(|entry| entry.id.clone()).collect();
-        if let Some(known) = self.store().await?.scores(collection, vector, &ids).await? {
-            let angle = |id: &String| known.get(id).map_or(-1.0, |likeness| 2.0 * likeness - 1.0);
-            return Ok(ids.iter().map(angle).collect());
-        }
-        let others = self.embedder.embed(texts, Purpose::Content, caller).await?;
-        Ok(others
+        let mut known = asked.known;
+        let (ids, texts): (Vec<String>, Vec<String>) = candidates
             .iter()
-            .map(|other| 2.0 * crate::vector::likeness(vector, other) - 1.0)
-            .collect())
+            .zip(texts)
+            .filter(|(entry, _)| !known.contains_key(&entry.id))
+            .map(|(entry, text)| (entry.id.clone(), text))
+            .unzip();
+        if !ids.is_empty() {
+            let store = self.store().await?;
+            match store.scores(asked.collection, asked.vector, &ids).await? {
+                Some(more) => known.extend(more),
+                None => {
+                    let others = self.embedder.embed(texts, Purpose::Content, caller).await?;
+                    let likenesses = others
+                        .iter()
+                        .map(|other| crate::vector::likeness(asked.vector, other));
+                    known.extend(ids.into_iter().zip(likenesses));
+                }
+            }
+        }
+        let angle = |entry: &Entry| known.get(&entry.id).map_or(-1.0, |likeness| 2.0 * likeness - 1.0);
+        Ok(candidates.iter().map(angle).collect())
     }
 }
 

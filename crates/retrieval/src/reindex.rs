@@ -11,11 +11,11 @@ use oui_models::{DbError, file_texts, knowledge_edits, marks, memories};
 use serde_json::json;
 
 use crate::error::{Error, Result};
-use crate::ingest::{collection_of_file, metadata_of};
+use crate::ingest::{KNOWLEDGE_BASES, collection_of_file, metadata_of};
 use crate::query::text_hash;
 use crate::service::{Retrieval, caller_of};
 
-/// Mark with the name of the store that holds everything.
+/// Mark with the name of the store that holds everything, or of one that is being filled.
 const MARK: &str = "vectors_in";
 
 /// How far the work is.
@@ -52,8 +52,21 @@ impl Retrieval {
     }
 
     /// Makes vectors of all stored texts, and tells `show` after each step. With `missing_only` files that the store
-    /// knows are left alone. Fails when nothing can be embedded or kept at all.
+    /// knows are left alone, unless another store was used in between: then what it knows is of another time. Fails
+    /// when nothing can be embedded or kept at all.
     pub async fn reindex(&self, missing_only: bool, mut show: impl FnMut(Progress)) -> Result<Progress> {
+        // One text that can be embedded tells that the engine works; a failure after that is the file's own.
+        self.embedder
+            .embed_one("test", crate::Purpose::Content, None)
+            .await?;
+        let mark = marks::get(&self.db, MARK).await.map_err(store_error)?;
+        let filling = format!("filling {}", self.store_name());
+        let goes_on = missing_only && mark.is_none_or(|mark| mark == filling);
+        let emptied = if goes_on {
+            None
+        } else {
+            Some(self.empty_store(&filling).await?)
+        };
         let files = file_texts::ids_with_text(&self.db).await.map_err(store_error)?;
         let bases = knowledge_edits::all(&self.db).await.map_err(store_error)?;
         let owners: BTreeSet<String> = memories::all(&self.db)
@@ -66,16 +79,14 @@ impl Retrieval {
             total: files.len() + bases.len() + owners.len(),
             ..Progress::default()
         };
-        // One text that can be embedded tells that the engine works; a failure after that is the file's own.
-        self.embedder
-            .embed_one("test", crate::Purpose::Content, None)
-            .await?;
         let step = |progress: &mut Progress, good: bool| {
             progress.done += 1;
             progress.failed += usize::from(!good);
         };
         for id in files {
-            let done = self.reindex_file(&id, missing_only).await;
+            // A file that came while the store was emptied may be there in part.
+            let is_old = emptied.as_ref().is_none_or(|emptied| emptied.contains(&id));
+            let done = self.reindex_file(&id, is_old).await;
             if let Err(error) = &done {
                 tracing::warn!(%error, file = id, "a file could not be made findable again");
             }
@@ -103,6 +114,24 @@ impl Retrieval {
             .await
             .map_err(store_error)?;
         Ok(progress)
+    }
+
+    /// Takes everything out of the store that is made here, and notes that it is being filled. Answers the files that
+    /// were there before.
+    async fn empty_store(&self, filling: &str) -> Result<BTreeSet<String>> {
+        let files = file_texts::ids_with_text(&self.db).await.map_err(store_error)?;
+        let bases = knowledge_edits::all(&self.db).await.map_err(store_error)?;
+        let store = self.store().await?;
+        store.drop_collection(KNOWLEDGE_BASES).await?;
+        for base in bases {
+            store.drop_collection(&base.id).await?;
+        }
+        for id in &files {
+            store.drop_collection(&collection_of_file(id)).await?;
+        }
+        // Not before: who is interrupted here begins again.
+        marks::set(&self.db, MARK, filling).await.map_err(store_error)?;
+        Ok(files.into_iter().collect())
     }
 
     async fn reindex_file(&self, id: &str, missing_only: bool) -> Result<()> {

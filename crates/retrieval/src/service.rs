@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use oui_config::settings::{DatabaseUrl, VectorEngine};
-use oui_config::{Config, Settings, rag};
+use oui_config::{Config, Secret, Settings, rag};
 use oui_core::Clock;
 use oui_loaders::{Document, LoadError};
 use oui_models::Db;
@@ -96,16 +96,9 @@ impl Retrieval {
             }
             VectorEngine::Chroma => Ok(Arc::new(vector::Chroma::new(self.http.client().clone(), vectors))),
             VectorEngine::PgVector => {
-                let url = match &vectors.pgvector_url {
-                    Some(url) => url.expose().to_owned(),
-                    None => match &self.settings.database_url {
-                        DatabaseUrl::Postgres(postgres) => postgres.to_url().expose().to_owned(),
-                        _ => {
-                            let text = "VECTOR_DB=pgvector needs PGVECTOR_DB_URL, an address of PostgreSQL";
-                            return Err(Error::Settings(text.into()));
-                        }
-                    },
-                };
+                let url = self.postgres(vectors.pgvector_url.as_ref()).ok_or_else(|| {
+                    Error::Settings("VECTOR_DB=pgvector needs PGVECTOR_DB_URL, an address of PostgreSQL".into())
+                })?;
                 let store =
                     vector::PgVector::open(&url, vectors.pgvector_width, vectors.pgvector_extension).await?;
                 Ok(Arc::new(store))
@@ -116,6 +109,15 @@ impl Retrieval {
                 let plain = self.plain_http2()?;
                 Ok(Arc::new(vector::Milvus::new(self.client(None)?, plain, vectors)?))
             }
+            VectorEngine::OpenGauss => {
+                let url = self.postgres(vectors.opengauss_url.as_ref()).ok_or_else(|| {
+                    Error::Settings("VECTOR_DB=opengauss needs OPENGAUSS_DB_URL, an address of openGauss".into())
+                })?;
+                let store = vector::PgVector::open_gauss(&url, vectors.opengauss_width).await?;
+                Ok(Arc::new(store))
+            }
+            VectorEngine::MariaDb => Ok(Arc::new(vector::MariaDb::open(vectors).await?)),
+            VectorEngine::S3Vectors => Ok(Arc::new(vector::S3Vectors::new(self.client(None)?, vectors)?)),
             VectorEngine::Pinecone => Ok(Arc::new(vector::Pinecone::new(self.client(None)?, vectors)?)),
             VectorEngine::Valkey => Ok(Arc::new(vector::Valkey::open(vectors).await?)),
             VectorEngine::Elasticsearch => {
@@ -126,6 +128,15 @@ impl Retrieval {
                 let trust = (!vectors.opensearch_verify).then_some(TlsVerify::Off);
                 Ok(Arc::new(vector::Documents::open(self.client(trust)?, vectors)))
             }
+        }
+    }
+
+    /// The database that is named, or that of the server where it is PostgreSQL.
+    fn postgres(&self, named: Option<&Secret>) -> Option<String> {
+        match (named, &self.settings.database_url) {
+            (Some(url), _) => Some(url.expose().to_owned()),
+            (None, DatabaseUrl::Postgres(postgres)) => Some(postgres.to_url().expose().to_owned()),
+            _ => None,
         }
     }
 
@@ -165,6 +176,9 @@ impl Retrieval {
             VectorEngine::Weaviate => "weaviate",
             VectorEngine::Milvus => "milvus",
             VectorEngine::Pinecone => "pinecone",
+            VectorEngine::S3Vectors => "s3vector",
+            VectorEngine::MariaDb => "mariadb-vector",
+            VectorEngine::OpenGauss => "opengauss",
             VectorEngine::Valkey => "valkey",
         }
     }

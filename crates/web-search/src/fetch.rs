@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use oui_loaders::LoadError;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
@@ -27,6 +27,19 @@ const MAX_TIME: Duration = Duration::from_secs(60);
 pub struct CheckedHttp {
     client: Client,
     rules: AddressRules,
+}
+
+/// A request to an address.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// What is to be done.
+    pub method: Method,
+    /// With what.
+    pub address: String,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body; empty for none.
+    pub body: Vec<u8>,
 }
 
 /// What came back.
@@ -115,12 +128,36 @@ impl CheckedHttp {
         max_bytes: Option<u64>,
         timeout: Option<Duration>,
     ) -> Result<Fetched, LoadError> {
-        let mut url = self.rules.check(address)?;
+        let agent = HeaderValue::from_str(user_agent).map_err(|error| LoadError::new(error.to_string()))?;
+        let asked = Asked {
+            method: Method::GET,
+            address: address.to_owned(),
+            headers: HeaderMap::from_iter([(header::USER_AGENT, agent)]),
+            body: Vec::new(),
+        };
+        self.send(asked, max_bytes, timeout).await
+    }
+
+    /// Sends a request, following redirects as browsers do: what was posted is not posted again, and what was meant
+    /// for one host is not sent to another.
+    ///
+    /// # Errors
+    /// As `get`.
+    #[boxed]
+    pub async fn send(
+        &self,
+        mut asked: Asked,
+        max_bytes: Option<u64>,
+        timeout: Option<Duration>,
+    ) -> Result<Fetched, LoadError> {
+        let mut url = self.rules.check(&asked.address)?;
+        let mut cookies = Vec::new();
         for _ in 0..=MAX_REDIRECTS {
             let mut request = self
                 .client
-                .get(url.clone())
-                .header(header::USER_AGENT, user_agent);
+                .request(asked.method.clone(), url.clone())
+                .headers(asked.headers.clone())
+                .body(asked.body.clone());
             if let Some(timeout) = timeout {
                 request = request.timeout(timeout);
             }
@@ -132,10 +169,29 @@ impl CheckedHttp {
                 .flatten()
                 .and_then(|target| target.to_str().ok())
                 .and_then(|target| url.join(target).ok());
-            match target {
-                Some(target) => url = self.rules.check(target.as_str())?,
-                None => return read(response, url.to_string(), max_bytes.unwrap_or(MAX_BYTES)).await,
+            let Some(target) = target else {
+                let mut fetched = read(response, url.to_string(), max_bytes.unwrap_or(MAX_BYTES)).await?;
+                for cookie in cookies {
+                    fetched.headers.append(header::SET_COOKIE, cookie);
+                }
+                return Ok(fetched);
+            };
+            cookies.extend(response.headers().get_all(header::SET_COOKIE).iter().cloned());
+            let target = self.rules.check(target.as_str())?;
+            let keeps_method = matches!(
+                response.status(),
+                StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT
+            );
+            if !keeps_method && asked.method != Method::HEAD {
+                asked.method = Method::GET;
+                asked.body.clear();
+                asked.headers.remove(header::CONTENT_TYPE);
             }
+            if target.origin() != url.origin() {
+                asked.headers.remove(header::COOKIE);
+                asked.headers.remove(header::AUTHORIZATION);
+            }
+            url = target;
         }
         Err(LoadError::new(TOO_MANY_REDIRECTS))
     }
@@ -181,9 +237,37 @@ async fn read(response: Response, url: String, max_bytes: u64) -> Result<Fetched
 mod tests {
     use axum::Router;
     use axum::response::Redirect;
-    use axum::routing::get;
+    use axum::routing::{any, get, post};
 
     use super::*;
+
+    /// Tells what it was asked.
+    async fn seen(method: Method, headers: HeaderMap, body: String) -> String {
+        let cookie = headers.get("cookie").map(|cookie| cookie.to_str().unwrap());
+        format!("{method} {body} {}", cookie.unwrap_or_default())
+    }
+
+    #[tokio::test]
+    async fn redirects_are_followed_as_browsers_do() {
+        install_tls();
+        let (here, there) = (server().await, server().await);
+        let open = CheckedHttp::new(AddressRules::new(true, &[]), true).unwrap();
+        let send = async |address: String| {
+            let asked = Asked {
+                method: Method::POST,
+                address,
+                headers: HeaderMap::from_iter([(header::COOKIE, HeaderValue::from_static("secret"))]),
+                body: b"body".to_vec(),
+            };
+            let fetched = open.send(asked, None, None).await.unwrap();
+            (String::from_utf8(fetched.body).unwrap(), fetched.headers)
+        };
+        let (text, headers) = send(format!("{here}/posted")).await;
+        assert_eq!((text.as_str(), &headers["set-cookie"]), ("GET  secret", &HeaderValue::from_static("a=b")));
+        assert_eq!(send(format!("{here}/again")).await.0, "POST body secret");
+        let elsewhere = format!("{here}/to?{there}");
+        assert_eq!(send(elsewhere).await.0, "POST body ");
+    }
 
     async fn server() -> String {
         let router = Router::new()
@@ -193,6 +277,18 @@ mod tests {
                 "/inside",
                 get(|| async { Redirect::temporary("http://169.254.169.254/") }),
             )
+            .route(
+                "/posted",
+                post(|| async { ([("set-cookie", "a=b")], Redirect::to("/seen")) }),
+            )
+            .route(
+                "/to",
+                post(|uri: http::Uri| async move {
+                    Redirect::temporary(&format!("{}/seen", uri.query().unwrap()))
+                }),
+            )
+            .route("/again", post(|| async { Redirect::temporary("/seen") }))
+            .route("/seen", any(seen))
             .route("/loop", get(|| async { Redirect::temporary("/loop") }));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

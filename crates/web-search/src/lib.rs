@@ -2,6 +2,7 @@
 //! checked before and while connecting; hosts of the operator's own choosing are not.
 
 pub mod address;
+mod browser;
 mod fetch;
 mod pages;
 pub mod search;
@@ -13,7 +14,7 @@ use oui_config::{Config, Settings};
 use oui_core::Clock;
 use oui_loaders::LoadError;
 
-pub use fetch::{CheckedHttp, Fetched, TOO_LARGE, TOO_MANY_REDIRECTS};
+pub use fetch::{Asked, CheckedHttp, Fetched, TOO_LARGE, TOO_MANY_REDIRECTS};
 pub use pages::{PageLoader, USER_AGENT};
 pub use search::{SearchResult, WebSearch};
 pub use youtube::is_youtube_url;

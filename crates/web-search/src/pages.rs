@@ -13,6 +13,7 @@ use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
 
 use crate::address::AddressRules;
+use crate::browser::{self, Browser};
 use crate::fetch::CheckedHttp;
 use crate::{INVALID_URL, youtube};
 
@@ -101,7 +102,8 @@ impl PageLoader {
         if youtube::is_youtube_url(address) {
             let languages = self.config.get(&loaders::YOUTUBE_LOADER_LANGUAGE);
             let proxy = self.config.get(&loaders::YOUTUBE_LOADER_PROXY_URL);
-            return youtube::transcript(address, languages, &proxy)
+            let base = &self.settings.engines.youtube_url;
+            return youtube::transcript(address, languages, &proxy, base)
                 .await
                 .map(|document| vec![document]);
         }
@@ -139,10 +141,11 @@ impl PageLoader {
                 Ok(self.each(&addresses, jobs.collect()).await)
             }
             "tavily" => Ok(self.tavily(&addresses).await),
+            "playwright" => self.rendered(&addresses).await,
             "exa" => self.exa(&addresses).await,
             "external" => Ok(self.external(&addresses).await),
             other => Err(LoadError::new(format!(
-                "Invalid WEB_LOADER_ENGINE: {other}. Please set it to 'safe_web', 'firecrawl', 'tavily', 'exa', \
+                "Invalid WEB_LOADER_ENGINE: {other}. Please set it to 'safe_web', 'playwright', 'firecrawl', 'tavily', 'exa', \
                  'external', or 'microsoft_web_iq'."
             ))),
         }
@@ -171,6 +174,32 @@ impl PageLoader {
         let (body, address) = (page.body, address.to_owned());
         let read = tokio::task::spawn_blocking(move || html::web_page(&body, &address)).await;
         read.map(Some).map_err(|error| LoadError::new(error.to_string()))
+    }
+
+    /// Pages as a browser shows them, when their scripts have run. One browser for all.
+    async fn rendered(&self, addresses: &[String]) -> Result<Vec<Document>, LoadError> {
+        let url = self.config.get(&web_loader::PLAYWRIGHT_WS_URL);
+        let patience = u64::try_from(self.config.get(&web_loader::PLAYWRIGHT_TIMEOUT)).unwrap_or_default();
+        let options = browser::Options {
+            url: url.trim(),
+            folder: self.settings.server.cache_dir().join("browser"),
+            // As the reference's: without a limit of the page's own, each request still has one.
+            patience: Duration::from_millis(if patience == 0 { 30_000 } else { patience }),
+        };
+        let mut browser = Browser::open(self.http(), options).await?;
+        let mut documents = Vec::new();
+        for address in addresses {
+            match browser.page(address).await {
+                Ok(page) => {
+                    let address = address.clone();
+                    let read = tokio::task::spawn_blocking(move || html::web_page(page.as_bytes(), &address)).await;
+                    documents.extend(read.ok());
+                }
+                Err(error) => tracing::warn!(%address, %error, "a page could not be shown by the browser"),
+            }
+        }
+        browser.close().await;
+        Ok(documents)
     }
 
     async fn ask(&self, request: RequestBuilder) -> Result<Value, LoadError> {

@@ -49,6 +49,7 @@ pub(crate) async fn transcript(
     address: &str,
     languages: Vec<String>,
     proxy: &str,
+    base: &str,
 ) -> Result<Document, LoadError> {
     let mut builder = Client::builder().timeout(Duration::from_secs(30));
     if !proxy.is_empty() {
@@ -60,7 +61,7 @@ pub(crate) async fn transcript(
         .map_err(|error| LoadError::new(error.to_string()))?;
     let text = Youtube {
         client,
-        base: "https://www.youtube.com".into(),
+        base: base.trim_end_matches('/').to_owned(),
     }
     .text(&video_id(address), languages)
     .await?;

@@ -38,6 +38,8 @@ settings! {
         ELEVENLABS_API_BASE_URL => pub elevenlabs_url: String = text("https://api.elevenlabs.io");
         /// Address of Tavily.
         TAVILY_API_BASE_URL => pub(crate) tavily: String = text("https://api.tavily.com");
+        /// Where transcripts of YouTube are asked for.
+        OUI_YOUTUBE_URL => pub youtube_url: String = text("https://www.youtube.com");
         /// Certificate shown to SearXNG.
         SEARXNG_CLIENT_CERT_FILE => pub searxng_certificate: Option<PathBuf> = optional_path();
         /// Key of that certificate.

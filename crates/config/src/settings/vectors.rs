@@ -28,10 +28,17 @@ pub enum VectorEngine {
     Milvus,
     /// At Pinecone.
     Pinecone,
+    /// In an S3 vector bucket.
+    S3Vectors,
+    /// In MariaDB.
+    MariaDb,
+    /// In openGauss.
+    OpenGauss,
 }
 
 const ENGINES: &str =
-    "chroma, pgvector, qdrant, milvus, weaviate, elasticsearch, opensearch, pinecone or valkey";
+    "chroma, pgvector, qdrant, milvus, weaviate, elasticsearch, opensearch, pinecone, s3vector, mariadb-vector, \
+     opengauss or valkey (oracle23ai is not spoken here)";
 
 fn engine(text: &str) -> Option<VectorEngine> {
     match text.trim().to_lowercase().as_str() {
@@ -44,6 +51,9 @@ fn engine(text: &str) -> Option<VectorEngine> {
         "valkey" => Some(VectorEngine::Valkey),
         "milvus" => Some(VectorEngine::Milvus),
         "pinecone" => Some(VectorEngine::Pinecone),
+        "s3vector" => Some(VectorEngine::S3Vectors),
+        "mariadb-vector" => Some(VectorEngine::MariaDb),
+        "opengauss" => Some(VectorEngine::OpenGauss),
         _ => None,
     }
 }
@@ -53,7 +63,8 @@ settings! {
     /// Vector stores, and where models for embeddings lie.
     pub struct Vectors {
         /// Who keeps vectors: `chroma` (this server, or the Chroma server at `CHROMA_HTTP_HOST`), `pgvector`, `qdrant`,
-        /// `milvus`, `weaviate`, `elasticsearch`, `opensearch`, `pinecone` or `valkey`.
+        /// `milvus`, `weaviate`, `elasticsearch`, `opensearch`, `pinecone`, `s3vector`, `mariadb-vector`, `opengauss` or
+        /// `valkey`.
         VECTOR_DB => pub engine: VectorEngine = Spec::new(ENGINES, "chroma", engine).strict();
         /// Megabytes that vectors of searched collections may take in memory.
         OUI_VECTOR_CACHE_MB => pub cache_megabytes: usize = count("512");
@@ -121,6 +132,10 @@ settings! {
         MILVUS_DISKANN_MAX_DEGREE => pub milvus_diskann_degree: u32 = int("56");
         /// Candidates while such an index is built.
         MILVUS_DISKANN_SEARCH_LIST_SIZE => pub milvus_diskann_list: u32 = int("100");
+        /// Keeps many collections of ours in few of the server's.
+        ENABLE_MILVUS_MULTITENANCY_MODE => pub milvus_shared: bool = flag("false");
+        /// Begins the names of those few.
+        MILVUS_COLLECTION_PREFIX => pub milvus_prefix: String = text("open_webui");
         /// Host of a Weaviate server.
         WEAVIATE_HTTP_HOST => pub weaviate_host: String = text("");
         /// Its port.
@@ -165,6 +180,24 @@ settings! {
         PINECONE_CLOUD => pub pinecone_cloud: String = text("aws");
         /// Where indexes are listed and made.
         PINECONE_CONTROLLER_HOST => pub pinecone_control: String = text("https://api.pinecone.io");
+        /// Name of an S3 vector bucket. Credentials come from `AWS_ACCESS_KEY_ID` and its kin, or from the machine.
+        S3_VECTOR_BUCKET_NAME => pub s3_vectors_bucket: Option<String> = optional_text();
+        /// Region of that bucket.
+        S3_VECTOR_REGION => pub s3_vectors_region: Option<String> = optional_text();
+        /// Address of the service, where it is not that of the region.
+        AWS_ENDPOINT_URL_S3VECTORS => pub s3_vectors_url: Option<String> = optional_text();
+        /// MariaDB from 11.7 on (`mariadb+mariadbconnector://user:password@host:3306/name`).
+        MARIADB_VECTOR_DB_URL => pub mariadb_url: Option<Secret> = optional_secret();
+        /// Numbers of a vector there; shorter ones are filled up with zeros.
+        MARIADB_VECTOR_INITIALIZE_MAX_VECTOR_LENGTH => pub mariadb_width: usize = count("1536");
+        /// How it compares vectors: `cosine` or `euclidean`.
+        MARIADB_VECTOR_DISTANCE_STRATEGY => pub mariadb_distance: String = text("cosine");
+        /// Neighbours of a node in a new index there.
+        MARIADB_VECTOR_INDEX_M => pub mariadb_index_m: u32 = int("8");
+        /// openGauss with vectors; empty uses `DATABASE_URL`. The user's password must be kept as MD5 there.
+        OPENGAUSS_DB_URL => pub opengauss_url: Option<Secret> = optional_secret();
+        /// Numbers of a vector there; shorter ones are filled up with zeros.
+        OPENGAUSS_INITIALIZE_MAX_VECTOR_LENGTH => pub opengauss_width: usize = count("1536");
         /// Address of a Valkey or Redis server with its search module.
         VALKEY_URL => pub valkey_url: Option<Secret> = optional_secret();
         /// Begins the keys there.

@@ -1,11 +1,15 @@
 //! Vectors on a Chroma server, through its HTTP interface of version 2.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 use oui_config::settings::Vectors;
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
-use super::server::{Server, entry};
+use super::filter::choice;
+use super::rows::{Pages, Scale, Shape};
+use super::server::Server;
 use super::{Entry, Filter, Hit, Item, VectorStore};
 use crate::error::Result;
 
@@ -70,33 +74,48 @@ impl Chroma {
 /// The filter in Chroma's language.
 fn conditions(filter: &Filter) -> Map<String, Value> {
     let mut body = Map::new();
-    let mut list: Vec<Value> = filter
-        .fields
-        .iter()
-        .map(|(name, values)| match values.as_slice() {
-            [value] => json!({ name.as_str(): { "$eq": value } }),
-            values => json!({ name.as_str(): { "$in": values } }),
-        })
-        .collect();
-    match list.len() {
-        0 => {}
-        1 => {
-            body.insert("where".into(), list.remove(0));
-        }
-        _ => {
-            body.insert("where".into(), json!({ "$and": list }));
+    let mut fields = Vec::new();
+    let terms = filter.terms(
+        |ids| ("ids", json!(ids)),
+        |name, values| ("where", json!({ name: choice(values, "$eq", "$in") })),
+    );
+    for (kind, term) in terms {
+        if kind == "where" {
+            fields.push(term);
+        } else {
+            body.insert(kind.into(), term);
         }
     }
-    if let Some(ids) = &filter.ids {
-        body.insert("ids".into(), json!(ids));
+    if fields.len() > 1 {
+        fields = vec![json!({ "$and": fields })];
     }
+    body.extend(fields.pop().map(|whole| ("where".to_owned(), whole)));
     body
 }
 
-/// The entry at a place of the columns of an answer.
-fn entry_at(ids: &Value, documents: &Value, metadatas: &Value, place: usize) -> Option<Entry> {
-    let metadata = metadatas.get(place).and_then(Value::as_object);
-    entry(ids.get(place)?, documents.get(place)?, metadata.cloned())
+const SHAPE: Shape = Shape {
+    id: "/ids",
+    text: "/documents",
+    metadata: "/metadatas",
+    own: &[],
+    score: "/distances",
+};
+
+/// The columns of an answer as rows, those of its first question where there are several.
+fn rows(answer: &Value) -> Value {
+    let names = ["ids", "documents", "metadatas", "distances"];
+    let column = |name: &str| {
+        let column = &answer[name];
+        if column[0].is_array() { column[0].clone() } else { column.clone() }
+    };
+    let columns = names.map(|name| (name, column(name)));
+    let count = columns[0].1.as_array().map_or(0, Vec::len);
+    let row = |place: usize| {
+        let cells = columns.iter();
+        let cells = cells.map(|(name, column)| ((*name).to_owned(), column[place].clone()));
+        Value::Object(cells.collect())
+    };
+    (0..count).map(row).collect()
 }
 
 #[async_trait]
@@ -149,20 +168,7 @@ impl VectorStore for Chroma {
             .server
             .call(Method::POST, &format!("/{id}/query"), Some(Value::Object(body)))
             .await?;
-        let Some(found) = found else { return Ok(None) };
-        let distances = found["distances"][0].as_array().cloned().unwrap_or_default();
-        let hit = |(place, distance): (usize, &Value)| {
-            Some(Hit {
-                entry: entry_at(
-                    &found["ids"][0],
-                    &found["documents"][0],
-                    &found["metadatas"][0],
-                    place,
-                )?,
-                score: (2.0 - distance.as_f64()?) / 2.0,
-            })
-        };
-        Ok(Some(distances.iter().enumerate().filter_map(hit).collect()))
+        Ok(found.map(|found| SHAPE.hits(&rows(&found), Scale::Distance)))
     }
 
     async fn query(
@@ -174,26 +180,31 @@ impl VectorStore for Chroma {
         let Some(id) = self.id(collection).await? else {
             return Ok(None);
         };
-        let mut entries = Vec::new();
-        loop {
-            let room = limit.map_or(ENTRIES, |limit| (limit - entries.len()).min(ENTRIES));
+        let mut pages = Pages::new(filter, limit, ENTRIES);
+        while let Some(room) = pages.room() {
             let mut body = conditions(filter);
             body.insert("include".into(), json!(["documents", "metadatas"]));
             body.insert("limit".into(), json!(room));
-            body.insert("offset".into(), json!(entries.len()));
+            body.insert("offset".into(), json!(pages.seen()));
             let found = self
                 .server
                 .call(Method::POST, &format!("/{id}/get"), Some(Value::Object(body)))
                 .await?;
             let Some(found) = found else { return Ok(None) };
-            let count = found["ids"].as_array().map_or(0, Vec::len);
-            entries.extend((0..count).filter_map(|place| {
-                entry_at(&found["ids"], &found["documents"], &found["metadatas"], place)
-            }));
-            if count < room || limit == Some(entries.len()) {
-                return Ok(Some(entries));
-            }
+            let rows = rows(&found);
+            pages.add(rows.as_array().map_or(0, Vec::len), SHAPE.entries(&rows));
         }
+        Ok(Some(pages.entries()))
+    }
+
+    async fn scores(
+        &self,
+        _collection: &str,
+        _vector: &[f32],
+        _ids: &[String],
+    ) -> Result<Option<HashMap<String, f64>>> {
+        // The server cannot search among ids.
+        Ok(None)
     }
 
     async fn delete(&self, collection: &str, filter: &Filter) -> Result<()> {

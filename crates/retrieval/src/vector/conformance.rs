@@ -81,6 +81,16 @@ pub(crate) async fn check(store: &dyn VectorStore) {
     assert_eq!(hits.len(), 1);
     assert_eq!(hits[0].entry.id, third);
 
+    let asked = [
+        second.clone(),
+        third.clone(),
+        "11111111-0000-4000-8000-00000000000f".to_owned(),
+    ];
+    if let Some(scores) = store.scores(one, &[1.0, 0.0, 0.0], &asked).await.unwrap() {
+        assert_eq!(scores.len(), 2, "{scores:?}");
+        assert!((scores[&second] - 0.9).abs() < 1e-4 && (scores[&third] - 0.5).abs() < 1e-4);
+    }
+
     let found = store
         .query(one, &Filter::eq("file_id", "a"), None)
         .await

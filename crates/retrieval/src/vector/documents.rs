@@ -1,7 +1,6 @@
 //! Vectors on a server that searches documents: Elasticsearch, where collections share an index for each length of
 //! vectors, or OpenSearch, where each has an index of its own. The words of the texts are found by the server's index.
 
-use std::collections::HashMap;
 use std::fmt::Write;
 
 use async_trait::async_trait;
@@ -11,7 +10,8 @@ use oui_config::settings::Vectors;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::server::{Server, entry, list, scores_by_search};
+use super::rows::{Pages, Scale, Shape, list};
+use super::server::Server;
 use super::{Entry, Filter, Hit, Item, VectorStore};
 use crate::error::Result;
 
@@ -142,24 +142,22 @@ impl Documents {
         if self.dialect == Dialect::Elastic {
             all.push(json!({ "term": { "collection": collection } }));
         }
-        if let Some(ids) = &filter.ids {
-            all.push(json!({ "ids": { "values": ids } }));
-        }
-        for (name, values) in &filter.fields {
-            // OpenSearch indexes texts by words, and whole beside that.
-            let field = |value: &Value| match (self.dialect, value) {
-                (Dialect::Open, Value::String(_)) => format!("metadata.{name}.keyword"),
-                _ => format!("metadata.{name}"),
-            };
-            let terms = values
-                .iter()
-                .map(|value| json!({ "term": { (field(value)): value } }))
-                .collect::<Vec<_>>();
-            all.push(match <[Value; 1]>::try_from(terms) {
-                Ok([term]) => term,
-                Err(terms) => json!({ "bool": { "should": terms, "minimum_should_match": 1 } }),
-            });
-        }
+        // OpenSearch indexes texts by words, and whole beside that.
+        let path = |name: &str, value: &Value| match (self.dialect, value) {
+            (Dialect::Open, Value::String(_)) => format!("metadata.{name}.keyword"),
+            _ => format!("metadata.{name}"),
+        };
+        let term = |name: &str, value: &Value| json!({ "term": { (path(name, value)): value } });
+        all.extend(filter.terms(
+            |ids| json!({ "ids": { "values": ids } }),
+            |name, values| match values {
+                [value] => term(name, value),
+                values => {
+                    let any: Vec<Value> = values.iter().map(|value| term(name, value)).collect();
+                    json!({ "bool": { "should": any, "minimum_should_match": 1 } })
+                }
+            },
+        ));
         all
     }
 
@@ -185,13 +183,7 @@ impl Documents {
         let body = json!({ "size": limit, "_source": ["text", "metadata"], "query": query });
         let path = format!("/{indexes}/_search");
         let answer = self.server.call(Method::POST, &path, Some(body)).await?;
-        let hit = |hit: &Value| {
-            Some(Hit {
-                entry: entry_of(hit)?,
-                score: hit["_score"].as_f64()?,
-            })
-        };
-        Ok(answer.map(|answer| list(&answer["hits"]["hits"], hit)))
+        Ok(answer.map(|answer| SHAPE.hits(&answer["hits"]["hits"], Scale::Plain)))
     }
 
     async fn delete_matching(&self, collection: &str, filter: &Filter) -> Result<()> {
@@ -205,14 +197,13 @@ impl Documents {
     }
 }
 
-fn entry_of(hit: &Value) -> Option<Entry> {
-    let source = &hit["_source"];
-    entry(
-        &hit["_id"],
-        &source["text"],
-        source["metadata"].as_object().cloned(),
-    )
-}
+const SHAPE: Shape = Shape {
+    id: "/_id",
+    text: "/_source/text",
+    metadata: "/_source/metadata",
+    own: &[],
+    score: "/_score",
+};
 
 #[async_trait]
 impl VectorStore for Documents {
@@ -239,17 +230,9 @@ impl VectorStore for Documents {
         let known = self.server.call(Method::GET, &format!("/{index}"), None).await?;
         if known.is_none() {
             let mapping = self.mapping(first.vector.len());
-            let made = self
-                .server
-                .call(Method::PUT, &format!("/{index}"), Some(mapping))
-                .await;
-            match made {
-                // Another request was faster.
-                Err(error) if error.to_string().contains("already exists") => {}
-                other => {
-                    other?;
-                }
-            }
+            self.server
+                .make(Method::PUT, &format!("/{index}"), mapping)
+                .await?;
         }
         for part in items.chunks(SENT) {
             let mut lines = String::new();
@@ -296,38 +279,33 @@ impl VectorStore for Documents {
         filter: &Filter,
         limit: Option<usize>,
     ) -> Result<Option<Vec<Entry>>> {
-        let wanted = limit.unwrap_or(usize::MAX);
+        let mut pages = Pages::new(filter, limit, FETCHED);
+        let size = pages.room().unwrap_or_default();
         let body = json!({
-            "size": wanted.min(FETCHED), "sort": ["_doc"], "_source": ["text", "metadata"],
+            "size": size, "sort": ["_doc"], "_source": ["text", "metadata"],
             "query": { "bool": { "filter": self.conditions(collection, filter) } },
         });
-        let path = format!("/{}/_search?scroll=1m", self.indexes(collection));
-        let mut answer = self.server.call(Method::POST, &path, Some(body)).await?;
-        let mut entries = Vec::new();
-        let mut scroll = Value::Null;
-        while let Some(page) = answer.take() {
-            scroll = page["_scroll_id"].clone();
-            let found = list(&page["hits"]["hits"], entry_of);
-            let is_last = found.len() < FETCHED;
-            entries.extend(found);
-            if is_last || entries.len() >= wanted || scroll.is_null() {
-                entries.truncate(wanted);
+        let mut path = format!("/{}/_search?scroll=1m", self.indexes(collection));
+        let mut body = Some(body);
+        while pages.room().is_some() {
+            let answer = self.server.call(Method::POST, &path, body.take()).await?;
+            let Some(mut page) = answer else { break };
+            let found = SHAPE.entries(&page["hits"]["hits"]);
+            let is_last = found.len() < size;
+            let scroll = page["_scroll_id"].take();
+            path = "/_search/scroll".into();
+            body = Some(json!({ "scroll": "1m", "scroll_id": scroll }));
+            pages.follow(found, scroll);
+            if is_last {
                 break;
             }
-            let body = json!({ "scroll": "1m", "scroll_id": scroll });
-            answer = self
-                .server
-                .call(Method::POST, "/_search/scroll", Some(body))
-                .await?;
         }
-        if scroll.is_null() {
-            return Ok(None);
-        }
+        let Some(scroll) = pages.cursor() else { return Ok(None) };
         let body = json!({ "scroll_id": [scroll] });
         self.server
             .call(Method::DELETE, "/_search/scroll", Some(body))
             .await?;
-        Ok(Some(entries))
+        Ok(Some(pages.entries()))
     }
 
     async fn text_search(
@@ -344,15 +322,6 @@ impl VectorStore for Documents {
             "filter": self.conditions(collection, &Filter::all()), "must": [{ "match": { "text": text } }],
         } });
         self.hits(&self.indexes(collection), query, limit).await
-    }
-
-    async fn scores(
-        &self,
-        collection: &str,
-        vector: &[f32],
-        ids: &[String],
-    ) -> Result<Option<HashMap<String, f64>>> {
-        scores_by_search(self, collection, vector, ids).await
     }
 
     async fn delete(&self, collection: &str, filter: &Filter) -> Result<()> {

@@ -236,9 +236,18 @@ impl VectorStore for EmbeddedStore {
         vector: &[f32],
         ids: &[String],
     ) -> Result<Option<HashMap<String, f64>>> {
-        let filter = Filter::ids(ids.iter().cloned());
-        let hits = self.search(collection, vector, &filter, ids.len()).await?;
-        Ok(hits.map(|hits| hits.into_iter().map(|hit| (hit.entry.id, hit.score)).collect()))
+        let Some(known) = statements::collection(&self.shared.read, collection).await? else {
+            return Ok(None);
+        };
+        if vector.len() != known.width {
+            return Err(Error::Dimension {
+                expected: known.width,
+                got: vector.len(),
+            });
+        }
+        let vectors = statements::vectors_by_key(&self.shared.read, known.id, ids).await?;
+        let score = |(key, other): (String, Vec<f32>)| (key, likeness(vector, &other));
+        Ok(Some(vectors.into_iter().map(score).collect()))
     }
 
     async fn delete(&self, collection: &str, filter: &Filter) -> Result<()> {

@@ -1,11 +1,12 @@
-//! Vectors on a Milvus server, through its gRPC interface. A collection is one of the server's, laid out as the
-//! reference does: with an index of words where the server has them (2.5), else with the text inside a JSON field.
+//! Vectors on a Milvus server, through its gRPC interface. A collection is one of the server's, or, where that is
+//! switched on, a part of a shared one; laid out as the reference does: with an index of words where the server has
+//! them (2.5), else, in collections of their own, with the text inside a JSON field.
 
 mod grpc;
+mod parts;
 mod wire;
 
 use oui_core::boxed;
-use std::collections::HashMap;
 
 use async_trait::async_trait;
 use base64::Engine;
@@ -16,13 +17,20 @@ use reqwest::header::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
 
 use self::grpc::Grpc;
-use self::wire::{Column, Done, FieldData, Named, Pair, Values};
-use super::server::{entry, scores_by_search};
+use self::parts::{
+    cut, expression, field, jsons, knows_words, outputs, pairs, placeholders, rows, sought, texts,
+};
+use self::wire::{Column, Done, FieldData, Named};
+use super::rows::{Pages, Scale};
+use super::shared::Place;
 use super::{Entry, Filter, Hit, Item, Metadata, VectorStore};
 use crate::error::{Error, Result};
 
-/// Begins the names of collections.
-const PREFIX: &str = "open_webui_";
+/// Begins the names of collections that stand for themselves.
+const PREFIX: &str = "open_webui";
+
+/// Field that tells collections apart that share one.
+const TENANT: &str = "resource_id";
 
 /// Rows sent or fetched at once: of the longest texts they stay below the limit of a message.
 const ROWS: usize = 128;
@@ -49,6 +57,8 @@ pub struct Milvus {
     index: String,
     metric: String,
     build: Value,
+    prefix: String,
+    shared: bool,
 }
 
 /// Where a server is.
@@ -83,6 +93,13 @@ impl Milvus {
             index,
             metric: settings.milvus_metric.to_uppercase(),
             build,
+            shared: settings.milvus_shared,
+            prefix: if settings.milvus_shared {
+                // The server takes letters, digits and underscores.
+                settings.milvus_prefix.replace('-', "_")
+            } else {
+                PREFIX.into()
+            },
             ..Self::at(client, plain, &target)?
         })
     }
@@ -114,7 +131,17 @@ impl Milvus {
             index: String::new(),
             metric: String::new(),
             build: Value::Null,
+            prefix: PREFIX.into(),
+            shared: false,
         })
+    }
+
+    fn place(&self, collection: &str) -> Place {
+        if self.shared {
+            Place::shared(&self.prefix, collection, "_")
+        } else {
+            Place::own(format!("{}_{}", self.prefix, collection.replace('-', "_")))
+        }
     }
 
     /// The rows of a collection of others that are nearest to a vector: each with the fields wanted, its id and the
@@ -173,23 +200,30 @@ impl Milvus {
     }
 
     /// Makes a collection. Whether it has an index of words.
-    async fn make(&self, name: &str, width: usize) -> Result<bool> {
+    async fn make(&self, place: &Place, width: usize) -> Result<bool> {
+        let name = place.name.as_str();
+        let shared = place.tenant.is_some();
         let version: Option<wire::Version> = self.grpc.call("GetVersion", &wire::Nothing {}).await?;
         let words = knows_words(&version.unwrap_or_default().version);
         let mut fields = vec![
             wire::Field {
                 is_primary_key: true,
-                ..field("id", VARCHAR, &[("max_length", "65535")])
+                ..field("id", VARCHAR, &[("max_length", if shared { "36" } else { "65535" })])
             },
             field("vector", FLOAT_VECTOR, &[("dim", &width.to_string())]),
         ];
         let mut functions = Vec::new();
-        if words {
+        if words || shared {
+            let analyzer = if words { "true" } else { "false" };
             fields.push(field(
                 "text",
                 VARCHAR,
-                &[("max_length", "65535"), ("enable_analyzer", "true")],
+                &[("max_length", "65535"), ("enable_analyzer", analyzer)],
             ));
+        } else {
+            fields.push(field("data", JSON, &[]));
+        }
+        if words {
             fields.push(wire::Field {
                 is_function_output: true,
                 ..field("sparse", SPARSE_VECTOR, &[])
@@ -200,14 +234,15 @@ impl Milvus {
                 input_field_names: vec!["text".into()],
                 output_field_names: vec!["sparse".into()],
             });
-        } else {
-            fields.push(field("data", JSON, &[]));
         }
         fields.push(field("metadata", JSON, &[]));
+        if shared {
+            fields.push(field(TENANT, VARCHAR, &[("max_length", "255")]));
+        }
         let schema = wire::Schema {
             name: name.to_owned(),
             fields,
-            enable_dynamic_field: true,
+            enable_dynamic_field: !shared,
             functions,
         };
         let create = wire::Create {
@@ -237,6 +272,19 @@ impl Milvus {
             };
             self.grpc.call::<wire::Status>("CreateIndex", &index).await?;
         }
+        if shared {
+            let index = wire::Index {
+                db_name: self.database.clone(),
+                collection_name: name.to_owned(),
+                field_name: TENANT.to_owned(),
+                extra_params: pairs(&[("index_type", "INVERTED")]),
+                index_name: TENANT.to_owned(),
+            };
+            // Finding is right without it, only slower.
+            if let Err(error) = self.grpc.call::<wire::Status>("CreateIndex", &index).await {
+                tracing::warn!(%error, collection = name, "Milvus made no index that tells collections apart");
+            }
+        }
         self.grpc
             .call::<wire::Status>("LoadCollection", &self.named(name))
             .await?;
@@ -245,21 +293,23 @@ impl Milvus {
 
     async fn hits(
         &self,
-        collection: &str,
+        place: Place,
         field: &str,
         sought: &wire::Placeholders,
-        expression: String,
+        filter: &Filter,
         limit: usize,
-    ) -> Result<Option<Vec<(Entry, f64)>>> {
-        let name = name_of(collection);
-        let metric = if field == "sparse" { "BM25" } else { &self.metric };
+    ) -> Result<Option<Vec<Hit>>> {
+        let (metric, scale) = match field {
+            "sparse" => ("BM25", Scale::Plain),
+            _ => (self.metric.as_str(), Scale::Cosine),
+        };
         let search = wire::Search {
             db_name: self.database.clone(),
-            collection_name: name,
-            dsl: expression,
+            dsl: expression(&place, filter, None),
+            output_fields: outputs(&place),
+            collection_name: place.name,
             placeholder_group: sought.encode_to_vec(),
             dsl_type: EXPRESSION,
-            output_fields: outputs(),
             search_params: pairs(&[
                 ("anns_field", field),
                 ("topk", &limit.max(1).to_string()),
@@ -275,129 +325,22 @@ impl Milvus {
         let ids = found.ids.unwrap_or_default();
         let entries = rows(&found.fields_data, Some(&ids));
         let scores = found.scores.into_iter().map(f64::from);
-        Ok(Some(entries.into_iter().zip(scores).collect()))
+        let hit = |(entry, score)| Hit {
+            entry,
+            score: scale.score(score),
+        };
+        Ok(Some(entries.into_iter().zip(scores).map(hit).collect()))
     }
 
-    async fn delete_matching(&self, collection: &str, expression: String) -> Result<()> {
+    async fn delete_matching(&self, place: Place, filter: &Filter) -> Result<()> {
         let delete = wire::Delete {
             db_name: self.database.clone(),
-            collection_name: name_of(collection),
-            expr: expression,
+            expr: expression(&place, filter, None),
+            collection_name: place.name,
         };
         self.grpc.call::<Done>("Delete", &delete).await?;
         Ok(())
     }
-}
-
-fn name_of(collection: &str) -> String {
-    format!("{PREFIX}{}", collection.replace('-', "_"))
-}
-
-/// What is looked for: one value.
-fn sought(kind: i32, value: Vec<u8>) -> wire::Placeholders {
-    wire::Placeholders {
-        placeholders: vec![wire::Placeholder {
-            tag: "$0".into(),
-            kind,
-            values: vec![value],
-        }],
-    }
-}
-
-fn placeholders(vector: &[f32]) -> wire::Placeholders {
-    let bytes = vector.iter().flat_map(|number| number.to_le_bytes());
-    sought(FLOAT_VECTOR, bytes.collect())
-}
-
-fn pairs(list: &[(&str, &str)]) -> Vec<Pair> {
-    let pair = |(key, value): &(&str, &str)| Pair {
-        key: (*key).to_owned(),
-        value: (*value).to_owned(),
-    };
-    list.iter().map(pair).collect()
-}
-
-fn field(name: &str, data_type: i32, params: &[(&str, &str)]) -> wire::Field {
-    wire::Field {
-        name: name.to_owned(),
-        data_type,
-        type_params: pairs(params),
-        ..wire::Field::default()
-    }
-}
-
-fn outputs() -> Vec<String> {
-    ["id", "text", "data", "metadata"].map(str::to_owned).to_vec()
-}
-
-/// Whether a server of this version makes an index of words by itself.
-fn knows_words(version: &str) -> bool {
-    let mut numbers = version
-        .trim_start_matches(|c: char| !c.is_ascii_digit())
-        .split(|c: char| !c.is_ascii_digit())
-        .map(|number| number.parse::<u32>().unwrap_or(0));
-    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (2, 5)
-}
-
-/// A text that is not too long, cut between letters.
-fn cut(text: &str) -> &str {
-    &text[..text.floor_char_boundary(LONGEST)]
-}
-
-/// The filter as an expression.
-fn expression(filter: &Filter) -> String {
-    let mut all = Vec::new();
-    if let Some(ids) = &filter.ids {
-        all.push(format!("id in {}", json!(ids)));
-    }
-    for (name, values) in &filter.fields {
-        let one = |value: &Value| format!("metadata[{}] == {value}", json!(name));
-        let any: Vec<String> = values.iter().map(one).collect();
-        all.push(format!("({})", any.join(" or ")));
-    }
-    all.join(" and ")
-}
-
-/// Nothing can be asked with an empty list of values.
-fn is_hopeless(filter: &Filter) -> bool {
-    filter.ids.as_ref().is_some_and(Vec::is_empty)
-        || filter.fields.iter().any(|(_, values)| values.is_empty())
-}
-
-fn texts(name: &str, data: Vec<String>) -> FieldData {
-    let values = Values::Texts(wire::Texts { data });
-    scalars(name, VARCHAR, values)
-}
-
-fn jsons(name: &str, data: Vec<Value>) -> FieldData {
-    let data = data.iter().map(|value| value.to_string().into_bytes()).collect();
-    scalars(name, JSON, Values::Jsons(wire::Jsons { data }))
-}
-
-fn scalars(name: &str, data_type: i32, values: Values) -> FieldData {
-    FieldData {
-        data_type,
-        field_name: name.to_owned(),
-        field: Some(Column::Scalars(wire::Scalars { data: Some(values) })),
-    }
-}
-
-/// The rows of an answer, which comes in columns.
-fn rows(columns: &[FieldData], ids: Option<&wire::Ids>) -> Vec<Entry> {
-    let value = |name: &str, place: usize| {
-        let column = columns.iter().find(|column| column.field_name == name)?;
-        wire::value(column, place)
-    };
-    let entry = |place: usize| {
-        let id = match ids {
-            Some(ids) => ids.at(place),
-            None => value("id", place)?,
-        };
-        let text = value("text", place).or_else(|| Some(value("data", place)?["text"].take()));
-        let metadata = value("metadata", place).unwrap_or_default();
-        entry(&id, &text.unwrap_or_default(), metadata.as_object().cloned())
-    };
-    (0..).map_while(entry).collect()
 }
 
 #[async_trait]
@@ -407,15 +350,20 @@ impl VectorStore for Milvus {
     }
 
     async fn has(&self, collection: &str) -> Result<bool> {
-        Ok(self.has_words(&name_of(collection)).await?.is_some())
+        let place = self.place(collection);
+        if place.tenant.is_none() {
+            return Ok(self.has_words(&place.name).await?.is_some());
+        }
+        let found = self.query(collection, &Filter::all(), Some(1)).await?;
+        Ok(found.is_some_and(|found| !found.is_empty()))
     }
 
     async fn insert(&self, collection: &str, items: Vec<Item>) -> Result<()> {
         let Some(first) = items.first() else { return Ok(()) };
-        let name = name_of(collection);
-        let words = match self.has_words(&name).await? {
+        let place = self.place(collection);
+        let words = match self.has_words(&place.name).await? {
             Some(words) => words,
-            None => self.make(&name, first.vector.len()).await?,
+            None => self.make(&place, first.vector.len()).await?,
         };
         for part in items.chunks(ROWS) {
             let column = |of: fn(&Item) -> String| part.iter().map(of).collect::<Vec<String>>();
@@ -425,26 +373,29 @@ impl VectorStore for Milvus {
                     data: part.iter().flat_map(|item| item.vector.iter().copied()).collect(),
                 }),
             };
-            let text = if words {
+            let text = if words || place.tenant.is_some() {
                 texts("text", column(|item| cut(&item.text).to_owned()))
             } else {
                 let data = part.iter().map(|item| json!({ "text": cut(&item.text) }));
                 jsons("data", data.collect())
             };
             let metadata = part.iter().map(|item| Value::Object(item.metadata.clone()));
+            let mut fields_data = vec![
+                texts("id", column(|item| item.id.clone())),
+                FieldData {
+                    data_type: FLOAT_VECTOR,
+                    field_name: "vector".into(),
+                    field: Some(Column::Vectors(vectors)),
+                },
+                text,
+                jsons("metadata", metadata.collect()),
+            ];
+            let tenant = place.tenant.as_ref();
+            fields_data.extend(tenant.map(|tenant| texts(TENANT, vec![tenant.clone(); part.len()])));
             let upsert = wire::Upsert {
                 db_name: self.database.clone(),
-                collection_name: name.clone(),
-                fields_data: vec![
-                    texts("id", column(|item| item.id.clone())),
-                    FieldData {
-                        data_type: FLOAT_VECTOR,
-                        field_name: "vector".into(),
-                        field: Some(Column::Vectors(vectors)),
-                    },
-                    text,
-                    jsons("metadata", metadata.collect()),
-                ],
+                collection_name: place.name.clone(),
+                fields_data,
                 num_rows: u32::try_from(part.len()).unwrap_or_default(),
             };
             self.grpc.call::<Done>("Upsert", &upsert).await?;
@@ -459,23 +410,12 @@ impl VectorStore for Milvus {
         filter: &Filter,
         limit: usize,
     ) -> Result<Option<Vec<Hit>>> {
-        if is_hopeless(filter) {
+        if filter.is_hopeless() {
             return Ok(self.has(collection).await?.then(Vec::new));
         }
-        let found = self
-            .hits(
-                collection,
-                "vector",
-                &placeholders(vector),
-                expression(filter),
-                limit,
-            )
-            .await?;
-        let hit = |(entry, score): (Entry, f64)| Hit {
-            entry,
-            score: (score + 1.0) / 2.0,
-        };
-        Ok(found.map(|found| found.into_iter().map(hit).collect()))
+        let sought = placeholders(vector);
+        self.hits(self.place(collection), "vector", &sought, filter, limit)
+            .await
     }
 
     async fn query(
@@ -484,24 +424,19 @@ impl VectorStore for Milvus {
         filter: &Filter,
         limit: Option<usize>,
     ) -> Result<Option<Vec<Entry>>> {
-        if is_hopeless(filter) {
+        if filter.is_hopeless() {
             return Ok(self.has(collection).await?.then(Vec::new));
         }
-        let wanted = limit.unwrap_or(usize::MAX);
-        let own = expression(filter);
-        let mut entries: Vec<Entry> = Vec::new();
-        loop {
+        let place = self.place(collection);
+        let mut pages = Pages::new(filter, limit, ROWS);
+        while let Some(room) = pages.room() {
             // Pages follow the ids: the server counts from the start only so far.
-            let mut parts = Vec::new();
-            parts.extend((!own.is_empty()).then(|| own.clone()));
-            let last = entries.last().map(|entry| entry.id.as_str()).unwrap_or_default();
-            parts.push(format!("id > {}", json!(last)));
-            let room = (wanted - entries.len()).min(ROWS);
+            let last = pages.last().unwrap_or_default();
             let query = wire::Query {
                 db_name: self.database.clone(),
-                collection_name: name_of(collection),
-                expr: parts.join(" and "),
-                output_fields: outputs(),
+                collection_name: place.name.clone(),
+                expr: expression(&place, filter, Some(last)),
+                output_fields: outputs(&place),
                 query_params: pairs(&[
                     ("limit", &room.to_string()),
                     ("iterator", "True"),
@@ -512,12 +447,9 @@ impl VectorStore for Milvus {
             let Some(answer) = answer else { return Ok(None) };
             let mut page = rows(&answer.fields_data, None);
             page.sort_by(|a, b| a.id.cmp(&b.id));
-            let is_last = page.len() < room;
-            entries.extend(page);
-            if is_last || entries.len() >= wanted {
-                return Ok(Some(entries));
-            }
+            pages.add(page.len(), page);
         }
+        Ok(Some(pages.entries()))
     }
 
     async fn text_search(
@@ -527,44 +459,44 @@ impl VectorStore for Milvus {
         limit: usize,
         enriched: bool,
     ) -> Result<Option<Vec<Hit>>> {
-        let name = name_of(collection);
-        if enriched || self.has_words(&name).await? != Some(true) {
+        let place = self.place(collection);
+        if enriched || self.has_words(&place.name).await? != Some(true) {
             return Ok(None);
         }
         let sought = sought(VARCHAR, text.as_bytes().to_vec());
-        let found = self
-            .hits(collection, "sparse", &sought, String::new(), limit)
-            .await?;
-        let hit = |(entry, score): (Entry, f64)| Hit { entry, score };
-        Ok(found.map(|found| found.into_iter().map(hit).collect()))
-    }
-
-    async fn scores(
-        &self,
-        collection: &str,
-        vector: &[f32],
-        ids: &[String],
-    ) -> Result<Option<HashMap<String, f64>>> {
-        scores_by_search(self, collection, vector, ids).await
+        self.hits(place, "sparse", &sought, &Filter::all(), limit).await
     }
 
     async fn delete(&self, collection: &str, filter: &Filter) -> Result<()> {
-        if filter.is_empty() || is_hopeless(filter) {
+        if filter.is_empty() || filter.is_hopeless() {
             return Ok(());
         }
-        self.delete_matching(collection, expression(filter)).await
+        self.delete_matching(self.place(collection), filter).await
     }
 
     async fn drop_collection(&self, collection: &str) -> Result<()> {
-        let named = self.named(&name_of(collection));
+        let place = self.place(collection);
+        if place.tenant.is_some() {
+            return self.delete_matching(place, &Filter::all()).await;
+        }
+        let named = self.named(&place.name);
         self.grpc.call::<wire::Status>("DropCollection", &named).await?;
         Ok(())
     }
 
     async fn reset(&self) -> Result<()> {
         let all: Option<wire::Names> = self.grpc.call("ShowCollections", &self.named("")).await?;
+        let own = format!("{}_", self.prefix);
+        let shared = Place::all(&self.prefix, "_");
+        let is_ours = |name: &String| {
+            if self.shared {
+                shared.contains(name)
+            } else {
+                name.starts_with(&own)
+            }
+        };
         for name in all.unwrap_or_default().collection_names {
-            if name.starts_with(PREFIX) {
+            if is_ours(&name) {
                 let named = self.named(&name);
                 self.grpc.call::<wire::Status>("DropCollection", &named).await?;
             }

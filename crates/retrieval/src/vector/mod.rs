@@ -7,13 +7,18 @@ pub(crate) mod conformance;
 mod documents;
 mod embedded;
 mod filter;
+mod mariadb;
 mod matrix;
 mod milvus;
 mod pgvector;
 mod pinecone;
 mod plain;
 mod qdrant;
+mod rows;
+mod s3;
 mod server;
+mod shared;
+mod sign;
 mod valkey;
 mod weaviate;
 
@@ -26,12 +31,14 @@ pub use chroma::Chroma;
 pub use documents::Documents;
 pub use embedded::{EmbeddedOptions, EmbeddedStore};
 pub use filter::Filter;
+pub use mariadb::MariaDb;
 pub(crate) use matrix::likeness;
 pub use milvus::{Milvus, Target};
 pub use pgvector::PgVector;
 pub use pinecone::Pinecone;
 pub use plain::plain;
 pub use qdrant::Qdrant;
+pub use s3::S3Vectors;
 pub(crate) use server::Server;
 pub use valkey::Valkey;
 pub use weaviate::Weaviate;
@@ -127,15 +134,18 @@ pub trait VectorStore: Send + Sync {
         Ok(None)
     }
 
-    /// How near these entries are to the vector, by id. `None` when the engine can not tell for single entries.
+    /// How near these entries are to the vector, by id: a search among them, unless the engine has a better way.
+    /// `None` when it can not tell for single entries.
     async fn scores(
         &self,
         collection: &str,
         vector: &[f32],
         ids: &[String],
     ) -> Result<Option<HashMap<String, f64>>> {
-        let _ = (collection, vector, ids);
-        Ok(None)
+        let filter = Filter::ids(ids.iter().cloned());
+        let hits = self.search(collection, vector, &filter, ids.len()).await?;
+        let pair = |hit: Hit| (hit.entry.id, hit.score);
+        Ok(hits.map(|hits| hits.into_iter().map(pair).collect()))
     }
 
     /// Removes what the filter matches. An empty filter removes nothing.

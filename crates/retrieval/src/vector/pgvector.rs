@@ -1,12 +1,13 @@
-//! Vectors in PostgreSQL with the extension `vector`, in the table `document_chunk` that the reference keeps there.
+//! Vectors in PostgreSQL with the extension `vector`, or in openGauss, which has that type built in and speaks the same
+//! protocol, in the table `document_chunk` that the reference keeps there. openGauss began as a PostgreSQL of many
+//! years ago: its statements are plainer.
 
 use oui_core::boxed;
-use std::collections::HashMap;
 
 use async_trait::async_trait;
 use serde_json::Value;
 use sqlx::postgres::{PgArguments, PgPoolOptions, PgRow};
-use sqlx::{Arguments, AssertSqlSafe, PgPool, Row};
+use sqlx::{Arguments, AssertSqlSafe, PgConnection, PgPool, Row};
 
 use super::{Entry, Filter, Hit, Item, VectorStore};
 use crate::error::{Error, Result};
@@ -14,9 +15,17 @@ use crate::error::{Error, Result};
 /// Rows added by one statement.
 const ROWS: usize = 200;
 
+/// Whose statements are spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Dialect {
+    Postgres,
+    OpenGauss,
+}
+
 /// The store.
 pub struct PgVector {
     pool: PgPool,
+    dialect: Dialect,
     /// Numbers of a vector in the table; shorter ones are filled up with zeros, which changes no angle.
     width: usize,
 }
@@ -26,9 +35,25 @@ fn bad(error: Box<dyn std::error::Error + Send + Sync>) -> Error {
 }
 
 impl PgVector {
-    /// Connects and makes the table when it is missing.
+    /// Connects to PostgreSQL and makes the table when it is missing.
     #[boxed]
     pub async fn open(url: &str, width: usize, make_extension: bool) -> Result<Self> {
+        Self::connect(url, width, Dialect::Postgres, make_extension).await
+    }
+
+    /// Connects to openGauss and makes the table when it is missing. The address may begin as Python's libraries
+    /// write it.
+    #[boxed]
+    pub async fn open_gauss(url: &str, width: usize) -> Result<Self> {
+        let Some((_, rest)) = url.split_once("://") else {
+            let text = "OPENGAUSS_DB_URL is not the address of a database (opengauss://user:password@host:5432/name)";
+            return Err(Error::Settings(text.into()));
+        };
+        let url = format!("postgres://{rest}");
+        Self::connect(&url, width, Dialect::OpenGauss, false).await
+    }
+
+    async fn connect(url: &str, width: usize, dialect: Dialect, make_extension: bool) -> Result<Self> {
         let pool = PgPoolOptions::new().max_connections(8).connect(url).await?;
         if make_extension {
             let known = sqlx::query("SELECT 1 FROM pg_extension WHERE extname = 'vector'")
@@ -45,16 +70,19 @@ impl PgVector {
         sqlx::query("SELECT pg_advisory_xact_lock(7037230013)")
             .execute(&mut *tx)
             .await?;
-        for statement in [
+        let mut statements = vec![
             format!(
                 "CREATE TABLE IF NOT EXISTS document_chunk (id TEXT PRIMARY KEY, vector VECTOR({width}), \
                  collection_name TEXT NOT NULL, text TEXT, vmetadata JSONB)"
             ),
             "CREATE INDEX IF NOT EXISTS idx_document_chunk_collection_name ON document_chunk (collection_name)".into(),
-            "CREATE INDEX IF NOT EXISTS idx_document_chunk_text_search ON document_chunk \
-             USING GIN (to_tsvector('simple', coalesce(text, '')))"
-                .into(),
-        ] {
+        ];
+        if dialect == Dialect::Postgres {
+            let words = "CREATE INDEX IF NOT EXISTS idx_document_chunk_text_search ON document_chunk \
+                         USING GIN (to_tsvector('simple', coalesce(text, '')))";
+            statements.push(words.into());
+        }
+        for statement in statements {
             sqlx::query(AssertSqlSafe(statement)).execute(&mut *tx).await?;
         }
         tx.commit().await?;
@@ -68,7 +96,11 @@ impl PgVector {
                 "VECTOR_LENGTH {width} does not match existing vector column dimension {stored}. Cannot change vector \
                  size after initialization without migrating the data."
             ))),
-            _ => Ok(Self { pool, width }),
+            _ => Ok(Self {
+                pool,
+                dialect,
+                width,
+            }),
         }
     }
 
@@ -79,7 +111,10 @@ impl PgVector {
     }
 
     /// Adds the filter to a statement that has its arguments already.
-    fn condition(filter: &Filter, args: &mut PgArguments) -> Result<String> {
+    fn condition(&self, filter: &Filter, args: &mut PgArguments) -> Result<String> {
+        if self.dialect == Dialect::OpenGauss {
+            return plain_condition(filter, args);
+        }
         let mut text = String::new();
         if let Some(ids) = &filter.ids {
             args.add(ids.clone()).map_err(bad)?;
@@ -114,11 +149,16 @@ impl PgVector {
         if !old.is_empty() {
             let mut args = PgArguments::default();
             args.add(collection).map_err(bad)?;
-            let condition = Self::condition(old, &mut args)?;
+            let condition = self.condition(old, &mut args)?;
             let sql = format!("DELETE FROM document_chunk WHERE collection_name = $1{condition}");
             sqlx::query_with(AssertSqlSafe(sql), args)
                 .execute(&mut *tx)
                 .await?;
+        }
+        if self.dialect == Dialect::OpenGauss {
+            self.write_plainly(collection, &items, &mut tx).await?;
+            tx.commit().await?;
+            return Ok(());
         }
         for part in items.chunks(ROWS) {
             let column = |of: fn(&Item) -> String| part.iter().map(of).collect::<Vec<String>>();
@@ -141,12 +181,85 @@ impl PgVector {
         tx.commit().await?;
         Ok(())
     }
+
+    /// Takes rows with the same ids away and adds the new ones: openGauss has another word for doing both at once, and
+    /// does not unfold several lists side by side.
+    async fn write_plainly(&self, collection: &str, items: &[Item], tx: &mut PgConnection) -> Result<()> {
+        for part in items.chunks(ROWS) {
+            let mut args = PgArguments::default();
+            let ids = part.iter().map(|item| item.id.clone());
+            let same = plain_condition(&Filter::ids(ids), &mut args)?;
+            let sql = format!("DELETE FROM document_chunk WHERE TRUE{same}");
+            sqlx::query_with(AssertSqlSafe(sql), args).execute(&mut *tx).await?;
+            let mut args = PgArguments::default();
+            args.add(collection).map_err(bad)?;
+            let mut rows = Vec::new();
+            for item in part {
+                let first = args.len() + 1;
+                args.add(item.id.as_str()).map_err(bad)?;
+                args.add(self.literal(&item.vector)).map_err(bad)?;
+                args.add(item.text.replace('\0', "")).map_err(bad)?;
+                args.add(Value::Object(item.metadata.clone()).to_string())
+                    .map_err(bad)?;
+                rows.push(format!(
+                    "(${first}, CAST(${} AS vector), $1, ${}, CAST(${} AS jsonb))",
+                    first + 1,
+                    first + 2,
+                    first + 3
+                ));
+            }
+            let sql = format!(
+                "INSERT INTO document_chunk (id, vector, collection_name, text, vmetadata) VALUES {}",
+                rows.join(", ")
+            );
+            sqlx::query_with(AssertSqlSafe(sql), args).execute(&mut *tx).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The filter in words that any PostgreSQL knows: values are compared as texts.
+fn plain_condition(filter: &Filter, args: &mut PgArguments) -> Result<String> {
+    if filter.is_hopeless() {
+        return Ok(" AND FALSE".into());
+    }
+    let mut text = String::new();
+    let mut among = |left: &str, values: &[String], args: &mut PgArguments| -> Result<()> {
+        let mut places = Vec::new();
+        for value in values {
+            args.add(value.as_str()).map_err(bad)?;
+            places.push(format!("${}", args.len()));
+        }
+        text.push_str(&format!(" AND {left} IN ({})", places.join(", ")));
+        Ok(())
+    };
+    if let Some(ids) = &filter.ids {
+        among("id", ids, args)?;
+    }
+    for (name, values) in &filter.fields {
+        args.add(name.as_str()).map_err(bad)?;
+        let left = format!("vmetadata ->> ${}", args.len());
+        let values: Vec<String> = values.iter().map(text_of).collect();
+        among(&left, &values, args)?;
+    }
+    Ok(text)
+}
+
+/// A value as databases give it out of JSON as a text.
+pub(super) fn text_of(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
 }
 
 #[async_trait]
 impl VectorStore for PgVector {
     fn name(&self) -> &'static str {
-        "pgvector"
+        match self.dialect {
+            Dialect::Postgres => "pgvector",
+            Dialect::OpenGauss => "opengauss",
+        }
     }
 
     async fn has(&self, collection: &str) -> Result<bool> {
@@ -176,7 +289,7 @@ impl VectorStore for PgVector {
         args.add(collection).map_err(bad)?;
         args.add(self.literal(vector)).map_err(bad)?;
         args.add(i64::try_from(limit).unwrap_or(i64::MAX)).map_err(bad)?;
-        let condition = Self::condition(filter, &mut args)?;
+        let condition = self.condition(filter, &mut args)?;
         let sql = format!(
             "SELECT id, text, vmetadata::text, 1 - (vector <=> $2::vector) / 2 AS likeness FROM document_chunk \
              WHERE collection_name = $1{condition} ORDER BY vector <=> $2::vector, id LIMIT $3"
@@ -204,7 +317,7 @@ impl VectorStore for PgVector {
     ) -> Result<Option<Vec<Entry>>> {
         let mut args = PgArguments::default();
         args.add(collection).map_err(bad)?;
-        let condition = Self::condition(filter, &mut args)?;
+        let condition = self.condition(filter, &mut args)?;
         args.add(limit.and_then(|limit| i64::try_from(limit).ok()))
             .map_err(bad)?;
         let sql = format!(
@@ -224,7 +337,7 @@ impl VectorStore for PgVector {
         limit: usize,
         enriched: bool,
     ) -> Result<Option<Vec<Hit>>> {
-        if enriched {
+        if enriched || self.dialect == Dialect::OpenGauss {
             return Ok(None);
         }
         // Any of the words is enough, as in every other engine.
@@ -247,15 +360,6 @@ impl VectorStore for PgVector {
             })
         };
         rows.iter().map(hit).collect::<Result<_>>().map(Some)
-    }
-
-    async fn scores(
-        &self,
-        collection: &str,
-        vector: &[f32],
-        ids: &[String],
-    ) -> Result<Option<HashMap<String, f64>>> {
-        super::server::scores_by_search(self, collection, vector, ids).await
     }
 
     async fn delete(&self, collection: &str, filter: &Filter) -> Result<()> {
@@ -282,79 +386,4 @@ impl VectorStore for PgVector {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::vector::conformance;
-
-    /// The address of a PostgreSQL that may have the extension.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "tests are pointed at their services by variables"
-    )]
-    fn server() -> Option<String> {
-        let own = std::env::var("OUI_TEST_PGVECTOR_URL").ok();
-        own.or_else(|| std::env::var("OUI_TEST_POSTGRES_URL").ok())
-    }
-
-    #[tokio::test]
-    async fn it_does_what_every_engine_does() {
-        let Some(url) = server() else {
-            eprintln!("skipped: no PostgreSQL");
-            return;
-        };
-        let admin = PgPool::connect(&url).await.unwrap();
-        let known = sqlx::query("SELECT 1 FROM pg_available_extensions WHERE name = 'vector'")
-            .fetch_optional(&admin)
-            .await
-            .unwrap();
-        if known.is_none() {
-            eprintln!("skipped: PostgreSQL has no extension vector");
-            return;
-        }
-        let name = format!("oui_vectors_{}", std::process::id());
-        let make = format!("CREATE DATABASE {name}");
-        sqlx::query(AssertSqlSafe(make)).execute(&admin).await.unwrap();
-        let (base, _) = url.rsplit_once('/').unwrap();
-        let own = format!("{base}/{name}");
-        let store = PgVector::open(&own, 8, true).await.unwrap();
-        conformance::check(&store).await;
-        let items = [
-            "The hedgehog sleeps",
-            "hedgehog hedgehog",
-            "It's nothing & no | one",
-        ]
-        .iter()
-        .zip(["a", "b", "c"])
-        .map(|(text, id)| Item {
-            id: id.into(),
-            text: (*text).into(),
-            vector: vec![1.0],
-            metadata: super::super::Metadata::new(),
-        });
-        store.insert("words", items.collect()).await.unwrap();
-        let hits = store
-            .text_search("words", "a Hedgehog?", 5, false)
-            .await
-            .unwrap()
-            .unwrap();
-        let ids: Vec<&str> = hits.iter().map(|hit| hit.entry.id.as_str()).collect();
-        assert_eq!(ids, ["b", "a"]);
-        assert!(
-            store
-                .text_search("words", "!?", 5, false)
-                .await
-                .unwrap()
-                .unwrap()
-                .is_empty()
-        );
-        let error = PgVector::open(&own, 9, true).await.err().unwrap();
-        assert!(
-            error
-                .to_string()
-                .contains("does not match existing vector column dimension 8")
-        );
-        store.pool.close().await;
-        let gone = format!("DROP DATABASE {name}");
-        sqlx::query(AssertSqlSafe(gone)).execute(&admin).await.unwrap();
-    }
-}
+mod tests;

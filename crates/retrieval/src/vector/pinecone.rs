@@ -1,15 +1,15 @@
 //! Vectors at Pinecone, through its HTTP interface. All collections lie in one index, told apart by a field of the
 //! metadata, as the reference keeps them.
 
-use std::collections::HashMap;
-
 use async_trait::async_trait;
 use oui_config::settings::Vectors;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use super::server::{Server, entry, list};
+use super::filter::choice;
+use super::rows::{Scale, Shape, list};
+use super::server::Server;
 use super::{Entry, Filter, Hit, Item, VectorStore, likeness};
 use crate::error::{Error, Result};
 
@@ -176,20 +176,22 @@ fn tenant(collection: &str) -> String {
 fn conditions(collection: &str, filter: &Filter) -> Value {
     let mut all = json!({ TENANT: { "$eq": tenant(collection) } });
     for (name, values) in &filter.fields {
-        all[name.as_str()] = match values.as_slice() {
-            [value] => json!({ "$eq": value }),
-            values => json!({ "$in": values }),
-        };
+        all[name.as_str()] = choice(values, "$eq", "$in");
     }
     all
 }
 
-fn entry_of(found: &Value) -> Option<Entry> {
-    let mut metadata = found["metadata"].as_object().cloned().unwrap_or_default();
-    metadata.shift_remove(TENANT);
-    let text = metadata.shift_remove("text").unwrap_or_default();
-    for value in metadata.values_mut() {
-        // The server keeps every number with a fraction.
+const SHAPE: Shape = Shape {
+    id: "/id",
+    text: "/metadata/text",
+    metadata: "/metadata",
+    own: &[TENANT, "text"],
+    score: "/score",
+};
+
+/// The server keeps every number with a fraction.
+fn whole(mut entry: Entry) -> Entry {
+    for value in entry.metadata.values_mut() {
         if let Some(number) = value.as_f64().filter(|number| number.fract() == 0.0)
             && value.is_f64()
             && number.abs() < 9e15
@@ -197,7 +199,11 @@ fn entry_of(found: &Value) -> Option<Entry> {
             *value = json!(number as i64);
         }
     }
-    entry(&found["id"], &text, Some(metadata))
+    entry
+}
+
+fn entry_of(found: &Value) -> Option<Entry> {
+    SHAPE.entry(found).map(whole)
 }
 
 fn numbers(values: &Value) -> Vec<f32> {
@@ -254,16 +260,18 @@ impl VectorStore for Pinecone {
             hits.truncate(limit);
             return Ok(Some(hits));
         }
-        let cosine = self.metric.eq_ignore_ascii_case("cosine");
-        let found = self.matches(collection, vector, filter, limit).await?;
-        let hit = |found: &Value| {
-            let score = found["score"].as_f64()?;
-            Some(Hit {
-                entry: entry_of(found)?,
-                score: if cosine { (score + 1.0) / 2.0 } else { score },
-            })
+        let scale = if self.metric.eq_ignore_ascii_case("cosine") {
+            Scale::Cosine
+        } else {
+            Scale::Plain
         };
-        Ok(Some(found.iter().filter_map(hit).collect()))
+        let found = self.matches(collection, vector, filter, limit).await?;
+        let whole = |hit: Hit| Hit {
+            entry: whole(hit.entry),
+            ..hit
+        };
+        let hits = SHAPE.hits(&Value::Array(found), scale);
+        Ok(Some(hits.into_iter().map(whole).collect()))
     }
 
     async fn query(
@@ -284,15 +292,6 @@ impl VectorStore for Pinecone {
         entries.retain(|entry| filter.matches(&entry.id, &entry.metadata));
         entries.truncate(limit);
         Ok(Some(entries))
-    }
-
-    async fn scores(
-        &self,
-        collection: &str,
-        vector: &[f32],
-        ids: &[String],
-    ) -> Result<Option<HashMap<String, f64>>> {
-        super::server::scores_by_search(self, collection, vector, ids).await
     }
 
     async fn delete(&self, collection: &str, filter: &Filter) -> Result<()> {

@@ -1,7 +1,6 @@
 //! Vectors on a Qdrant server, through its REST interface. Collections of ours share a few of the server's, told
 //! apart by a field of the payload (the reference's multi-tenant layout), or have one each.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -9,7 +8,10 @@ use oui_config::settings::Vectors;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::server::{Server, entry, scores_by_search};
+use super::filter::choice;
+use super::rows::{Pages, Scale, Shape};
+use super::server::Server;
+use super::shared::Place;
 use super::{Entry, Filter, Hit, Item, VectorStore};
 use crate::error::{Error, Result};
 
@@ -24,12 +26,6 @@ pub struct Qdrant {
     server: Server,
     prefix: String,
     shared: bool,
-}
-
-/// Where a collection lies on the server.
-struct Place {
-    name: String,
-    tenant: Option<String>,
 }
 
 impl Qdrant {
@@ -54,29 +50,10 @@ impl Qdrant {
     }
 
     fn place(&self, collection: &str) -> Place {
-        let prefix = &self.prefix;
-        if !self.shared {
-            return Place {
-                name: format!("{prefix}_{collection}"),
-                tenant: None,
-            };
-        }
-        let is_hash =
-            collection.len() == 63 && collection.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        let kind = if collection.starts_with("user-memory-") {
-            "memories"
-        } else if collection.starts_with("file-") {
-            "files"
-        } else if collection.starts_with("web-search-") {
-            "web-search"
-        } else if is_hash {
-            "hash-based"
+        if self.shared {
+            Place::shared(&self.prefix, collection, "-")
         } else {
-            "knowledge"
-        };
-        Place {
-            name: format!("{prefix}_{kind}"),
-            tenant: Some(collection.to_owned()),
+            Place::own(format!("{}_{collection}", self.prefix))
         }
     }
 
@@ -101,11 +78,7 @@ impl Qdrant {
         };
         let body = json!({ "vectors": { "size": width, "distance": "Cosine" }, "hnsw_config": index });
         let path = format!("/collections/{}", place.name);
-        match self.call(Method::PUT, &path, Some(body)).await {
-            // Another request was faster.
-            Err(error) if error.to_string().contains("409") => return Ok(()),
-            other => other?,
-        };
+        self.server.make(Method::PUT, &path, body).await?;
         let mut fields = vec![("metadata.hash", false), ("metadata.file_id", false)];
         if place.tenant.is_some() {
             fields.push((TENANT, true));
@@ -129,31 +102,24 @@ impl Qdrant {
 
 /// The filter in Qdrant's language.
 fn conditions(place: &Place, filter: &Filter) -> Value {
-    let mut must = Vec::new();
-    if let Some(tenant) = &place.tenant {
-        must.push(json!({ "key": TENANT, "match": { "value": tenant } }));
-    }
-    if let Some(ids) = &filter.ids {
-        must.push(json!({ "has_id": ids }));
-    }
-    for (name, values) in &filter.fields {
-        let condition = match values.as_slice() {
-            [value] => json!({ "value": value }),
-            values => json!({ "any": values }),
-        };
-        must.push(json!({ "key": format!("metadata.{name}"), "match": condition }));
-    }
+    let tenant = place.tenant.iter();
+    let mut must: Vec<Value> = tenant
+        .map(|tenant| json!({ "key": TENANT, "match": { "value": tenant } }))
+        .collect();
+    must.extend(filter.terms(
+        |ids| json!({ "has_id": ids }),
+        |name, values| json!({ "key": format!("metadata.{name}"), "match": choice(values, "value", "any") }),
+    ));
     json!({ "must": must })
 }
 
-fn entry_of(point: &Value) -> Option<Entry> {
-    let payload = &point["payload"];
-    entry(
-        &point["id"],
-        &payload["text"],
-        payload["metadata"].as_object().cloned(),
-    )
-}
+const SHAPE: Shape = Shape {
+    id: "/id",
+    text: "/payload/text",
+    metadata: "/payload/metadata",
+    own: &[],
+    score: "/score",
+};
 
 #[async_trait]
 impl VectorStore for Qdrant {
@@ -205,17 +171,8 @@ impl VectorStore for Qdrant {
             "query": vector, "limit": limit, "filter": conditions(&place, filter), "with_payload": true,
         });
         let path = format!("/collections/{}/points/query", place.name);
-        let Some(answer) = self.call(Method::POST, &path, Some(body)).await? else {
-            return Ok(None);
-        };
-        let hit = |point: &Value| {
-            Some(Hit {
-                entry: entry_of(point)?,
-                score: (point["score"].as_f64()? + 1.0) / 2.0,
-            })
-        };
-        let points = answer["points"].as_array();
-        Ok(Some(points.into_iter().flatten().filter_map(hit).collect()))
+        let answer = self.call(Method::POST, &path, Some(body)).await?;
+        Ok(answer.map(|answer| SHAPE.hits(&answer["points"], Scale::Cosine)))
     }
 
     async fn query(
@@ -226,39 +183,20 @@ impl VectorStore for Qdrant {
     ) -> Result<Option<Vec<Entry>>> {
         let place = self.place(collection);
         let path = format!("/collections/{}/points/scroll", place.name);
-        let mut entries: Vec<Entry> = Vec::new();
-        let mut offset = Value::Null;
-        loop {
-            let room = limit.map_or(POINTS, |limit| (limit - entries.len()).min(POINTS));
+        let mut pages = Pages::new(filter, limit, POINTS);
+        while let Some(room) = pages.room() {
             let mut body =
                 json!({ "filter": conditions(&place, filter), "limit": room, "with_payload": true });
-            if !offset.is_null() {
-                body["offset"] = offset;
+            if let Some(offset) = pages.cursor() {
+                body["offset"] = offset.clone();
             }
             let Some(mut answer) = self.call(Method::POST, &path, Some(body)).await? else {
                 return Ok(None);
             };
-            entries.extend(
-                answer["points"]
-                    .as_array()
-                    .into_iter()
-                    .flatten()
-                    .filter_map(entry_of),
-            );
-            offset = answer["next_page_offset"].take();
-            if offset.is_null() || limit == Some(entries.len()) {
-                return Ok(Some(entries));
-            }
+            let next = answer["next_page_offset"].take();
+            pages.follow(SHAPE.entries(&answer["points"]), next);
         }
-    }
-
-    async fn scores(
-        &self,
-        collection: &str,
-        vector: &[f32],
-        ids: &[String],
-    ) -> Result<Option<HashMap<String, f64>>> {
-        scores_by_search(self, collection, vector, ids).await
+        Ok(Some(pages.entries()))
     }
 
     async fn delete(&self, collection: &str, filter: &Filter) -> Result<()> {

@@ -1,13 +1,14 @@
 //! A vector store that is a server with JSON over HTTP: how it is called, and what its answers and refusals become.
 //! The engines add their paths and shapes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
-use super::{Entry, Filter, Hit, Metadata, VectorStore};
+use super::sign::Signer;
 use crate::error::{Error, Result};
 
 /// The server of an engine.
@@ -17,6 +18,7 @@ pub(crate) struct Server {
     client: reqwest::Client,
     base: String,
     headers: HeaderMap,
+    signer: Option<Arc<Signer>>,
     timeout: Option<Duration>,
     /// JSON pointers to the sentence in a refusal; the first that is there is taken.
     reasons: &'static [&'static str],
@@ -35,6 +37,7 @@ impl Server {
             client,
             base: base.trim_end_matches('/').to_owned(),
             headers: HeaderMap::new(),
+            signer: None,
             timeout: None,
             reasons,
         }
@@ -47,6 +50,12 @@ impl Server {
             value.set_sensitive(true);
             self.headers.insert(name, value);
         }
+        self
+    }
+
+    /// Signs every call.
+    pub(crate) fn signed(mut self, signer: Arc<Signer>) -> Self {
+        self.signer = Some(signer);
         self
     }
 
@@ -76,6 +85,17 @@ impl Server {
         .await
     }
 
+    /// A call that makes something. That it is there already is no failure: another request was faster.
+    pub(crate) async fn make(&self, method: Method, path: &str, body: Value) -> Result<()> {
+        match self.call(method, path, Some(body)).await {
+            Err(Error::Upstream(text)) if ["409", "already exists"].iter().any(|part| text.contains(part)) => {
+                Ok(())
+            }
+            Ok(None) => Err(self.error("404: there is no place to make it in")),
+            other => other.map(|_| ()),
+        }
+    }
+
     /// As `call`, with lines of JSON.
     pub(crate) async fn lines(&self, path: &str, lines: String) -> Result<Option<Value>> {
         let call = self
@@ -98,7 +118,11 @@ impl Server {
     async fn answer(&self, call: reqwest::RequestBuilder) -> Result<Option<Value>> {
         // Addresses may hold keys and are the operator's business.
         let plain = |error: reqwest::Error| self.error(error.without_url());
-        let answer = call.send().await.map_err(plain)?;
+        let mut request = call.build().map_err(plain)?;
+        if let Some(signer) = &self.signer {
+            signer.sign(&mut request).await.map_err(|error| self.error(error))?;
+        }
+        let answer = self.client.execute(request).await.map_err(plain)?;
         let status = answer.status();
         if status == StatusCode::NOT_FOUND {
             return Ok(None);
@@ -115,36 +139,4 @@ impl Server {
         let shown: String = reason.unwrap_or(&text).chars().take(500).collect();
         Err(self.error(format_args!("{}: {shown}", status.as_u16())))
     }
-}
-
-/// An entry from the parts of an answer.
-pub(super) fn entry(id: &Value, text: &Value, metadata: Option<Metadata>) -> Option<Entry> {
-    let id = match id {
-        Value::String(id) => id.clone(),
-        Value::Number(id) => id.to_string(),
-        _ => return None,
-    };
-    Some(Entry {
-        id,
-        text: text.as_str().unwrap_or_default().to_owned(),
-        metadata: metadata.unwrap_or_default(),
-    })
-}
-
-/// The members of a list in an answer, read by `read`; what cannot be read is left out.
-pub(super) fn list<T>(list: &Value, read: impl FnMut(&Value) -> Option<T>) -> Vec<T> {
-    list.as_array().into_iter().flatten().filter_map(read).collect()
-}
-
-/// Scores of single entries, for engines that search among given ids.
-pub(super) async fn scores_by_search(
-    store: &dyn VectorStore,
-    collection: &str,
-    vector: &[f32],
-    ids: &[String],
-) -> Result<Option<std::collections::HashMap<String, f64>>> {
-    let filter = Filter::ids(ids.iter().cloned());
-    let hits = store.search(collection, vector, &filter, ids.len()).await?;
-    let pair = |hit: Hit| (hit.entry.id, hit.score);
-    Ok(hits.map(|hits| hits.into_iter().map(pair).collect()))
 }

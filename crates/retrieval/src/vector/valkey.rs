@@ -414,15 +414,6 @@ impl VectorStore for Valkey {
         Ok(Some(entries.take(limit.unwrap_or(usize::MAX)).collect()))
     }
 
-    async fn scores(
-        &self,
-        collection: &str,
-        vector: &[f32],
-        ids: &[String],
-    ) -> Result<Option<HashMap<String, f64>>> {
-        super::server::scores_by_search(self, collection, vector, ids).await
-    }
-
     async fn delete(&self, collection: &str, filter: &Filter) -> Result<()> {
         if filter.is_empty() || !self.has(collection).await? {
             return Ok(());

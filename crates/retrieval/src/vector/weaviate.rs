@@ -1,14 +1,13 @@
 //! Vectors on a Weaviate server: its REST interface for what is written, GraphQL for what is read. A collection is a
 //! class; metadata are properties, and beside them one text with all of it, since names and numbers change on the way.
 
-use std::collections::HashMap;
-
 use async_trait::async_trait;
 use oui_config::settings::Vectors;
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
-use super::server::{Server, entry, list, scores_by_search};
+use super::rows::{Pages, Scale, Shape, list};
+use super::server::Server;
 use super::{Entry, Filter, Hit, Item, Metadata, VectorStore};
 use crate::error::{Error, Result};
 
@@ -79,15 +78,11 @@ impl Weaviate {
                 { "name": WHOLE, "dataType": ["text"], "indexFilterable": false, "indexSearchable": false },
             ],
         });
-        match self.server.call(Method::POST, "/schema", Some(body)).await {
-            // Another request was faster.
-            Err(error) if error.to_string().contains("already exists") => Ok(()),
-            other => other.map(|_| ()),
-        }
+        self.server.make(Method::POST, "/schema", body).await
     }
 
     /// Objects of a class with what `extra` asks for, as the server orders them; `None` when there is no such class.
-    async fn get(&self, class: &str, arguments: &str, extra: &str) -> Result<Option<Vec<Value>>> {
+    async fn get(&self, class: &str, arguments: &str, extra: &str) -> Result<Option<Value>> {
         let Some(properties) = self.properties(class).await? else {
             return Ok(None);
         };
@@ -101,8 +96,11 @@ impl Weaviate {
         if let Some(reason) = answer.pointer("/errors/0/message").and_then(Value::as_str) {
             return Err(self.server.error(reason));
         }
-        let found = answer["data"]["Get"][class].take();
-        Ok(Some(list(&found, |object| Some(object.clone()))))
+        let mut found = answer["data"]["Get"][class].take();
+        for object in found.as_array_mut().into_iter().flatten() {
+            with_metadata(object);
+        }
+        Ok(Some(found))
     }
 
     async fn hits(
@@ -110,16 +108,14 @@ impl Weaviate {
         collection: &str,
         arguments: String,
         extra: &str,
-        score: impl Fn(&Value) -> Option<f64>,
+        scale: Scale,
     ) -> Result<Option<Vec<Hit>>> {
         let found = self.get(&class_of(collection), &arguments, extra).await?;
-        let hit = |object: &Value| {
-            Some(Hit {
-                entry: entry_of(object)?,
-                score: score(&object["_additional"])?,
-            })
+        let shape = Shape {
+            score: if extra == "score" { "/_additional/score" } else { "/_additional/distance" },
+            ..SHAPE
         };
-        Ok(found.map(|found| found.iter().filter_map(hit).collect()))
+        Ok(found.map(|found| shape.hits(&found, scale)))
     }
 }
 
@@ -180,12 +176,13 @@ fn conditions(filter: &Filter) -> Option<Value> {
             .collect();
         joined("Or", list)
     };
-    let mut all = Vec::new();
-    if let Some(ids) = &filter.ids {
-        let ids: Vec<Value> = ids.iter().map(|id| json!(id)).collect();
-        all.push(any("id", &ids));
-    }
-    all.extend(filter.fields.iter().map(|(name, values)| any(name, values)));
+    let all = filter.terms(
+        |ids| {
+            let ids: Vec<Value> = ids.iter().map(|id| json!(id)).collect();
+            any("id", &ids)
+        },
+        |name, values| any(name, values),
+    );
     (!all.is_empty()).then(|| joined("And", all))
 }
 
@@ -208,26 +205,27 @@ fn graphql(value: &Value) -> String {
     }
 }
 
-fn entry_of(object: &Value) -> Option<Entry> {
+const SHAPE: Shape = Shape {
+    id: "/_additional/id",
+    text: "/text",
+    metadata: "/oui_metadata",
+    own: &[],
+    score: "/_additional/distance",
+};
+
+/// Puts the metadata where `SHAPE` has them: they come as a text.
+fn with_metadata(object: &mut Value) {
     let whole = object[WHOLE]
         .as_str()
         .and_then(|text| serde_json::from_str::<Metadata>(text).ok());
-    let metadata = whole.or_else(|| {
+    let metadata = whole.unwrap_or_else(|| {
         // Written by the reference: the properties are all there is.
-        let mut properties = object.as_object()?.clone();
-        for own in ["text", "_additional", WHOLE] {
-            properties.remove(own);
-        }
-        properties.retain(|_, value| !value.is_null());
-        Some(properties)
+        let mut properties = object.as_object().cloned().unwrap_or_default();
+        let own = ["text", "_additional", WHOLE];
+        properties.retain(|name, value| !own.contains(&name.as_str()) && !value.is_null());
+        properties
     });
-    entry(&object["_additional"]["id"], &object["text"], metadata)
-}
-
-/// Nothing can be asked with an empty list of values.
-fn is_hopeless(filter: &Filter) -> bool {
-    filter.ids.as_ref().is_some_and(Vec::is_empty)
-        || filter.fields.iter().any(|(_, values)| values.is_empty())
+    object[WHOLE] = Value::Object(metadata);
 }
 
 #[async_trait]
@@ -280,15 +278,16 @@ impl VectorStore for Weaviate {
         filter: &Filter,
         limit: usize,
     ) -> Result<Option<Vec<Hit>>> {
-        if is_hopeless(filter) {
+        if filter.is_hopeless() {
             return Ok(self.has(collection).await?.then(Vec::new));
         }
         let mut arguments = format!("limit:{limit} nearVector:{{vector:{}}}", json!(vector));
         if let Some(conditions) = conditions(filter) {
             arguments.push_str(&format!(" where:{}", graphql(&conditions)));
         }
-        let score = |additional: &Value| Some((2.0 - additional["distance"].as_f64()?) / 2.0);
-        let hits = self.hits(collection, arguments, "distance", score).await?;
+        let hits = self
+            .hits(collection, arguments, "distance", Scale::Distance)
+            .await?;
         let meant = |hit: &Hit| filter.matches(&hit.entry.id, &hit.entry.metadata);
         Ok(hits.map(|hits| hits.into_iter().filter(meant).collect()))
     }
@@ -299,29 +298,22 @@ impl VectorStore for Weaviate {
         filter: &Filter,
         limit: Option<usize>,
     ) -> Result<Option<Vec<Entry>>> {
-        if is_hopeless(filter) {
+        if filter.is_hopeless() {
             return Ok(self.has(collection).await?.then(Vec::new));
         }
-        let wanted = limit.unwrap_or(usize::MAX);
         let conditions = conditions(filter);
-        let mut entries: Vec<Entry> = Vec::new();
-        let mut offset = 0;
-        loop {
-            let mut arguments = format!("limit:{FETCHED} offset:{offset}");
+        let mut pages = Pages::new(filter, limit, FETCHED).loose();
+        while let Some(room) = pages.room() {
+            let mut arguments = format!("limit:{room} offset:{}", pages.seen());
             if let Some(conditions) = &conditions {
                 arguments.push_str(&format!(" where:{}", graphql(conditions)));
             }
             let Some(found) = self.get(&class_of(collection), &arguments, "").await? else {
                 return Ok(None);
             };
-            offset += found.len();
-            let read = found.iter().filter_map(entry_of);
-            entries.extend(read.filter(|entry| filter.matches(&entry.id, &entry.metadata)));
-            if found.len() < FETCHED || entries.len() >= wanted {
-                entries.truncate(wanted);
-                return Ok(Some(entries));
-            }
+            pages.add(found.as_array().map_or(0, Vec::len), SHAPE.entries(&found));
         }
+        Ok(Some(pages.entries()))
     }
 
     async fn text_search(
@@ -338,18 +330,7 @@ impl VectorStore for Weaviate {
             "limit:{limit} bm25:{{query:{} properties:[\"text\"]}}",
             json!(text)
         );
-        // The server gives this number as a text.
-        let score = |additional: &Value| additional["score"].as_str()?.parse().ok();
-        self.hits(collection, arguments, "score", score).await
-    }
-
-    async fn scores(
-        &self,
-        collection: &str,
-        vector: &[f32],
-        ids: &[String],
-    ) -> Result<Option<HashMap<String, f64>>> {
-        scores_by_search(self, collection, vector, ids).await
+        self.hits(collection, arguments, "score", Scale::Plain).await
     }
 
     async fn delete(&self, collection: &str, filter: &Filter) -> Result<()> {

@@ -265,6 +265,31 @@ pub(super) async fn vectors(pool: &SqlitePool, entries: &[i64]) -> Result<Vec<(i
         .collect()
 }
 
+/// Whole vectors of entries of a collection by their ids.
+pub(super) async fn vectors_by_key(
+    pool: &SqlitePool,
+    collection: i64,
+    keys: &[String],
+) -> Result<Vec<(String, Vec<f32>)>> {
+    let mut all = Vec::with_capacity(keys.len());
+    for part in keys.chunks(BOUND) {
+        let mut query = QueryBuilder::<Sqlite>::new(
+            "SELECT entry.key, vector.numbers FROM entry JOIN vector ON vector.entry = entry.id \
+             WHERE entry.collection = ",
+        );
+        query.push_bind(collection).push(" AND entry.key IN (");
+        let mut list = query.separated(", ");
+        for key in part {
+            list.push_bind(key.as_str());
+        }
+        query.push(")");
+        for row in query.build().fetch_all(pool).await? {
+            all.push((row.try_get(0)?, numbers(row.try_get(1)?)));
+        }
+    }
+    Ok(all)
+}
+
 /// Entries by their numbers.
 pub(super) async fn entries(pool: &SqlitePool, ids: &[i64]) -> Result<HashMap<i64, Entry>> {
     let rows = by_entry(

@@ -14,17 +14,14 @@ fn server() -> Option<String> {
     std::env::var("OUI_TEST_MILVUS_URL").ok()
 }
 
-#[tokio::test]
-async fn it_does_what_every_engine_does() {
-    let Some(url) = server() else {
-        eprintln!("skipped: no Milvus server");
-        return;
-    };
+fn store(url: &str, shared: &str) -> Milvus {
     let environment = oui_config::Environment::from_map([
         ("WEBUI_SECRET_KEY", "a-secret-of-at-least-thirty-two-bytes"),
         ("DATA_DIR", "/nonexistent"),
-        ("MILVUS_URI", url.as_str()),
+        ("MILVUS_URI", url),
         ("MILVUS_TOKEN", "root:Milvus"),
+        ("ENABLE_MILVUS_MULTITENANCY_MODE", shared),
+        ("MILVUS_COLLECTION_PREFIX", "many-in-one"),
     ]);
     let settings = oui_config::Settings::load(&environment).unwrap();
     let options = HttpOptions {
@@ -32,8 +29,60 @@ async fn it_does_what_every_engine_does() {
         ..HttpOptions::default()
     };
     let plain = Http::new(options, Clock::system()).unwrap();
-    let client = plain.client().clone();
-    let store = Milvus::new(crate::testing::client(), client, &settings.vectors).unwrap();
+    Milvus::new(crate::testing::client(), plain.client().clone(), &settings.vectors).unwrap()
+}
+
+#[tokio::test]
+async fn many_collections_share_few() {
+    let Some(url) = server() else {
+        eprintln!("skipped: no Milvus server");
+        return;
+    };
+    let store = store(&url, "true");
+    store.reset().await.unwrap();
+    conformance::check(&store).await;
+    let item = |id: &str, text: &str| Item {
+        id: id.to_owned(),
+        text: text.to_owned(),
+        vector: vec![1.0, 0.5],
+        metadata: Metadata::new(),
+    };
+    store.reset().await.unwrap();
+    store
+        .insert("user-memory-a", vec![item("1", "a sleeping hedgehog")])
+        .await
+        .unwrap();
+    store
+        .insert("user-memory-b", vec![item("2", "another hedgehog")])
+        .await
+        .unwrap();
+    let names: wire::Names = store
+        .grpc
+        .call("ShowCollections", &store.named(""))
+        .await
+        .unwrap()
+        .unwrap();
+    let names = names.collection_names.into_iter();
+    let ours: Vec<String> = names.filter(|name| name.starts_with("many_in_one_")).collect();
+    assert_eq!(ours, ["many_in_one_memories"]);
+    let hits = store
+        .text_search("user-memory-b", "hedgehog", 5, false)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(hits.len(), 1);
+    assert_eq!(hits[0].entry.id, "2");
+    store.reset().await.unwrap();
+    assert!(!store.has("user-memory-a").await.unwrap());
+}
+
+#[tokio::test]
+async fn it_does_what_every_engine_does() {
+    let Some(url) = server() else {
+        eprintln!("skipped: no Milvus server");
+        return;
+    };
+    let store = store(&url, "false");
     store.reset().await.unwrap();
     conformance::check(&store).await;
     let item = |id: usize, text: &str| Item {
@@ -74,14 +123,20 @@ async fn it_does_what_every_engine_does() {
 
 #[test]
 fn filters_are_expressions() {
-    assert_eq!(expression(&Filter::all()), "");
+    let own = Place::own("name".into());
+    assert_eq!(expression(&own, &Filter::all(), None), "");
     let filter = Filter::eq("a\"b", 1).and("c", [json!("x'y"), json!(true)]);
     assert_eq!(
-        expression(&filter),
+        expression(&own, &filter, None),
         r#"(metadata["a\"b"] == 1) and (metadata["c"] == "x'y" or metadata["c"] == true)"#
     );
     let ids = Filter::ids(["i".to_owned(), "j".to_owned()]);
-    assert_eq!(expression(&ids), r#"id in ["i","j"]"#);
+    assert_eq!(expression(&own, &ids, None), r#"id in ["i","j"]"#);
+    let shared = Place::shared("p", "file-1", "_");
+    assert_eq!(
+        expression(&shared, &Filter::all(), Some("a")),
+        r#"resource_id == "file-1" and id > "a""#
+    );
 }
 
 #[test]
