@@ -43,7 +43,10 @@ async fn videos() -> SocketAddr {
          <text start=\"1\" dur=\"1\">&amp;amp; the wren sleeps</text></transcript>"
     };
     let router = Router::new()
-        .route("/watch", get(async || r#"<script>{"INNERTUBE_API_KEY":"k"}</script>"#))
+        .route(
+            "/watch",
+            get(async || r#"<script>{"INNERTUBE_API_KEY":"k"}</script>"#),
+        )
         .route("/youtubei/v1/player", post(player))
         .route("/words", get(words));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

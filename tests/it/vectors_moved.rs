@@ -11,7 +11,9 @@ use crate::files::upload;
 
 async fn kept(admin: &Client, name: &str, text: &str) -> String {
     let query = "?process=true&process_in_background=false";
-    let made = upload(admin, query, name, "text/plain", text.as_bytes()).await.ok();
+    let made = upload(admin, query, name, "text/plain", text.as_bytes())
+        .await
+        .ok();
     made["id"].as_str().unwrap().to_owned()
 }
 
@@ -19,7 +21,10 @@ async fn texts(admin: &Client, base: &str) -> Vec<String> {
     let form = json!({ "collection_names": [base], "query": "animals", "k": 9 });
     let found = admin.post("/api/v1/retrieval/query/collection", form).await.ok();
     let texts = found["documents"][0].as_array().cloned().unwrap_or_default();
-    let mut texts: Vec<String> = texts.iter().map(|text| text.as_str().unwrap().to_owned()).collect();
+    let mut texts: Vec<String> = texts
+        .iter()
+        .map(|text| text.as_str().unwrap().to_owned())
+        .collect();
     texts.sort();
     texts
 }
@@ -27,7 +32,10 @@ async fn texts(admin: &Client, base: &str) -> Vec<String> {
 /// Waits until the server has noted that this store has everything.
 async fn filled(app: &TestApp, store: &str) {
     for _ in 0..600 {
-        let mark = sql("SELECT value FROM oui_meta WHERE key = ?", vec!["vectors_in".into()]);
+        let mark = sql(
+            "SELECT value FROM oui_meta WHERE key = ?",
+            vec!["vectors_in".into()],
+        );
         let mark: Option<Option<String>> = mark.scalar(app.db()).await.unwrap();
         if mark.flatten().as_deref() == Some(store) {
             return;

@@ -170,9 +170,7 @@ impl Retrieval {
             }
             lists
         };
-        let vectors = self
-            .embedder
-            .embed(questions.to_vec(), Purpose::Query, caller);
+        let vectors = self.embedder.embed(questions.to_vec(), Purpose::Query, caller);
         let (words, vectors) = tokio::join!(words, vectors);
         let (mut words, vectors) = (words.into_iter(), vectors?);
         let mut all = Vec::new();
@@ -218,7 +216,12 @@ impl Retrieval {
             None => {
                 let entries = store.query(collection, &Filter::all(), None).await?;
                 let entries = entries.unwrap_or_default();
-                Ok(crate::fulltext::rank(entries, question, options.k, options.enriched))
+                Ok(crate::fulltext::rank(
+                    entries,
+                    question,
+                    options.k,
+                    options.enriched,
+                ))
             }
         }
     }

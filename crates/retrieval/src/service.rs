@@ -97,7 +97,9 @@ impl Retrieval {
             VectorEngine::Chroma => Ok(Arc::new(vector::Chroma::new(self.http.client().clone(), vectors))),
             VectorEngine::PgVector => {
                 let url = self.postgres(vectors.pgvector_url.as_ref()).ok_or_else(|| {
-                    Error::Settings("VECTOR_DB=pgvector needs PGVECTOR_DB_URL, an address of PostgreSQL".into())
+                    Error::Settings(
+                        "VECTOR_DB=pgvector needs PGVECTOR_DB_URL, an address of PostgreSQL".into(),
+                    )
                 })?;
                 let store =
                     vector::PgVector::open(&url, vectors.pgvector_width, vectors.pgvector_extension).await?;
@@ -111,7 +113,9 @@ impl Retrieval {
             }
             VectorEngine::OpenGauss => {
                 let url = self.postgres(vectors.opengauss_url.as_ref()).ok_or_else(|| {
-                    Error::Settings("VECTOR_DB=opengauss needs OPENGAUSS_DB_URL, an address of openGauss".into())
+                    Error::Settings(
+                        "VECTOR_DB=opengauss needs OPENGAUSS_DB_URL, an address of openGauss".into(),
+                    )
                 })?;
                 let store = vector::PgVector::open_gauss(&url, vectors.opengauss_width).await?;
                 Ok(Arc::new(store))

@@ -320,7 +320,11 @@ async fn websocket(client: &Client, url: &str) -> Result<WebSocketStream<Upgrade
     let address = match url.split_once("://") {
         Some(("ws", rest)) => format!("http://{rest}"),
         Some(("wss", rest)) => format!("https://{rest}"),
-        _ => return Err(failed("PLAYWRIGHT_WS_URL begins with ws:// or wss://, or for debugging with http://")),
+        _ => {
+            return Err(failed(
+                "PLAYWRIGHT_WS_URL begins with ws:// or wss://, or for debugging with http://",
+            ));
+        }
     };
     let key = generate_key();
     let answer = client

@@ -263,7 +263,10 @@ mod tests {
             (String::from_utf8(fetched.body).unwrap(), fetched.headers)
         };
         let (text, headers) = send(format!("{here}/posted")).await;
-        assert_eq!((text.as_str(), &headers["set-cookie"]), ("GET  secret", &HeaderValue::from_static("a=b")));
+        assert_eq!(
+            (text.as_str(), &headers["set-cookie"]),
+            ("GET  secret", &HeaderValue::from_static("a=b"))
+        );
         assert_eq!(send(format!("{here}/again")).await.0, "POST body secret");
         let elsewhere = format!("{here}/to?{there}");
         assert_eq!(send(elsewhere).await.0, "POST body ");

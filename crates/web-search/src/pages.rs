@@ -192,7 +192,8 @@ impl PageLoader {
             match browser.page(address).await {
                 Ok(page) => {
                     let address = address.clone();
-                    let read = tokio::task::spawn_blocking(move || html::web_page(page.as_bytes(), &address)).await;
+                    let read =
+                        tokio::task::spawn_blocking(move || html::web_page(page.as_bytes(), &address)).await;
                     documents.extend(read.ok());
                 }
                 Err(error) => tracing::warn!(%address, %error, "a page could not be shown by the browser"),

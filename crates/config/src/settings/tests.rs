@@ -358,7 +358,14 @@ fn postgres_addresses() {
 #[test]
 fn a_vector_store_that_is_not_spoken_to_is_refused_with_the_choices() {
     let text = refused("VECTOR_DB", "oracle23ai");
-    for part in ["VECTOR_DB", "oracle23ai", "pgvector", "mariadb-vector", "s3vector", "opengauss"] {
+    for part in [
+        "VECTOR_DB",
+        "oracle23ai",
+        "pgvector",
+        "mariadb-vector",
+        "s3vector",
+        "opengauss",
+    ] {
         assert!(text.contains(part), "{text}");
     }
 }

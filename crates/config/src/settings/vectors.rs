@@ -36,8 +36,7 @@ pub enum VectorEngine {
     OpenGauss,
 }
 
-const ENGINES: &str =
-    "chroma, pgvector, qdrant, milvus, weaviate, elasticsearch, opensearch, pinecone, s3vector, mariadb-vector, \
+const ENGINES: &str = "chroma, pgvector, qdrant, milvus, weaviate, elasticsearch, opensearch, pinecone, s3vector, mariadb-vector, \
      opengauss or valkey (oracle23ai is not spoken here)";
 
 fn engine(text: &str) -> Option<VectorEngine> {

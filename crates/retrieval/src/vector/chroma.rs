@@ -106,7 +106,11 @@ fn rows(answer: &Value) -> Value {
     let names = ["ids", "documents", "metadatas", "distances"];
     let column = |name: &str| {
         let column = &answer[name];
-        if column[0].is_array() { column[0].clone() } else { column.clone() }
+        if column[0].is_array() {
+            column[0].clone()
+        } else {
+            column.clone()
+        }
     };
     let columns = names.map(|name| (name, column(name)));
     let count = columns[0].1.as_array().map_or(0, Vec::len);

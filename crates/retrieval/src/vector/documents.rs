@@ -300,7 +300,9 @@ impl VectorStore for Documents {
                 break;
             }
         }
-        let Some(scroll) = pages.cursor() else { return Ok(None) };
+        let Some(scroll) = pages.cursor() else {
+            return Ok(None);
+        };
         let body = json!({ "scroll_id": [scroll] });
         self.server
             .call(Method::DELETE, "/_search/scroll", Some(body))

@@ -46,7 +46,8 @@ impl Filter {
 
     /// Whether nothing can match: a list to choose from is empty. Most engines cannot be asked that.
     pub(crate) fn is_hopeless(&self) -> bool {
-        self.ids.as_ref().is_some_and(Vec::is_empty) || self.fields.iter().any(|(_, values)| values.is_empty())
+        self.ids.as_ref().is_some_and(Vec::is_empty)
+            || self.fields.iter().any(|(_, values)| values.is_empty())
     }
 
     /// The conditions in the language of an engine, which says how it writes a choice of ids and a choice of a

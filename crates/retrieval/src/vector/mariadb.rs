@@ -110,7 +110,10 @@ impl MariaDb {
             for value in values {
                 args.add(value.as_str()).map_err(bad)?;
             }
-            text.push_str(&format!(" AND {left} IN ({})", vec!["?"; values.len()].join(", ")));
+            text.push_str(&format!(
+                " AND {left} IN ({})",
+                vec!["?"; values.len()].join(", ")
+            ));
             Ok(())
         };
         if let Some(ids) = &filter.ids {
@@ -209,7 +212,11 @@ impl VectorStore for MariaDb {
         args.add(collection).map_err(bad)?;
         let condition = Self::condition(filter, &mut args)?;
         args.add(i64::try_from(limit).unwrap_or(i64::MAX)).map_err(bad)?;
-        let distance = if self.cosine { "VEC_DISTANCE_COSINE" } else { "VEC_DISTANCE_EUCLIDEAN" };
+        let distance = if self.cosine {
+            "VEC_DISTANCE_COSINE"
+        } else {
+            "VEC_DISTANCE_EUCLIDEAN"
+        };
         // Ordered by nothing else, so that the index of vectors can be used.
         let sql = format!(
             "SELECT id, text, CAST(vmetadata AS CHAR), {distance}(embedding, ?) AS distance FROM document_chunk \

@@ -208,7 +208,11 @@ impl Milvus {
         let mut fields = vec![
             wire::Field {
                 is_primary_key: true,
-                ..field("id", VARCHAR, &[("max_length", if shared { "36" } else { "65535" })])
+                ..field(
+                    "id",
+                    VARCHAR,
+                    &[("max_length", if shared { "36" } else { "65535" })],
+                )
             },
             field("vector", FLOAT_VECTOR, &[("dim", &width.to_string())]),
         ];

@@ -96,11 +96,7 @@ impl PgVector {
                 "VECTOR_LENGTH {width} does not match existing vector column dimension {stored}. Cannot change vector \
                  size after initialization without migrating the data."
             ))),
-            _ => Ok(Self {
-                pool,
-                dialect,
-                width,
-            }),
+            _ => Ok(Self { pool, dialect, width }),
         }
     }
 
@@ -190,7 +186,9 @@ impl PgVector {
             let ids = part.iter().map(|item| item.id.clone());
             let same = plain_condition(&Filter::ids(ids), &mut args)?;
             let sql = format!("DELETE FROM document_chunk WHERE TRUE{same}");
-            sqlx::query_with(AssertSqlSafe(sql), args).execute(&mut *tx).await?;
+            sqlx::query_with(AssertSqlSafe(sql), args)
+                .execute(&mut *tx)
+                .await?;
             let mut args = PgArguments::default();
             args.add(collection).map_err(bad)?;
             let mut rows = Vec::new();
@@ -212,7 +210,9 @@ impl PgVector {
                 "INSERT INTO document_chunk (id, vector, collection_name, text, vmetadata) VALUES {}",
                 rows.join(", ")
             );
-            sqlx::query_with(AssertSqlSafe(sql), args).execute(&mut *tx).await?;
+            sqlx::query_with(AssertSqlSafe(sql), args)
+                .execute(&mut *tx)
+                .await?;
         }
         Ok(())
     }

@@ -136,7 +136,11 @@ impl<'f> Pages<'f> {
     /// How many rows to ask for; `None` when all is there.
     pub(super) fn room(&self) -> Option<usize> {
         let missing = self.limit.saturating_sub(self.entries.len());
-        let wanted = if self.exact { missing.min(self.size) } else { self.size };
+        let wanted = if self.exact {
+            missing.min(self.size)
+        } else {
+            self.size
+        };
         (!self.over && missing > 0).then_some(wanted)
     }
 
@@ -198,7 +202,9 @@ mod tests {
     };
 
     fn entries(ids: std::ops::Range<usize>) -> Vec<Entry> {
-        let rows: Vec<Value> = ids.map(|id| json!({"key": id, "payload": {"even": id % 2 == 0}})).collect();
+        let rows: Vec<Value> = ids
+            .map(|id| json!({"key": id, "payload": {"even": id % 2 == 0}}))
+            .collect();
         SHAPE.entries(&json!(rows))
     }
 
@@ -225,7 +231,10 @@ mod tests {
         let mut counted = Pages::new(&all, Some(5), 3);
         assert_eq!((counted.room(), counted.seen()), (Some(3), 0));
         counted.add(3, entries(0..3));
-        assert_eq!((counted.room(), counted.seen(), counted.last()), (Some(2), 3, Some("2")));
+        assert_eq!(
+            (counted.room(), counted.seen(), counted.last()),
+            (Some(2), 3, Some("2"))
+        );
         counted.add(2, entries(3..5));
         assert_eq!(counted.room(), None);
         assert_eq!(counted.entries().len(), 5);

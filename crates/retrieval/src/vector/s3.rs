@@ -257,10 +257,7 @@ impl VectorStore for S3Vectors {
     async fn reset(&self) -> Result<()> {
         loop {
             let body = json!({ "vectorBucketName": self.bucket, "maxResults": LISTED });
-            let answer = self
-                .server
-                .call(Method::POST, "/ListIndexes", Some(body))
-                .await?;
+            let answer = self.server.call(Method::POST, "/ListIndexes", Some(body)).await?;
             let name = |index: &Value| Some(index["indexName"].as_str()?.to_owned());
             let names = list(&answer.unwrap_or_default()["indexes"], name);
             if names.is_empty() {

@@ -88,7 +88,9 @@ impl Server {
     /// A call that makes something. That it is there already is no failure: another request was faster.
     pub(crate) async fn make(&self, method: Method, path: &str, body: Value) -> Result<()> {
         match self.call(method, path, Some(body)).await {
-            Err(Error::Upstream(text)) if ["409", "already exists"].iter().any(|part| text.contains(part)) => {
+            Err(Error::Upstream(text))
+                if ["409", "already exists"].iter().any(|part| text.contains(part)) =>
+            {
                 Ok(())
             }
             Ok(None) => Err(self.error("404: there is no place to make it in")),
@@ -120,7 +122,10 @@ impl Server {
         let plain = |error: reqwest::Error| self.error(error.without_url());
         let mut request = call.build().map_err(plain)?;
         if let Some(signer) = &self.signer {
-            signer.sign(&mut request).await.map_err(|error| self.error(error))?;
+            signer
+                .sign(&mut request)
+                .await
+                .map_err(|error| self.error(error))?;
         }
         let answer = self.client.execute(request).await.map_err(plain)?;
         let status = answer.status();

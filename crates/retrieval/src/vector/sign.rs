@@ -1,8 +1,8 @@
 //! Signatures of requests to services of AWS: what `object_store` offers for its own, used for others.
 
+use object_store::CredentialProvider;
 use object_store::aws::{AmazonS3Builder, AwsAuthorizer, AwsCredential};
 use object_store::client::{HttpRequest, HttpRequestBody};
-use object_store::CredentialProvider;
 
 use crate::error::{Error, Result};
 use std::sync::Arc;
@@ -51,7 +51,10 @@ impl Signer {
             .get_credential()
             .await
             .map_err(|error| error.to_string())?;
-        let bytes = request.body().and_then(|body| body.as_bytes()).unwrap_or_default();
+        let bytes = request
+            .body()
+            .and_then(|body| body.as_bytes())
+            .unwrap_or_default();
         let mut twin: HttpRequest = http::Request::builder()
             .method(request.method())
             .uri(request.url().as_str())

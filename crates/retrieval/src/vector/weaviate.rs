@@ -112,7 +112,11 @@ impl Weaviate {
     ) -> Result<Option<Vec<Hit>>> {
         let found = self.get(&class_of(collection), &arguments, extra).await?;
         let shape = Shape {
-            score: if extra == "score" { "/_additional/score" } else { "/_additional/distance" },
+            score: if extra == "score" {
+                "/_additional/score"
+            } else {
+                "/_additional/distance"
+            },
             ..SHAPE
         };
         Ok(found.map(|found| shape.hits(&found, scale)))

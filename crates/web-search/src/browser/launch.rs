@@ -37,7 +37,9 @@ impl Started {
 #[cfg(unix)]
 async fn is_root() -> bool {
     use std::os::unix::fs::MetadataExt;
-    tokio::fs::metadata("/proc/self").await.is_ok_and(|own| own.uid() == 0)
+    tokio::fs::metadata("/proc/self")
+        .await
+        .is_ok_and(|own| own.uid() == 0)
 }
 
 #[cfg(not(unix))]
@@ -52,7 +54,12 @@ pub(super) async fn start(folder: &Path) -> Result<Started, LoadError> {
     for program in PROGRAMS {
         let mut command = Command::new(program);
         command
-            .args(["--headless", "--remote-debugging-port=0", "--no-first-run", "--disable-gpu"])
+            .args([
+                "--headless",
+                "--remote-debugging-port=0",
+                "--no-first-run",
+                "--disable-gpu",
+            ])
             .args(["--no-default-browser-check", "--disable-background-networking"])
             .args(["--disable-dev-shm-usage", "--proxy-server=http://127.0.0.1:1"])
             .arg(format!("--user-data-dir={}", profile.display()));
@@ -68,7 +75,9 @@ pub(super) async fn start(folder: &Path) -> Result<Started, LoadError> {
             .kill_on_drop(true)
             .spawn();
         let Ok(mut child) = started else { continue };
-        let Some(output) = child.stderr.take() else { continue };
+        let Some(output) = child.stderr.take() else {
+            continue;
+        };
         let mut lines = BufReader::new(output).lines();
         while let Some(line) = lines.next_line().await.map_err(failed)? {
             if let Some(url) = line.strip_prefix("DevTools listening on ") {

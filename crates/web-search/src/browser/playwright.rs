@@ -43,7 +43,8 @@ impl Browser<'_> {
     /// Shows a page in a context of its own and reads it.
     pub(super) async fn show_by_playwright(&mut self, address: &str) -> Result<String, LoadError> {
         let browser = self.server_browser()?;
-        let params = json!({ "serviceWorkers": "block", "proxy": { "server": NOWHERE, "bypass": "<-loopback>" } });
+        let params =
+            json!({ "serviceWorkers": "block", "proxy": { "server": NOWHERE, "bypass": "<-loopback>" } });
         let context = self.call(&browser, "newContext", params).await?;
         let context = text_of(&context, "/context/guid")?;
         let html = self.read_by_playwright(&context, address).await;
@@ -101,7 +102,9 @@ impl Browser<'_> {
                     headers: headers
                         .map(|header| (text(&header["name"]), text(&header["value"])))
                         .collect(),
-                    body: body.and_then(|body| STANDARD.decode(body).ok()).unwrap_or_default(),
+                    body: body
+                        .and_then(|body| STANDARD.decode(body).ok())
+                        .unwrap_or_default(),
                 })
             }
             _ => None,

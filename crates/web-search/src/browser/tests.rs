@@ -36,13 +36,18 @@ type Seen = Arc<Mutex<Vec<String>>>;
 async fn site() -> (String, Seen) {
     let seen = Seen::default();
     let noted = seen.clone();
-    let note = axum::middleware::from_fn(move |request: axum::extract::Request, next: axum::middleware::Next| {
-        let line = format!("{} {}", request.method(), request.uri().path());
-        noted.lock().push(line);
-        next.run(request)
-    });
+    let note = axum::middleware::from_fn(
+        move |request: axum::extract::Request, next: axum::middleware::Next| {
+            let line = format!("{} {}", request.method(), request.uri().path());
+            noted.lock().push(line);
+            next.run(request)
+        },
+    );
     let data = |headers: HeaderMap, body: String| async move {
-        format!("answer to {body} {}", headers["x-own"].to_str().unwrap_or_default())
+        format!(
+            "answer to {body} {}",
+            headers["x-own"].to_str().unwrap_or_default()
+        )
     };
     let late = || async {
         tokio::time::sleep(Duration::from_millis(1500)).await;
@@ -51,8 +56,14 @@ async fn site() -> (String, Seen) {
     let app = Router::new()
         .route("/", get(|| async { Html(PAGE) }))
         .route("/moved", get(|| async { Redirect::temporary("/") }))
-        .route("/inside", get(|| async { Redirect::temporary("http://169.254.169.254/") }))
-        .route("/script.js", get(|| async { ([("content-type", "text/javascript")], SCRIPT) }))
+        .route(
+            "/inside",
+            get(|| async { Redirect::temporary("http://169.254.169.254/") }),
+        )
+        .route(
+            "/script.js",
+            get(|| async { ([("content-type", "text/javascript")], SCRIPT) }),
+        )
         .route("/late.js", get(late))
         .route("/data", axum::routing::post(data))
         .layer(note);
@@ -83,7 +94,13 @@ async fn shows_pages(url: &str, folder: &Path) {
     }
     assert!(!html.contains("socket open"), "{html}");
     let asked = seen.lock().clone();
-    for line in ["GET /moved", "GET /", "GET /script.js", "POST /data", "GET /style.css"] {
+    for line in [
+        "GET /moved",
+        "GET /",
+        "GET /script.js",
+        "POST /data",
+        "GET /style.css",
+    ] {
         assert!(asked.iter().any(|asked| asked == line), "{line}: {asked:?}");
     }
     for line in ["GET /picture.png", "GET /socket"] {
@@ -120,7 +137,13 @@ async fn a_browser_that_is_open_for_debugging_shows_pages() {
         eprintln!("skipped: no Chromium");
         return;
     };
-    let host = started.url.strip_prefix("ws://").unwrap().split('/').next().unwrap();
+    let host = started
+        .url
+        .strip_prefix("ws://")
+        .unwrap()
+        .split('/')
+        .next()
+        .unwrap();
     let url = format!("http://{host}/");
     shows_pages(&url, folder.path()).await;
     started.end().await;
@@ -139,7 +162,10 @@ async fn the_browser_of_a_playwright_server_shows_pages() {
         packages.display().to_string()
     );
     let mut command = tokio::process::Command::new("node");
-    let command = command.args(["-e", &script]).stdout(Stdio::piped()).kill_on_drop(true);
+    let command = command
+        .args(["-e", &script])
+        .stdout(Stdio::piped())
+        .kill_on_drop(true);
     let Ok(mut server) = command.spawn() else {
         eprintln!("skipped: no Node.js");
         return;
@@ -165,9 +191,15 @@ async fn scripted(lines: Vec<(&'static str, Vec<Value>)>) -> (String, Arc<Mutex<
         let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
         while let Some(Ok(Message::Text(text))) = socket.next().await {
             let message: Value = serde_json::from_str(&text).unwrap();
-            let (id, method) = (message["id"].clone(), message["method"].as_str().unwrap().to_owned());
+            let (id, method) = (
+                message["id"].clone(),
+                message["method"].as_str().unwrap().to_owned(),
+            );
             noted.lock().push(message);
-            let answers = lines.iter().find(|(told, _)| *told == method).map(|(_, answers)| answers.clone());
+            let answers = lines
+                .iter()
+                .find(|(told, _)| *told == method)
+                .map(|(_, answers)| answers.clone());
             let answers = answers.unwrap_or_else(|| vec![json!({ "result": {} })]);
             for mut answer in answers {
                 if answer["method"].is_null() && answer["id"].is_null() {
@@ -191,29 +223,52 @@ async fn a_scripted_playwright_server_hears_the_right_things() {
         "url": format!("{base}/data"), "resourceType": "fetch", "method": "POST", "postData": STANDARD.encode("q"),
         "headers": [{ "name": "X-Own", "value": "own" }, { "name": "Content-Length", "value": "7" }],
     });
-    let picture = json!({ "url": format!("{base}/p"), "resourceType": "image", "method": "GET", "headers": [] });
-    let route = |guid: &str| json!({ "guid": "page", "method": "route", "params": { "route": { "guid": guid } } });
+    let picture =
+        json!({ "url": format!("{base}/p"), "resourceType": "image", "method": "GET", "headers": [] });
+    let route =
+        |guid: &str| json!({ "guid": "page", "method": "route", "params": { "route": { "guid": guid } } });
     let lines = vec![
-        ("initialize", vec![
-            create("Playwright", json!({ "preLaunchedBrowser": { "guid": "browser" } })),
-            json!({ "result": { "playwright": { "guid": "Playwright" } } }),
-        ]),
-        ("newContext", vec![json!({ "result": { "context": { "guid": "context" } } })]),
-        ("newPage", vec![
-            create("page", json!({ "mainFrame": { "guid": "frame" } })),
-            json!({ "result": { "page": { "guid": "page" } } }),
-        ]),
+        (
+            "initialize",
+            vec![
+                create(
+                    "Playwright",
+                    json!({ "preLaunchedBrowser": { "guid": "browser" } }),
+                ),
+                json!({ "result": { "playwright": { "guid": "Playwright" } } }),
+            ],
+        ),
+        (
+            "newContext",
+            vec![json!({ "result": { "context": { "guid": "context" } } })],
+        ),
+        (
+            "newPage",
+            vec![
+                create("page", json!({ "mainFrame": { "guid": "frame" } })),
+                json!({ "result": { "page": { "guid": "page" } } }),
+            ],
+        ),
         // The answer comes when the route was fulfilled: id 6 is that of `goto`.
-        ("goto", vec![
-            create("request", request),
-            create("route", json!({ "request": { "guid": "request" } })),
-            create("picture", picture),
-            create("route2", json!({ "request": { "guid": "picture" } })),
-            route("route2"),
-            route("route"),
-        ]),
-        ("fulfill", vec![json!({ "id": 6, "result": { "response": { "guid": "response" } } })]),
-        ("content", vec![json!({ "result": { "value": "<html>done</html>" } })]),
+        (
+            "goto",
+            vec![
+                create("request", request),
+                create("route", json!({ "request": { "guid": "request" } })),
+                create("picture", picture),
+                create("route2", json!({ "request": { "guid": "picture" } })),
+                route("route2"),
+                route("route"),
+            ],
+        ),
+        (
+            "fulfill",
+            vec![json!({ "id": 6, "result": { "response": { "guid": "response" } } })],
+        ),
+        (
+            "content",
+            vec![json!({ "result": { "value": "<html>done</html>" } })],
+        ),
     ];
     let (url, heard) = scripted(lines).await;
     let http = http();
@@ -226,20 +281,34 @@ async fn a_scripted_playwright_server_hears_the_right_things() {
     assert_eq!(browser.page(&base).await.unwrap(), "<html>done</html>");
     browser.close().await;
     let heard = heard.lock().clone();
-    let said = |method: &str| heard.iter().find(|message| message["method"] == method).unwrap().clone();
+    let said = |method: &str| {
+        heard
+            .iter()
+            .find(|message| message["method"] == method)
+            .unwrap()
+            .clone()
+    };
     assert_eq!(said("initialize")["guid"], "");
     let context = said("newContext");
     assert_eq!(context["guid"], "browser");
-    assert_eq!(context["params"], json!({
-        "serviceWorkers": "block", "proxy": { "server": "http://127.0.0.1:1", "bypass": "<-loopback>" },
-    }));
+    assert_eq!(
+        context["params"],
+        json!({
+            "serviceWorkers": "block", "proxy": { "server": "http://127.0.0.1:1", "bypass": "<-loopback>" },
+        })
+    );
     let gone = said("goto");
-    assert_eq!((&gone["guid"], &gone["id"], &gone["params"]["timeout"]), (&json!("frame"), &json!(6), &json!(20_000)));
+    assert_eq!(
+        (&gone["guid"], &gone["id"], &gone["params"]["timeout"]),
+        (&json!("frame"), &json!(6), &json!(20_000))
+    );
     assert_eq!(said("abort")["guid"], "route2");
     let fulfilled = said("fulfill");
     assert_eq!(fulfilled["guid"], "route");
     assert_eq!(fulfilled["params"]["status"], 200);
-    let body = STANDARD.decode(fulfilled["params"]["body"].as_str().unwrap()).unwrap();
+    let body = STANDARD
+        .decode(fulfilled["params"]["body"].as_str().unwrap())
+        .unwrap();
     assert_eq!(String::from_utf8(body).unwrap(), "answer to q own");
     assert_eq!(said("close")["guid"], "context");
 }
@@ -255,7 +324,15 @@ async fn addresses_that_are_none_are_told() {
         };
         Browser::open(&http, options).await.err().unwrap().to_string()
     };
-    assert!(open("ftp://somewhere").await.contains("PLAYWRIGHT_WS_URL begins with ws://"));
+    assert!(
+        open("ftp://somewhere")
+            .await
+            .contains("PLAYWRIGHT_WS_URL begins with ws://")
+    );
     let (base, _) = site().await;
-    assert!(open(&base.replace("http", "ws")).await.ends_with("it answers 200"));
+    assert!(
+        open(&base.replace("http", "ws"))
+            .await
+            .ends_with("it answers 200")
+    );
 }

@@ -51,8 +51,13 @@ async fn it_does_what_every_engine_does() {
     sqlx::raw_sql(AssertSqlSafe(make)).execute(&admin).await.unwrap();
     let (base, _) = url.rsplit_once('/').unwrap();
     let own = format!("{base}/{name}");
-    let version: String = sqlx::query_scalar("SELECT version()").fetch_one(&admin).await.unwrap();
-    let mut numbers = version.split(['.', '-']).map(|number| number.parse::<u32>().unwrap_or(0));
+    let version: String = sqlx::query_scalar("SELECT version()")
+        .fetch_one(&admin)
+        .await
+        .unwrap();
+    let mut numbers = version
+        .split(['.', '-'])
+        .map(|number| number.parse::<u32>().unwrap_or(0));
     let has_vectors = (numbers.next().unwrap(), numbers.next().unwrap()) >= (11, 7);
     if !has_vectors {
         let pool = MySqlPool::connect(&own).await.unwrap();
@@ -66,7 +71,9 @@ async fn it_does_what_every_engine_does() {
     let python = own.replacen("mysql", "mariadb+mariadbconnector", 1);
     // The stand-in counts bytes.
     let width = if has_vectors { WIDTH } else { 4 * WIDTH };
-    let mut store = MariaDb::open(&settings(&python, &width.to_string())).await.unwrap();
+    let mut store = MariaDb::open(&settings(&python, &width.to_string()))
+        .await
+        .unwrap();
     store.width = WIDTH;
     conformance::check(&store).await;
 
@@ -74,23 +81,48 @@ async fn it_does_what_every_engine_does() {
         id: format!("chunk-{id}"),
         text: format!("text \u{1f994} {id}"),
         vector: vec![1.0, id as f32],
-        metadata: Metadata::from_iter([("Name".to_owned(), json!(if id.is_multiple_of(2) { "a" } else { "A" }))]),
+        metadata: Metadata::from_iter([(
+            "Name".to_owned(),
+            json!(if id.is_multiple_of(2) { "a" } else { "A" }),
+        )]),
     };
-    store.insert("many", (0..2 * ROWS + 3).map(item).collect()).await.unwrap();
+    store
+        .insert("many", (0..2 * ROWS + 3).map(item).collect())
+        .await
+        .unwrap();
     // Letters that differ in case only are other letters.
-    let large = store.query("many", &Filter::eq("Name", "A"), None).await.unwrap().unwrap();
+    let large = store
+        .query("many", &Filter::eq("Name", "A"), None)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(large.len(), ROWS + 1);
     assert!(large[0].text.contains('\u{1f994}'));
     let none = Filter::all().and("Name", []);
-    assert!(store.query("many", &none, None).await.unwrap().unwrap().is_empty());
-    let hits = store.search("many", &[1.0], &Filter::all(), 2).await.unwrap().unwrap();
+    assert!(
+        store
+            .query("many", &none, None)
+            .await
+            .unwrap()
+            .unwrap()
+            .is_empty()
+    );
+    let hits = store
+        .search("many", &[1.0], &Filter::all(), 2)
+        .await
+        .unwrap()
+        .unwrap();
     let ids: Vec<&str> = hits.iter().map(|hit| hit.entry.id.as_str()).collect();
     assert_eq!(ids, ["chunk-0", "chunk-1"]);
     let half = (1.0 + 1.0 / 2f64.sqrt()) / 2.0;
     assert!((hits[1].score - half).abs() < 1e-6, "{}", hits[1].score);
 
     let error = MariaDb::open(&settings(&python, "9")).await.err().unwrap();
-    assert!(error.to_string().contains("does not match existing vector column dimension"));
+    assert!(
+        error
+            .to_string()
+            .contains("does not match existing vector column dimension")
+    );
     store.pool.close().await;
     let gone = format!("DROP DATABASE {name}");
     sqlx::raw_sql(AssertSqlSafe(gone)).execute(&admin).await.unwrap();
@@ -98,6 +130,9 @@ async fn it_does_what_every_engine_does() {
 
 #[tokio::test]
 async fn bad_settings_are_told() {
-    let error = MariaDb::open(&settings("postgres://a@b/c", "8")).await.err().unwrap();
+    let error = MariaDb::open(&settings("postgres://a@b/c", "8"))
+        .await
+        .err()
+        .unwrap();
     assert!(error.to_string().contains("MARIADB_VECTOR_DB_URL"));
 }

@@ -29,7 +29,12 @@ fn store(url: &str, shared: &str) -> Milvus {
         ..HttpOptions::default()
     };
     let plain = Http::new(options, Clock::system()).unwrap();
-    Milvus::new(crate::testing::client(), plain.client().clone(), &settings.vectors).unwrap()
+    Milvus::new(
+        crate::testing::client(),
+        plain.client().clone(),
+        &settings.vectors,
+    )
+    .unwrap()
 }
 
 #[tokio::test]

@@ -48,7 +48,10 @@ async fn plain_statements_do_the_same() {
     };
     // openGauss has the type without an extension.
     let pool = PgPool::connect(&own).await.unwrap();
-    sqlx::query("CREATE EXTENSION vector").execute(&pool).await.unwrap();
+    sqlx::query("CREATE EXTENSION vector")
+        .execute(&pool)
+        .await
+        .unwrap();
     pool.close().await;
     let url = own.replacen("postgres", "opengauss+psycopg2", 1);
     let store = PgVector::open_gauss(&url, 8).await.unwrap();
@@ -57,14 +60,31 @@ async fn plain_statements_do_the_same() {
         id: id.to_string(),
         text: "nothing\0".into(),
         vector: vec![1.0],
-        metadata: serde_json::json!({ "even": id % 2 == 0, "id": id }).as_object().cloned().unwrap(),
+        metadata: serde_json::json!({ "even": id % 2 == 0, "id": id })
+            .as_object()
+            .cloned()
+            .unwrap(),
     });
     store.insert("many", many.collect()).await.unwrap();
-    let even = store.query("many", &Filter::eq("even", true), None).await.unwrap().unwrap();
+    let even = store
+        .query("many", &Filter::eq("even", true), None)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(even.len(), ROWS + 2);
-    let one = store.query("many", &Filter::eq("id", 7), None).await.unwrap().unwrap();
+    let one = store
+        .query("many", &Filter::eq("id", 7), None)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!((one.len(), one[0].text.as_str()), (1, "nothing"));
-    assert!(store.text_search("many", "nothing", 1, false).await.unwrap().is_none());
+    assert!(
+        store
+            .text_search("many", "nothing", 1, false)
+            .await
+            .unwrap()
+            .is_none()
+    );
     let error = PgVector::open_gauss(&url, 9).await.err().unwrap();
     assert!(error.to_string().contains("existing vector column dimension 8"));
     store.pool.close().await;

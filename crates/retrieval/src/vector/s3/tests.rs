@@ -71,13 +71,23 @@ async fn answer(
     bucket.calls.push(operation.clone());
     assert_eq!(body["vectorBucketName"], "vectors");
     if operation == "ListIndexes" {
-        let names: Vec<Value> = bucket.indexes.keys().map(|name| json!({ "indexName": name })).collect();
+        let names: Vec<Value> = bucket
+            .indexes
+            .keys()
+            .map(|name| json!({ "indexName": name }))
+            .collect();
         return (StatusCode::OK, axum::Json(json!({ "indexes": names })));
     }
     let name = body["indexName"].as_str().unwrap().to_owned();
     if operation == "CreateIndex" {
-        assert_eq!((&body["dataType"], &body["distanceMetric"]), (&json!("float32"), &json!("cosine")));
-        assert_eq!(body["metadataConfiguration"]["nonFilterableMetadataKeys"], json!(["text"]));
+        assert_eq!(
+            (&body["dataType"], &body["distanceMetric"]),
+            (&json!("float32"), &json!("cosine"))
+        );
+        assert_eq!(
+            body["metadataConfiguration"]["nonFilterableMetadataKeys"],
+            json!(["text"])
+        );
         if bucket.indexes.contains_key(&name) {
             return refused(StatusCode::CONFLICT, "An index with that name is there");
         }
@@ -117,7 +127,9 @@ async fn answer(
         }
         "ListVectors" => {
             // Two at once, whatever is asked for: pages may be shorter than wanted.
-            let start = body["nextToken"].as_str().map_or(0, |token| token.parse().unwrap());
+            let start = body["nextToken"]
+                .as_str()
+                .map_or(0, |token| token.parse().unwrap());
             let found: Vec<Value> = vectors
                 .values()
                 .skip(start)
@@ -139,13 +151,19 @@ async fn answer(
                 let product: f64 = own.iter().zip(&sought).map(|(a, b)| a * b).sum();
                 1.0 - product / (length(&own) * length(&sought))
             };
-            let meant = |vector: &&Value| body["filter"].is_null() || holds(&vector["metadata"], &body["filter"]);
+            let meant =
+                |vector: &&Value| body["filter"].is_null() || holds(&vector["metadata"], &body["filter"]);
             let mut found: Vec<Value> = vectors
                 .values()
                 .filter(meant)
                 .map(|vector| json!({ "key": vector["key"], "metadata": vector["metadata"], "distance": far(vector) }))
                 .collect();
-            found.sort_by(|a, b| a["distance"].as_f64().unwrap().total_cmp(&b["distance"].as_f64().unwrap()));
+            found.sort_by(|a, b| {
+                a["distance"]
+                    .as_f64()
+                    .unwrap()
+                    .total_cmp(&b["distance"].as_f64().unwrap())
+            });
             found.truncate(body["topK"].as_u64().unwrap() as usize);
             json!({ "vectors": found, "distanceMetric": "cosine" })
         }
@@ -163,7 +181,10 @@ async fn store() -> (S3Vectors, Shared) {
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, app).await });
     let signer = Signer::with_key("s3vectors", "eu-west-1", "id", "secret");
-    (S3Vectors::at(crate::testing::client(), &url, "vectors", signer), bucket)
+    (
+        S3Vectors::at(crate::testing::client(), &url, "vectors", signer),
+        bucket,
+    )
 }
 
 fn item(id: &str, metadata: Value) -> Item {
@@ -184,20 +205,40 @@ async fn it_does_what_every_engine_does() {
 #[tokio::test]
 async fn all_pages_are_listed_and_refusals_are_told() {
     let (store, bucket) = store().await;
-    let items = (0..5).map(|id| item(&id.to_string(), json!({ "even": id % 2 == 0 }))).collect();
+    let items = (0..5)
+        .map(|id| item(&id.to_string(), json!({ "even": id % 2 == 0 })))
+        .collect();
     store.insert("file-1", items).await.unwrap();
-    let even = store.query("file-1", &Filter::eq("even", true), None).await.unwrap().unwrap();
+    let even = store
+        .query("file-1", &Filter::eq("even", true), None)
+        .await
+        .unwrap()
+        .unwrap();
     let ids: Vec<&str> = even.iter().map(|entry| entry.id.as_str()).collect();
     assert_eq!(ids, ["0", "2", "4"]);
-    assert_eq!(bucket.lock().calls.iter().filter(|call| *call == "ListVectors").count(), 3);
+    assert_eq!(
+        bucket
+            .lock()
+            .calls
+            .iter()
+            .filter(|call| *call == "ListVectors")
+            .count(),
+        3
+    );
     let ids = ["3".to_owned(), "1".to_owned()];
     let scores = store.scores("file-1", &[1.0, 0.5], &ids).await.unwrap().unwrap();
     assert_eq!(scores.len(), 2);
     assert!((scores["3"] - 1.0).abs() < 1e-6);
 
-    let wide = Item { vector: vec![1.0], ..item("6", json!({})) };
+    let wide = Item {
+        vector: vec![1.0],
+        ..item("6", json!({}))
+    };
     let error = store.insert("file-1", vec![wide]).await.unwrap_err();
-    assert_eq!(error.to_string(), "S3 Vectors: 400: vector has the wrong dimension");
+    assert_eq!(
+        error.to_string(),
+        "S3 Vectors: 400: vector has the wrong dimension"
+    );
 }
 
 #[test]
@@ -208,7 +249,10 @@ fn only_so_much_metadata_is_kept() {
     }
     let kept = metadata(&item("1", many));
     assert_eq!(kept.len(), MEMBERS);
-    assert_eq!((&kept["text"], &kept["file_id"], &kept["hash"]), (&json!("text of 1"), &json!("f"), &json!("h")));
+    assert_eq!(
+        (&kept["text"], &kept["file_id"], &kept["hash"]),
+        (&json!("text of 1"), &json!("f"), &json!("h"))
+    );
     let few = metadata(&item("1", json!({ "a": 1 })));
     assert_eq!(Value::Object(few), json!({ "a": 1, "text": "text of 1" }));
 }
@@ -236,18 +280,29 @@ async fn another_implementation_understands_it() {
         .unwrap();
     assert!(!store.has("file-1").await.unwrap());
     store
-        .insert("file-1", vec![item("1", json!({ "a": 1 })), item("2", json!({ "a": 2 }))])
+        .insert(
+            "file-1",
+            vec![item("1", json!({ "a": 1 })), item("2", json!({ "a": 2 }))],
+        )
         .await
         .unwrap();
     assert!(store.has("file-1").await.unwrap());
-    let found = store.query("file-1", &Filter::eq("a", 2), None).await.unwrap().unwrap();
+    let found = store
+        .query("file-1", &Filter::eq("a", 2), None)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(found.len(), 1);
     assert_eq!((found[0].id.as_str(), found[0].text.as_str()), ("2", "text of 2"));
     let ids = ["1".to_owned()];
     let scores = store.scores("file-1", &[1.0, 0.5], &ids).await.unwrap().unwrap();
     assert!((scores["1"] - 1.0).abs() < 1e-6);
     store.delete("file-1", &Filter::eq("a", 2)).await.unwrap();
-    let left = store.query("file-1", &Filter::all(), None).await.unwrap().unwrap();
+    let left = store
+        .query("file-1", &Filter::all(), None)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(left.len(), 1);
     store.reset().await.unwrap();
     assert!(!store.has("file-1").await.unwrap());
