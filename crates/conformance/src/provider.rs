@@ -4,6 +4,8 @@
 use anyhow::{Context, Result};
 use reqwest::Client;
 use serde_json::{Map, Value, json};
+use std::time::Duration;
+use tokio::time::sleep;
 
 use crate::{events::matches, scenario::Upstream};
 
@@ -15,6 +17,10 @@ const HEADERS: &[&str] = &[
     "x-api-key",
     "anthropic-version",
 ];
+
+/// How often requests that must come are looked for, and how long is waited in between.
+const ATTEMPTS: usize = 100;
+const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(100);
 
 /// The provider that a server under test talks to.
 #[derive(Debug, Clone)]
@@ -42,6 +48,20 @@ impl Provider {
     /// # Errors
     /// When the provider cannot be reached.
     pub async fn requests(&mut self, wanted: &Upstream) -> Result<Value> {
+        let mut attempts = 0;
+        loop {
+            let (found, seen) = self.look(wanted).await?;
+            attempts += 1;
+            if found.len() >= wanted.count || attempts == ATTEMPTS {
+                self.taken = seen;
+                return Ok(Value::Array(found));
+            }
+            sleep(BETWEEN_ATTEMPTS).await;
+        }
+    }
+
+    /// What fits of the requests since the last taken one, and how many there have been in all.
+    async fn look(&self, wanted: &Upstream) -> Result<(Vec<Value>, usize)> {
         let answer = self
             .client
             .get(format!("{}/__fake/requests", self.url))
@@ -50,13 +70,13 @@ impl Provider {
             .context("asking the provider")?;
         let all: Vec<Value> = answer.json().await?;
         let fresh = all.get(self.taken..).unwrap_or_default();
-        self.taken = all.len();
-        Ok(fresh
+        let found = fresh
             .iter()
             .filter(|request| wanted.path.as_ref().is_none_or(|path| request["path"] == **path))
             .filter(|request| wanted.matching.is_null() || matches(&wanted.matching, request))
             .map(|request| described(request, wanted.whole_tools))
-            .collect())
+            .collect();
+        Ok((found, all.len()))
     }
 
     /// Queues a reply.

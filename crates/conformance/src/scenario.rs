@@ -178,6 +178,9 @@ pub struct Upstream {
     /// Whether offered tools are recorded whole, not only by name.
     #[serde(default)]
     pub whole_tools: bool,
+    /// How many of them to wait for; without it, what has come by now is recorded.
+    #[serde(default)]
+    pub count: usize,
 }
 
 /// How a recorded answer is treated before it is stored or compared. Paths with their reasons.
