@@ -24,6 +24,7 @@
 //!    number in such a column into a number); `NOT NULL` beside every `PRIMARY KEY`; flags as `bigint`; times as
 //!    `bigint` with the unit in a comment. Tables are `oui_...`, indexes `oui_idx_...`. An index on a table of the
 //!    original names plain columns only: an expression or collation of ours would lock the original out.
+//!    What they do not share goes into `NNN_name.sqlite.sql` and `NNN_name.postgres.sql`.
 //! 2. Append it to `MIGRATIONS` in `src/own.rs`. The list only grows; released files are never edited, renamed or
 //!    reordered, since databases record what they have run (number and name in `oui_migration`) and
 //!    a record that differs from the list is refused. A mistake is mended by a further migration.

@@ -9,6 +9,31 @@ pub(crate) struct Migration {
     pub(crate) name: &'static str,
     /// Statements in the SQL that both databases share.
     pub(crate) sql: &'static str,
+    /// Statements that only one of them runs, after the shared ones.
+    pub(crate) own: Own,
+}
+
+/// What the databases can not share.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Own {
+    sqlite: &'static str,
+    postgres: &'static str,
+}
+
+const SHARED: Own = Own {
+    sqlite: "",
+    postgres: "",
+};
+
+impl Own {
+    /// The statements for a database, by its name in the driver.
+    fn of(&self, database: &str) -> &'static str {
+        if database == <sqlx::Sqlite as Database>::NAME {
+            self.sqlite
+        } else {
+            self.postgres
+        }
+    }
 }
 
 /// Every migration in order; the number of one is its place, counted from 1. Entries are only ever appended.
@@ -16,18 +41,30 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration {
         name: "meta",
         sql: include_str!("../sql/oui/001_meta.sql"),
+        own: SHARED,
     },
     Migration {
         name: "stream_journal",
         sql: include_str!("../sql/oui/002_stream_journal.sql"),
+        own: SHARED,
     },
     Migration {
         name: "indexes",
         sql: include_str!("../sql/oui/003_indexes.sql"),
+        own: SHARED,
     },
     Migration {
         name: "quotas",
         sql: include_str!("../sql/oui/004_quotas.sql"),
+        own: SHARED,
+    },
+    Migration {
+        name: "charts",
+        sql: "",
+        own: Own {
+            sqlite: include_str!("../sql/oui/005_charts.sqlite.sql"),
+            postgres: include_str!("../sql/oui/005_charts.postgres.sql"),
+        },
     },
 ];
 
@@ -55,7 +92,11 @@ where
     let Some(migration) = MIGRATIONS.get(applied) else {
         return Ok(());
     };
-    connection.execute(sqlx::raw_sql(migration.sql)).await?;
+    for sql in [migration.sql, migration.own.of(DB::NAME)] {
+        if !sql.is_empty() {
+            connection.execute(sqlx::raw_sql(sql)).await?;
+        }
+    }
     let version = i64::try_from(applied + 1).unwrap_or(i64::MAX);
     sqlx::query("INSERT INTO oui_migration (version, name, applied_at) VALUES ($1, $2, $3)")
         .bind(version)
@@ -74,11 +115,9 @@ mod tests {
     #[test]
     fn every_object_of_ours_carries_our_prefix() {
         for migration in MIGRATIONS {
-            let sql: String = migration
-                .sql
-                .lines()
-                .filter(|line| !line.starts_with("--"))
-                .collect();
+            let texts = [migration.sql, migration.own.sqlite, migration.own.postgres];
+            let lines = texts.iter().flat_map(|text| text.lines());
+            let sql: String = lines.filter(|line| !line.starts_with("--")).collect();
             for statement in sql.split(';').filter(|statement| !statement.trim().is_empty()) {
                 let words: Vec<_> = statement.split_whitespace().collect();
                 let name = words

@@ -1,5 +1,6 @@
 //! Statistics over the table `chat_message`: how often models answered and how many tokens that took. Only
-//! sums leave this module.
+//! sums leave this module. Charts read columns that the index `oui_idx_chat_message_charts` holds, and no others: a
+//! message is long, and its row need not be read for them (on PostgreSQL those of tokens have to).
 
 pub mod browse;
 
@@ -88,7 +89,7 @@ async fn sums(db: &Db, column: &str, span: Span<'_>, further: &str) -> DbResult<
     let (input, output) = tokens(db.dialect());
     let (condition, args) = span.condition();
     let text = format!(
-        "SELECT {column}, COUNT(id), CAST(COALESCE(SUM({input}), 0) AS BIGINT), \
+        "SELECT {column}, COUNT(*), CAST(COALESCE(SUM({input}), 0) AS BIGINT), \
            CAST(COALESCE(SUM({output}), 0) AS BIGINT) FROM chat_message WHERE {condition} {further} GROUP BY {column}"
     );
     let rows = sql(text, args).all(db).await?;
@@ -132,8 +133,8 @@ pub struct ModelUse {
 pub async fn by_model(db: &Db, span: Span<'_>) -> DbResult<Vec<ModelUse>> {
     let (condition, args) = span.condition();
     let text = format!(
-        "SELECT model_id, COUNT(id), COUNT(DISTINCT user_id), COUNT(DISTINCT chat_id) FROM chat_message \
-         WHERE {condition} AND model_id IS NOT NULL GROUP BY model_id ORDER BY COUNT(id) DESC, model_id"
+        "SELECT model_id, COUNT(*), COUNT(DISTINCT user_id), COUNT(DISTINCT chat_id) FROM chat_message \
+         WHERE {condition} AND model_id IS NOT NULL GROUP BY model_id ORDER BY COUNT(*) DESC, model_id"
     );
     let rows = sql(text, args).all(db).await?;
     rows.iter()

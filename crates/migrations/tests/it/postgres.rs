@@ -123,7 +123,8 @@ async fn an_empty_database_gets_the_whole_schema() {
             format!("1meta{NOW}"),
             format!("2stream_journal{NOW}"),
             format!("3indexes{NOW}"),
-            format!("4quotas{NOW}")
+            format!("4quotas{NOW}"),
+            format!("5charts{NOW}")
         ]
     );
     connection.close().await.unwrap();

@@ -81,7 +81,8 @@ async fn a_new_file_has_our_tables_and_their_record() {
             format!("1meta{NOW}"),
             format!("2stream_journal{NOW}"),
             format!("3indexes{NOW}"),
-            format!("4quotas{NOW}")
+            format!("4quotas{NOW}"),
+            format!("5charts{NOW}")
         ]
     );
 }

@@ -86,7 +86,7 @@ async fn a_newer_version_of_this_server() {
     let database = SqliteDatabase::prepared().await;
     run(
         &database.path(),
-        "INSERT INTO oui_migration VALUES (5, 'of tomorrow', 0)",
+        "INSERT INTO oui_migration VALUES (6, 'of tomorrow', 0)",
     )
     .await;
     let error = refused(&database).await;
@@ -94,8 +94,8 @@ async fn a_newer_version_of_this_server() {
         matches!(
             error,
             MigrationError::NewerServer {
-                version: 5,
-                known: 4,
+                version: 6,
+                known: 5,
                 ..
             }
         ),
