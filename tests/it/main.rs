@@ -24,5 +24,6 @@ mod retrieval;
 mod roles;
 mod sdk;
 mod several_servers;
+mod statements;
 mod tools;
 mod vectors_moved;

@@ -169,4 +169,73 @@ both! {
         admin.delete("/api/events/webhooks/default").await.ok();
         assert_eq!(admin.get("/api/events/webhooks").await.ok(), json!([]));
     }
+
+    async fn the_begin_and_the_end_of_the_server_are_told(app: TestApp, OPEN) {
+        let admin = app.admin().await;
+        accept(&app, "/hook", 10);
+        webhook(&app, &admin, "/hook", json!(["system.*"])).await;
+        let other = app.beside(OPEN).await;
+        let told = received(&app, "/hook", 2).await;
+        assert_eq!(names(&told), ["system.startup.completed", "system.startup.started"]);
+        assert_eq!((&told[0]["source"], &told[0]["actor"], &told[0]["subject"]), (&json!("system"), &Value::Null, &Value::Null));
+        other.stop().await;
+        // Nothing is waited for: whoever stops has told before.
+        let told: Vec<Value> = app.provider.requests_to("/hook").into_iter().map(|request| request.body).collect();
+        assert_eq!(names(&told[2..]), ["system.shutdown.completed", "system.shutdown.started"]);
+    }
+
+    async fn changed_settings_of_a_pipeline_are_told(app: TestApp, OPEN) {
+        let admin = app.admin().await;
+        accept(&app, "/hook", 5);
+        webhook(&app, &admin, "/hook", json!(["pipeline.*"])).await;
+        app.provider.script(Script::json(200, &json!({ "a": 1 })).for_path("/v1/p/valves"));
+        app.provider.script(Script::json(200, &json!({ "a": 2 })).for_path("/v1/p/valves/update"));
+        admin.get("/api/v1/pipelines/p/valves?urlIdx=0").await.ok();
+        admin.post("/api/v1/pipelines/p/valves/update?urlIdx=0", json!({ "a": 2 })).await.ok();
+        let told = received(&app, "/hook", 1).await;
+        assert_eq!((told.len(), &told[0]["event"]), (1, &json!("pipeline.valves_updated")));
+        assert_eq!((&told[0]["subject"]["id"], &told[0]["data"]), (&json!("p"), &json!({ "url_idx": 0 })));
+    }
+}
+
+/// Events of things that are not there yet.
+const NOT_YET: &[&str] = &[
+    "auth.oauth_session.deleted",
+    "image.generated",
+    "image.edited",
+    "audio.speech_requested",
+    "audio.transcription_requested",
+    "terminal.session.opened",
+    "terminal.session.closed",
+    // The reference publishes these nowhere.
+    "notification.test",
+    "notification.manual",
+];
+
+/// Whole text of the server's own code but for the catalogue.
+fn code() -> String {
+    let mut text = String::new();
+    let mut folders = vec![oui_testkit::repository().join("crates")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() && !path.ends_with("events/src") && !path.ends_with("target") {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                text.push_str(&std::fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    text
+}
+
+#[test]
+fn every_event_of_the_catalogue_is_published_somewhere() {
+    let code = code();
+    let missing: Vec<&str> = oui_events::catalogue::NAMES
+        .iter()
+        .copied()
+        .filter(|name| !code.contains(&format!("\"{name}\"")))
+        .collect();
+    assert_eq!(missing, NOT_YET);
 }

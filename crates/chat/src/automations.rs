@@ -7,7 +7,7 @@ use std::sync::Arc;
 use oui_access::tokens::parse_duration;
 use oui_access::{ADMIN, is_verified};
 use oui_config::features;
-use oui_core::{ApiError, ApiResult, Room, ids};
+use oui_core::{ApiError, ApiResult, Notice, Room, ids};
 use oui_models::automations::{self, AutomationRow};
 use oui_models::chat_edits::{self, NewChat};
 use oui_models::users::Account;
@@ -21,6 +21,8 @@ use crate::{errands, template};
 
 /// Characters of an error that are kept.
 const ERROR_LENGTH: usize = 4_000;
+
+const NOT_PERMITTED: &str = "Owner no longer permitted to run automations";
 
 /// A run that failed, with the chat that it had made by then.
 struct Failure {
@@ -72,6 +74,34 @@ pub async fn run(engine: Arc<Engine>, automation: AutomationRow) {
     if let Err(error) = automations::record_run(&engine.db, &automation.id, chat_id, error.as_deref()).await {
         tracing::error!(%error, automation = automation.id, "the end of a run could not be written down");
     }
+    tell(&engine, &automation, chat_id, error.as_deref()).await;
+}
+
+/// Tells those who hear of events how a run ended.
+async fn tell(engine: &Engine, automation: &AutomationRow, chat_id: Option<&str>, error: Option<&str>) {
+    let name = if error.is_none() {
+        "automation.run_completed"
+    } else {
+        "automation.run_failed"
+    };
+    if !engine.is_wanted(name) {
+        return;
+    }
+    let mut notice = Notice::new(name)
+        .about(automation.id.as_str())
+        .with(json!({ "name": automation.name }));
+    if let Some(error) = error {
+        notice = notice.with(json!({ "error": error }));
+    }
+    if let Some(chat_id) = chat_id {
+        notice = notice.with(json!({ "chat_id": chat_id }));
+    }
+    // The reference names the owner only with runs that went well or were refused to them.
+    let named = error.is_none_or(|error| error == NOT_PERMITTED);
+    if named && let Ok(Some(owner)) = users::by_id(&engine.db, &automation.user_id).await {
+        notice = notice.by(owner.actor_json());
+    }
+    engine.tell(notice);
 }
 
 async fn attempt(engine: &Arc<Engine>, automation: &AutomationRow) -> Result<String, Failure> {
@@ -88,7 +118,7 @@ async fn attempt(engine: &Arc<Engine>, automation: &AutomationRow) -> Result<Str
                 .await?
                 .has("features.automations"));
     if !allowed {
-        return Err("Owner no longer permitted to run automations".into());
+        return Err(NOT_PERMITTED.into());
     }
     if !account.active {
         return Err("Automation owner is no longer active".into());

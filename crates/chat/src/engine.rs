@@ -161,6 +161,11 @@ impl Engine {
         let _ = self.notices.set(notices);
     }
 
+    /// Those who hear of events.
+    pub(crate) fn notices(&self) -> Option<Arc<dyn Notices>> {
+        self.notices.get().cloned()
+    }
+
     /// Whether anybody wants to hear of an event.
     pub(crate) fn is_wanted(&self, name: &str) -> bool {
         self.notices.get().is_some_and(|notices| notices.is_wanted(name))
@@ -336,9 +341,11 @@ impl Engine {
     async fn place(&self, turn: &mut Turn, chat_id: &str, tasks: &[String]) -> ApiResult<()> {
         let emitter = self.emitter_for(turn, None);
         if turn.is_new_chat {
-            place::new_chat(self, turn, tasks).await?;
+            let placed = place::new_chat(self, turn, tasks).await?;
             let _ = turn.folder.set(turn.folder_id.clone());
+            self.tell_new_chat(turn);
             self.emit_chat_list(turn, &emitter).await?;
+            self.tell_messages(turn, &placed);
             return Ok(());
         }
         let chat = place::writable(self, turn, chat_id).await?;
@@ -368,10 +375,12 @@ impl Engine {
             .about(placed.current_id.as_deref())
             .send(
                 "chat:messages",
-                json!({ "messages": placed.messages, "currentId": placed.current_id }),
+                json!({ "messages": &placed.messages, "currentId": &placed.current_id }),
             )
             .await;
-        self.emit_chat_list(turn, &emitter).await
+        self.emit_chat_list(turn, &emitter).await?;
+        self.tell_messages(turn, &placed);
+        Ok(())
     }
 
     /// Calls off timers that were only to go off if the user said nothing more.

@@ -178,6 +178,8 @@ pub(crate) async fn caller(
         name: user.name.clone(),
         email: user.email.clone(),
         role: user.role.clone(),
+        created_at: user.created_at,
+        updated_at: user.updated_at,
     };
     let groups = membership.groups.iter().map(|group| GroupName {
         id: group.id.clone(),

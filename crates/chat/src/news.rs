@@ -1,10 +1,17 @@
-//! What those who hear of events are told of replies in stored chats: that one is finished, or has failed.
+//! What those who hear of events are told of stored chats: a new one, new messages, a reply that is finished or has
+//! failed.
 
 use oui_config::ui;
 use oui_core::Notice;
+use oui_core::notice::preview;
+use oui_models::chats::NEW_CHAT;
+use oui_models::history;
 use serde_json::{Value, json};
 
+use crate::engine::Engine;
+use crate::place::Placed;
 use crate::run::Run;
+use crate::turn::Turn;
 
 /// The text of a reply: what its messages say, without reasoning and tool calls.
 fn text(output: &Value) -> String {
@@ -19,6 +26,41 @@ fn text(output: &Value) -> String {
 /// What went wrong, as a person reads it.
 fn reason(error: &Value) -> String {
     error.as_str().map_or_else(|| error.to_string(), str::to_owned)
+}
+
+impl Engine {
+    /// Tells of a new chat of the caller.
+    pub(crate) fn tell_new_chat(&self, turn: &Turn) {
+        let notice = Notice::new("chat.created").by(turn.user.user.actor_json());
+        let notice = notice.about(turn.chat.id()).with(json!({ "title": NEW_CHAT }));
+        self.tell(notice);
+    }
+
+    /// Tells of the messages that a turn has put into its chat: those of it, not the one above that has a new child.
+    pub(crate) fn tell_messages(&self, turn: &Turn, placed: &Placed) {
+        if !self.is_wanted("message.created") {
+            return;
+        }
+        let question = turn.user_message_id.as_deref();
+        for (id, message) in &placed.messages {
+            let is_question = Some(id.as_str()) == question;
+            if !is_question && history::text(message, "parentId") != question {
+                continue;
+            }
+            let details = match (turn.is_new_chat, is_question) {
+                (true, true) => {
+                    let text = history::text(message, "content").unwrap_or_default();
+                    json!({ "role": "user", "content_preview": preview(text) })
+                }
+                _ => json!({ "role": message["role"], "model": message["model"] }),
+            };
+            let notice = Notice::new("message.created").by(turn.user.user.actor_json());
+            let notice = notice
+                .about(id.as_str())
+                .with(json!({ "chat_id": turn.chat.id() }));
+            self.tell(notice.with(details));
+        }
+    }
 }
 
 impl Run {

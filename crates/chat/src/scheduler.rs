@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use oui_config::features;
-use oui_core::Room;
+use oui_core::{Notice, Room};
 use oui_models::automations::{self as rows, AutomationRow};
 use oui_models::calendar_edits::{self, EventInput};
 use oui_models::calendars::{self, EventRow};
@@ -115,12 +115,13 @@ async fn alert(engine: &Arc<Engine>) -> DbResult<()> {
         if event.start_at > now + (lead * MINUTE as f64) as i64 {
             continue;
         }
+        let minutes = ((event.start_at - now) / MINUTE).max(0);
         let data = json!({
             "event_id": event.id,
             "title": event.title,
             "description": event.description.clone().unwrap_or_default(),
             "start_at": event.start_at,
-            "minutes_until": ((event.start_at - now) / MINUTE).max(0),
+            "minutes_until": minutes,
             "calendar_id": event.calendar_id,
             "location": event.location.clone().unwrap_or_default(),
         });
@@ -134,8 +135,26 @@ async fn alert(engine: &Arc<Engine>) -> DbResult<()> {
             ..EventInput::default()
         };
         calendar_edits::update_event(&engine.db, &event.id, noted).await?;
+        engine.tell(news(&event, data, minutes));
     }
     Ok(())
+}
+
+/// What webhooks and targets of the owner learn of an event that begins soon.
+fn news(event: &EventRow, data: Value, minutes: i64) -> Notice {
+    let starts_in = match minutes {
+        0 => "now".to_owned(),
+        minutes => format!("in {minutes} min"),
+    };
+    Notice::new("calendar.alert")
+        .about_kind("calendar.event", event.id.as_str())
+        .from_source("scheduler")
+        .titled(&event.title)
+        .with(data)
+        .with(json!({
+            "user_id": event.user_id, "starts_in": starts_in,
+            "message": format!("{}: starting {starts_in}", event.title),
+        }))
 }
 
 #[cfg(test)]

@@ -137,6 +137,7 @@ pub(crate) async fn resolve(
         messages: Mutex::default(),
         notifier: engine.notifier.get().cloned(),
         errands: errands::of_run(engine, turn, model, message_id),
+        notices: engine.notices(),
     });
     let mut tooling = Tooling {
         tools: Toolbox::default(),

@@ -86,6 +86,11 @@ impl Notice {
     }
 }
 
+/// The beginning of a text, as notices tell of it.
+pub fn preview(text: &str) -> String {
+    text.chars().take(300).collect()
+}
+
 /// Hears of notices. Publishing never waits and never fails.
 pub trait Notices: Send + Sync {
     /// Tells everybody who wants to know.

@@ -12,12 +12,14 @@ pub mod webhooks;
 use oui_core::boxed;
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use oui_config::{Config, connections, ui};
 use oui_core::{Clock, Notice, Notices, ids};
 use oui_models::{Db, groups, users};
 use oui_providers::Guarded;
 use serde_json::{Value, json};
+use tokio_util::task::TaskTracker;
 
 pub use event::Event;
 
@@ -55,6 +57,7 @@ pub struct Events(Arc<Inner>);
 struct Inner {
     parts: EventsParts,
     instance: String,
+    sending: TaskTracker,
 }
 
 impl Events {
@@ -63,7 +66,19 @@ impl Events {
         Self(Arc::new(Inner {
             parts,
             instance: ids::uuid(),
+            sending: TaskTracker::new(),
         }))
+    }
+
+    /// Waits until everybody has been told of what was published before, at most so long.
+    #[boxed]
+    pub async fn settle(&self, limit: Duration) {
+        let sending = &self.0.sending;
+        sending.close();
+        if tokio::time::timeout(limit, sending.wait()).await.is_err() {
+            tracing::warn!("the server stops while webhooks are still being told");
+        }
+        sending.reopen();
     }
 
     /// Client for addresses that users give.
@@ -259,14 +274,15 @@ impl Notices for Events {
         let events = self.clone();
         // Tools and tests may publish outside of a runtime; then nobody is there to be told.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
+            let told = async move {
                 if for_hooks {
                     events.tell_webhooks(&event).await;
                 }
                 if for_users {
                     events.tell_users(&event).await;
                 }
-            });
+            };
+            self.0.sending.spawn_on(told, &runtime);
         }
     }
 }

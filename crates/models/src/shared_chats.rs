@@ -193,7 +193,7 @@ pub async fn unshare(db: &Db, chat_id: &str) -> DbResult<()> {
 
 /// Ends the sharing of every chat that the user shared.
 #[boxed]
-pub async fn unshare_all(db: &Db, user_id: &str) -> DbResult<()> {
+pub async fn unshare_all(db: &Db, user_id: &str) -> DbResult<Vec<String>> {
     let mut tx = db.begin().await?;
     let rows = sql(
         "SELECT DISTINCT chat_id FROM shared_chat WHERE user_id = ?",
@@ -219,7 +219,8 @@ pub async fn unshare_all(db: &Db, user_id: &str) -> DbResult<()> {
         let text = format!("DELETE FROM access_grant WHERE resource_type = ? AND resource_id IN {condition}");
         sql(text, args).execute(&mut tx).await?;
     }
-    tx.commit().await
+    tx.commit().await?;
+    Ok(chat_ids)
 }
 
 /// What a user shared, as routes send it.

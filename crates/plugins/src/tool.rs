@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use oui_access::Permissions;
 use oui_config::{Config, Settings};
-use oui_core::{CallError, Emitter};
+use oui_core::{CallError, Emitter, Notice, Notices};
 use oui_models::groups::Membership;
 use oui_models::shared::Reader;
 use oui_models::users::UserRow;
@@ -238,6 +238,8 @@ pub struct ToolContext {
     pub notifier: Option<Arc<dyn Notifier>>,
     /// Gives work away, where that is possible.
     pub errands: Option<Arc<dyn Errands>>,
+    /// Hears of what tools change.
+    pub notices: Option<Arc<dyn Notices>>,
 }
 
 impl ToolContext {
@@ -249,6 +251,18 @@ impl ToolContext {
     /// Whether a permission is granted; administrators have all of them.
     pub fn may(&self, permission: &str) -> bool {
         self.is_admin() || self.permissions.has(permission)
+    }
+
+    /// Tells those who hear of events what a tool did for the account, to which thing, and details.
+    pub(crate) fn tell(&self, name: &'static str, id: &str, details: Value) {
+        if let Some(notices) = &self.notices {
+            notices.publish(
+                Notice::new(name)
+                    .by(self.user.actor_json())
+                    .about(id)
+                    .with(details),
+            );
+        }
     }
 
     /// The account as a reader of shared things, without an administrator's advantage.

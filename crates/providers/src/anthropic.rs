@@ -112,6 +112,7 @@ pub async fn pass(
     let body = crate::reply::read(response).await.map_err(failed)?;
     if status.as_u16() >= 400 {
         let error = upstream(connection, model.as_deref(), status, &answered, body);
+        http.tell_refused(&error, context);
         return Err(MessagesError::Upstream(Box::new(error)));
     }
     Ok(ChatReply::Json(body.into_value()))

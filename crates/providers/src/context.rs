@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::secret::Secret;
 
@@ -17,6 +17,20 @@ pub struct CallUser {
     pub email: String,
     /// `admin`, `user` or `pending`.
     pub role: String,
+    /// When the account was made, in seconds.
+    pub created_at: Option<i64>,
+    /// When it was changed last, in seconds.
+    pub updated_at: Option<i64>,
+}
+
+impl CallUser {
+    /// What those who hear of events learn of the person.
+    pub fn actor_json(&self) -> Value {
+        json!({
+            "id": self.id, "name": self.name, "email": self.email, "role": self.role,
+            "created_at": self.created_at, "updated_at": self.updated_at,
+        })
+    }
 }
 
 /// A group of the caller.

@@ -275,6 +275,7 @@ mod tests {
                 name: " Jürgen Ö ".into(),
                 email: "j@example.org".into(),
                 role: "user".into(),
+                ..CallUser::default()
             })
         }
     }

@@ -2,12 +2,12 @@
 //! words for what can go wrong before an answer arrives. What answers mean is decided in [`crate::reply`].
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, header};
-use oui_core::Clock;
+use oui_core::{Clock, Notice, Notices};
 use reqwest::Url;
 use tokio::time::Instant;
 
@@ -15,6 +15,7 @@ use crate::connections::Connection;
 use crate::context::CallContext;
 use crate::entra::EntraOptions;
 use crate::headers::{self, ForwardHeaders};
+use crate::provider_error::UpstreamError;
 use crate::tls::{self, TlsVerify};
 
 /// As many redirects as the reference's client follows.
@@ -78,13 +79,19 @@ impl Default for HttpOptions {
 #[derive(Clone)]
 pub struct Http {
     client: reqwest::Client,
-    shared: Arc<(HttpOptions, Clock)>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    options: HttpOptions,
+    clock: Clock,
+    notices: OnceLock<Arc<dyn Notices>>,
 }
 
 impl fmt::Debug for Http {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Http")
-            .field("options", &self.shared.0)
+            .field("options", &self.shared.options)
             .finish_non_exhaustive()
     }
 }
@@ -149,13 +156,36 @@ impl Http {
         })?;
         Ok(Self {
             client,
-            shared: Arc::new((options, clock)),
+            shared: Arc::new(Shared {
+                options,
+                clock,
+                notices: OnceLock::new(),
+            }),
         })
     }
 
     /// The options that the pool was built with.
     pub fn options(&self) -> &HttpOptions {
-        &self.shared.0
+        &self.shared.options
+    }
+
+    /// Tells these of calls that providers refuse. Only the first call counts.
+    pub fn tell_through(&self, notices: Arc<dyn Notices>) {
+        let _ = self.shared.notices.set(notices);
+    }
+
+    /// Tells those who hear of events that a provider has refused a call.
+    pub(crate) fn tell_refused(&self, error: &UpstreamError, context: &CallContext) {
+        let Some(notices) = self.shared.notices.get() else {
+            return;
+        };
+        let mut notice = Notice::new("model.provider_request.failed")
+            .about_kind("model", error.model.clone())
+            .with(error.event_data());
+        if let Some(user) = &context.user {
+            notice = notice.by(user.actor_json());
+        }
+        notices.publish(notice);
     }
 
     /// The pooled client, for calls that are no provider calls.
@@ -169,7 +199,7 @@ impl Http {
             connection,
             context,
             &self.options().forward,
-            self.shared.1.seconds(),
+            self.shared.clock.seconds(),
         )
     }
 
@@ -177,7 +207,7 @@ impl Http {
     pub fn add_user(&self, headers: &mut HeaderMap, context: &CallContext) {
         self.options()
             .forward
-            .add_user(headers, context, self.shared.1.seconds());
+            .add_user(headers, context, self.shared.clock.seconds());
     }
 
     /// Fetches a file elsewhere, from `offset` on, following redirects: such files are seldom where their address says.

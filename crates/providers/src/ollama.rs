@@ -2,7 +2,7 @@
 //! requests on.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use oui_core::boxed;
 use oui_core::{ApiError, Clock, messages};
 use serde_json::{Map, Value, json};
@@ -13,7 +13,7 @@ use crate::http::{Http, Outgoing, Patience, TransportError};
 use crate::models::strip_model_prefix;
 use crate::ollama_payload;
 use crate::ollama_reply;
-use crate::provider_error::{ProviderError, upstream};
+use crate::provider_error::{ProviderError, UpstreamError, upstream};
 use crate::python::{text_of, truthy};
 use crate::reply::{self, Body, ChatReply, UpstreamStream};
 
@@ -132,7 +132,13 @@ impl OllamaClient {
             let headers = response.headers().clone();
             let model = body.and_then(|body| body.get("model")).and_then(Value::as_str);
             let body = reply::read(response).await.unwrap_or(Body::Text(String::new()));
-            return Err(failure(connection, model, status, &headers, body).into());
+            let said = match &body {
+                Body::Json(Value::Object(fields)) => fields.get("error").cloned(),
+                _ => None,
+            };
+            let relayed = upstream(connection, model, status, &headers, body);
+            self.http.tell_refused(&relayed, context);
+            return Err(failure(relayed, said).into());
         }
         if stream {
             let idle = self.http.options().timeouts.stream_idle;
@@ -170,21 +176,10 @@ fn tidy(connection: &Connection, payload: &mut Map<String, Value>) {
 }
 
 /// The provider's error with its own words as detail, where it has any.
-fn failure(
-    connection: &Connection,
-    model: Option<&str>,
-    status: StatusCode,
-    headers: &HeaderMap,
-    body: Body,
-) -> ApiError {
-    let said = match &body {
-        Body::Json(Value::Object(fields)) => fields.get("error").cloned(),
-        _ => None,
-    };
-    let relayed = upstream(connection, model, status, headers, body);
+fn failure(relayed: UpstreamError, said: Option<Value>) -> ApiError {
     let error = match said {
-        Some(said) => ApiError::new(status, said),
-        None => server_connection_error(status),
+        Some(said) => ApiError::new(relayed.status, said),
+        None => server_connection_error(relayed.status),
     };
     relayed
         .retry

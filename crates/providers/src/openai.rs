@@ -91,7 +91,7 @@ impl OpenAiClient {
         let streams = payload.get("stream").is_some_and(crate::python::truthy);
         let request = Outgoing::post(url, headers, &Value::Object(payload));
         let reply = self
-            .exchange(connection, request, streams, model.as_deref(), true)
+            .exchange(connection, request, streams, model.as_deref(), true, context)
             .await?;
         Ok(match reply {
             ChatReply::Json(answer @ Value::Object(_)) if connection.speaks_responses() => {
@@ -172,7 +172,7 @@ impl OpenAiClient {
             body: call.body,
             patience: Patience::Call,
         };
-        self.exchange(connection, request, call.stream, call.model, false)
+        self.exchange(connection, request, call.stream, call.model, false, context)
             .await
     }
 
@@ -239,6 +239,7 @@ impl OpenAiClient {
         streams: bool,
         model: Option<&str>,
         unwrap_failed_streams: bool,
+        context: &CallContext,
     ) -> Result<ChatReply, ProviderError> {
         let response = self
             .http
@@ -263,6 +264,7 @@ impl OpenAiClient {
                 body
             };
             let error = upstream(connection, model, status, &headers, body);
+            self.http.tell_refused(&error, context);
             return Err(ProviderError::Upstream(Box::new(error)));
         }
         Ok(ChatReply::Json(body.into_value()))

@@ -289,6 +289,7 @@ mod tests {
             name: "n".into(),
             email: "e".into(),
             role: "user".into(),
+            ..crate::CallUser::default()
         };
         let context = CallContext {
             pipeline: true,

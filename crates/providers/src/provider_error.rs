@@ -22,6 +22,8 @@ pub struct UpstreamError {
     pub base_url: String,
     /// The model that was asked for.
     pub model: Option<String>,
+    /// The last characters of the key that it was sent, so that administrators know which one it was.
+    pub key_suffix: Option<String>,
     /// Its status.
     pub status: StatusCode,
     /// Its body: JSON as it came, or a text as a JSON string.
@@ -74,7 +76,7 @@ impl UpstreamError {
         )
     }
 
-    /// The `data` of a `model.provider_request.failed` event. Holds no part of the key.
+    /// The `data` of a `model.provider_request.failed` event.
     pub fn event_data(&self) -> Value {
         let (code, message) = self.code_and_message();
         let mut data = json!({
@@ -85,6 +87,7 @@ impl UpstreamError {
         });
         let optional = [
             ("requested_model", self.model.clone().map(Value::from)),
+            ("api_key_suffix", self.key_suffix.clone().map(Value::from)),
             ("upstream_error_code", code.cloned()),
             (
                 "upstream_message",
@@ -213,6 +216,12 @@ impl IntoResponse for ProviderError {
     }
 }
 
+/// The end of a key, for one that is long enough to stay a secret all the same.
+fn suffix(key: &str) -> Option<String> {
+    let count = key.chars().count();
+    (count >= 8).then(|| format!("...{}", key.chars().skip(count - 4).collect::<String>()))
+}
+
 /// Makes the error of an answer with status 400 or above.
 pub(crate) fn upstream(
     connection: &crate::Connection,
@@ -225,6 +234,9 @@ pub(crate) fn upstream(
         kind: connection.kind,
         base_url: crate::secret::loggable_url(&connection.url),
         model: model.map(str::to_owned),
+        key_suffix: (connection.kind == ProviderKind::OpenAi)
+            .then(|| suffix(connection.key.expose()))
+            .flatten(),
         status,
         body: match body {
             Body::Json(value @ (Value::Object(_) | Value::Array(_))) => value,

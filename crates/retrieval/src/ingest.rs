@@ -3,7 +3,7 @@
 
 use async_trait::async_trait;
 use oui_core::boxed;
-use oui_core::{ApiError, ApiResult, ids, messages};
+use oui_core::{ApiError, ApiResult, Notice, ids, messages};
 use oui_loaders::ingest::{Ingest, ProcessFile, Processed, SaveOptions};
 use oui_loaders::{Document, SplitSettings};
 use oui_models::file_texts::{self, FileChange, FileText};
@@ -493,6 +493,33 @@ impl Retrieval {
     }
 }
 
+/// What those who hear of events learn of the work on a file.
+fn news(user: &UserRow, file: &FileText, job: &ProcessFile, outcome: &ApiResult<Processed>) -> Notice {
+    let (name, details) = match outcome {
+        Ok(done) => (
+            "retrieval.content.processed",
+            json!({ "collection_name": done.collection_name, "filename": file.filename }),
+        ),
+        Err(error) => {
+            let collection = job.collection_name.clone();
+            let told = format!(
+                "{}: {}",
+                file.filename.as_deref().unwrap_or_default(),
+                error.detail_text()
+            );
+            let details = json!({
+                "collection_name": collection.unwrap_or_else(|| collection_of_file(&file.id)),
+                "filename": file.filename, "message": told,
+            });
+            ("retrieval.content.process_failed", details)
+        }
+    };
+    Notice::new(name)
+        .by(user.actor_json())
+        .about_kind("file", file.id.as_str())
+        .with(details)
+}
+
 fn refused(error: &Error) -> ApiError {
     ApiError::bad_request(error.to_string())
 }
@@ -520,6 +547,7 @@ impl Ingest for Retrieval {
             tracing::warn!(%error, file = file.id, "a file could not be made findable");
             file_texts::fail(&self.db, &file.id, &error.detail_text()).await?;
         }
+        self.tell(news(user, &file, &job, &outcome));
         outcome
     }
 

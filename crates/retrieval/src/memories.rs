@@ -4,7 +4,8 @@ pub mod tree;
 
 use oui_config::rag;
 use oui_core::boxed;
-use oui_core::{ApiError, ApiResult};
+use oui_core::notice::preview;
+use oui_core::{ApiError, ApiResult, Notice};
 use oui_models::memories::{self, MemoryRow, Operation, Outcome};
 use oui_models::users::UserRow;
 use serde_json::{Map, Value, json};
@@ -13,6 +14,33 @@ use crate::embeddings::Purpose;
 use crate::error::Result;
 use crate::service::{Retrieval, caller_of};
 use crate::vector::{Filter, Hit, Item, plain};
+
+/// What those who hear of events learn of a memory.
+pub fn details(row: &MemoryRow) -> Value {
+    let text = row.content.as_deref().unwrap_or_default();
+    json!({ "content_preview": preview(text), "type": row.kind, "path": row.path })
+}
+
+/// What those who hear of events learn of one change; nothing of one that was passed over.
+fn news(change: &Value) -> Option<Notice> {
+    let name = match change["status"].as_str() {
+        Some("created") => "memory.created",
+        Some("updated") => "memory.updated",
+        Some("deleted") => "memory.deleted",
+        _ => return None,
+    };
+    let memory = &change["memory"];
+    let id = if memory["id"].is_null() {
+        &change["id"]
+    } else {
+        &memory["id"]
+    };
+    let text = memory["content"].as_str().unwrap_or_default();
+    Some(Notice::new(name).about(id.clone()).with(json!({
+        "content_preview": preview(text), "type": memory["type"], "path": memory["path"],
+        "operation": change["action"],
+    })))
+}
 
 /// Name of the collection of a user's memories.
 pub fn collection_of(user_id: &str) -> String {
@@ -199,6 +227,11 @@ impl Retrieval {
             self.forget_memories(&user.id, gone)
                 .await
                 .map_err(ApiError::internal)?;
+        }
+        for change in &shown {
+            if let Some(notice) = news(change) {
+                self.tell(notice.by(user.actor_json()));
+            }
         }
         Ok(shown)
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use oui_config::settings::{DatabaseUrl, VectorEngine};
 use oui_config::{Config, Secret, Settings, rag};
-use oui_core::Clock;
+use oui_core::{Clock, Notice, Notices};
 use oui_loaders::{Document, LoadError};
 use oui_models::Db;
 use oui_models::file_texts::FileText;
@@ -37,6 +37,7 @@ pub struct Retrieval {
     /// Orders what was found.
     pub reranker: Reranker,
     pub(crate) extractor: std::sync::OnceLock<Arc<dyn Extract>>,
+    notices: std::sync::OnceLock<Arc<dyn Notices>>,
     store: OnceCell<Arc<dyn VectorStore>>,
     embedded: OnceCell<EmbeddedStore>,
 }
@@ -64,6 +65,7 @@ impl Retrieval {
             embedder,
             reranker,
             extractor: std::sync::OnceLock::new(),
+            notices: std::sync::OnceLock::new(),
             store: OnceCell::new(),
             embedded: OnceCell::new(),
         }
@@ -72,6 +74,18 @@ impl Retrieval {
     /// Says who gets the text out of stored files. Only the first call counts.
     pub fn extract_with(&self, extractor: Arc<dyn Extract>) {
         let _ = self.extractor.set(extractor);
+    }
+
+    /// Tells these of files that became findable or did not, and of changed memories. Only the first call counts.
+    pub fn tell_through(&self, notices: Arc<dyn Notices>) {
+        let _ = self.notices.set(notices);
+    }
+
+    /// Tells those who want to hear of it.
+    pub(crate) fn tell(&self, notice: Notice) {
+        if let Some(notices) = self.notices.get() {
+            notices.publish(notice);
+        }
     }
 
     /// The vector store, opened at the first use.
@@ -208,6 +222,8 @@ pub fn caller_of(user: &UserRow) -> CallContext {
         name: user.name.clone(),
         email: user.email.clone(),
         role: user.role.clone(),
+        created_at: user.created_at,
+        updated_at: user.updated_at,
     })
 }
 

@@ -200,11 +200,13 @@ async fn update(
         permissions: form.permissions.map(Value::Object),
         parent_group_id: raw.get("parent_group_id").map(|_| form.parent_group_id),
     };
-    let affected = groups::update(caller.db(), &id, change).await?.map_err(refused)?;
-    refresh(&caller, &affected).await;
+    let done = groups::update(caller.db(), &id, change).await?.map_err(refused)?;
+    refresh(&caller, &done.affected).await;
     let group = found(&caller, &id).await?;
     let notice = caller.notice("group.updated").about(id.as_str());
-    caller.publish(notice.with(json!({ "name": group.group.name })));
+    caller.publish(notice.with(json!({
+        "name": group.group.name, "old_parent_group_id": done.old_parent, "parent_group_id": done.parent,
+    })));
     Ok(Json(group.to_json()))
 }
 
@@ -239,9 +241,14 @@ async fn remove_members(
 }
 
 async fn remove(caller: Caller<Admin>, Path(id): Path<String>) -> ApiResult<Json<bool>> {
-    let affected = groups::remove(caller.db(), &id).await?.map_err(refused)?;
-    refresh(&caller, &affected).await;
-    caller.publish(caller.notice("group.deleted").about(id.as_str()));
+    let done = groups::remove(caller.db(), &id).await?.map_err(refused)?;
+    refresh(&caller, &done.affected).await;
+    let news = json!({ "parent_group_id": done.parent, "promoted_child_ids": done.promoted });
+    caller.tell("group.deleted", id.as_str(), news);
+    for child in done.promoted {
+        let news = json!({ "old_parent_group_id": id, "parent_group_id": done.parent });
+        caller.tell("group.updated", child, news);
+    }
     Ok(Json(true))
 }
 

@@ -8,7 +8,7 @@ use oui_core::{ApiError, ApiResult, form, messages};
 use oui_models::{chat_edits, chats, history};
 use oui_web::body::MaybeBody;
 use oui_web::{Area, Caller, Verified, endpoints};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::request::run_user;
 
@@ -47,6 +47,10 @@ async fn compact(
     let model = body.and_then(|body| body.form.model);
     let mut answer = engine.compact(&user, &chat.id, model.as_deref()).await?;
     answer["context_usage"] = usage(&caller, &chat.id).await?;
+    if answer["compacted"] == true {
+        let news = json!({ "dropped_messages": answer["dropped_messages"] });
+        caller.tell("chat.compacted", chat_id, news);
+    }
     Ok(Json(answer))
 }
 

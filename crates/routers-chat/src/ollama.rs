@@ -121,6 +121,9 @@ async fn update_config(caller: Caller<Admin>, Body { form, .. }: Body<ConfigForm
                 .collect(),
         )
         .await?;
+    let about = ("model.provider_config", "ollama");
+    let news = json!({ "provider": "ollama", "enabled": form.enable, "base_url_count": form.urls.len() });
+    caller.tell_of("model.provider_config.updated", about, news);
     Ok(config(caller).await)
 }
 

@@ -86,6 +86,9 @@ async fn update_config(caller: Caller<Admin>, Body { form, .. }: Body<ConfigForm
                 .collect(),
         )
         .await?;
+    let about = ("model.provider_config", "openai");
+    let news = json!({ "provider": "openai", "enabled": form.enable, "base_url_count": form.urls.len() });
+    caller.tell_of("model.provider_config.updated", about, news);
     Ok(config(caller).await)
 }
 

@@ -136,6 +136,15 @@ async fn list(caller: Caller<Admin>) -> ApiResult<Json<Value>> {
     ))
 }
 
+/// The id that the server gave a new pipeline, else what it was made of.
+fn named(done: &Json<Value>, made_of: String) -> Value {
+    match &done.0["id"] {
+        Value::Null => made_of.into(),
+        Value::String(id) if id.is_empty() => made_of.into(),
+        id => id.clone(),
+    }
+}
+
 async fn upload(caller: Caller<Admin>, mut form: Multipart) -> ApiResult<Json<Value>> {
     let unreadable =
         |error: axum::extract::multipart::MultipartError| ApiError::bad_request(error.body_text());
@@ -169,25 +178,34 @@ async fn upload(caller: Caller<Admin>, mut form: Multipart) -> ApiResult<Json<Va
     if !name.ends_with(".py") {
         return Err(ApiError::bad_request("Only Python (.py) files are allowed."));
     }
+    let filename = name.clone();
     let part = reqwest::multipart::Part::stream(bytes).file_name(name);
     let part = part
         .mime_str("application/octet-stream")
         .map_err(ApiError::internal)?;
     let form = reqwest::multipart::Form::new().part("file", part);
     let send = |request: reqwest::RequestBuilder| request.multipart(form);
-    pass(&caller, Some(index), Method::POST, "/pipelines/upload", send).await
+    let done = pass(&caller, Some(index), Method::POST, "/pipelines/upload", send).await?;
+    let news = json!({ "url_idx": index, "filename": filename });
+    caller.tell("pipeline.uploaded", named(&done, filename), news);
+    Ok(done)
 }
 
 async fn add(caller: Caller<Admin>, body: Body<AddForm>) -> ApiResult<Json<Value>> {
     let AddForm { url, index } = body.form;
     let send = |request: reqwest::RequestBuilder| request.json(&json!({ "url": url }));
-    pass(&caller, Some(index), Method::POST, "/pipelines/add", send).await
+    let done = pass(&caller, Some(index), Method::POST, "/pipelines/add", send).await?;
+    let news = json!({ "url_idx": index, "url": url });
+    caller.tell("pipeline.added", named(&done, url), news);
+    Ok(done)
 }
 
 async fn delete(caller: Caller<Admin>, body: Body<DeleteForm>) -> ApiResult<Json<Value>> {
     let DeleteForm { id, index } = body.form;
     let send = |request: reqwest::RequestBuilder| request.json(&json!({ "id": id }));
-    pass(&caller, Some(index), Method::DELETE, "/pipelines/delete", send).await
+    let done = pass(&caller, Some(index), Method::DELETE, "/pipelines/delete", send).await?;
+    caller.tell("pipeline.deleted", id, json!({ "url_idx": index }));
+    Ok(done)
 }
 
 async fn all(caller: Caller<Admin>, Query(query): Query<ServerQuery>) -> ApiResult<Json<Value>> {
@@ -231,8 +249,10 @@ async fn update(
     ObjectBody(body): ObjectBody,
 ) -> ApiResult<Json<Value>> {
     let path = format!("/{id}/valves/update");
-    pass(&caller, query.index.0, Method::POST, &path, |request| {
+    let done = pass(&caller, query.index.0, Method::POST, &path, |request| {
         request.json(&body)
     })
-    .await
+    .await?;
+    caller.tell("pipeline.valves_updated", id, json!({ "url_idx": query.index.0 }));
+    Ok(done)
 }

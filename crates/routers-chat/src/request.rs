@@ -39,6 +39,8 @@ where
             name: user.name.clone(),
             email: user.email.clone(),
             role: user.role.clone(),
+            created_at: user.created_at,
+            updated_at: user.updated_at,
         }),
         groups: groups.collect(),
         user_agent: text(headers, &header::USER_AGENT),

@@ -50,7 +50,16 @@ async fn config(caller: Caller<Admin>) -> Json<Value> {
 }
 
 async fn set_config(caller: Caller<Admin>, AnyJson(body): AnyJson) -> ApiResult<Json<Value>> {
-    Ok(Json(Value::Object(ARENA.save(caller.app(), &body).await?)))
+    let changes = ARENA.body(&body)?;
+    let keys: Vec<String> = changes.keys().cloned().collect();
+    caller.app().save_config(changes).await?;
+    let page = ARENA.show(&caller.app().config.snapshot());
+    let models = page["EVALUATION_ARENA_MODELS"].as_array().map_or(0, Vec::len);
+    let news = json!({
+        "keys": keys, "arena_enabled": page["ENABLE_EVALUATION_ARENA_MODELS"], "arena_model_count": models,
+    });
+    caller.tell("config.updated", "evaluation", news);
+    Ok(Json(Value::Object(page)))
 }
 
 form! {

@@ -264,6 +264,11 @@ async fn set_access(
     }
     let wanted = demanded_grants(&caller, knowledge::KIND, body.form.access_grants).await?;
     grants::set(caller.db(), knowledge::KIND, &id, &wanted).await?;
+    caller.tell(
+        "knowledge.access_updated",
+        id.as_str(),
+        json!({ "name": entry.row.name }),
+    );
     with_files(caller.db(), &id).await
 }
 

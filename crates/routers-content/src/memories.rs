@@ -8,7 +8,7 @@ use oui_core::{ApiError, ApiResult, choice, form, messages};
 use oui_models::memories::{self, Edit, MemoryRow, Operation};
 use oui_models::users;
 use oui_retrieval::memories::tree::{self, Wanted};
-use oui_retrieval::memories::{clean_content, clean_path};
+use oui_retrieval::memories::{clean_content, clean_path, details};
 use oui_retrieval::{Retrieval, caller_of, hits_json};
 use oui_web::{Admin, Area, Body, Caller, Verified, endpoints};
 use serde_json::{Value, json};
@@ -189,20 +189,8 @@ async fn add(caller: Caller<Verified>, Body { form, .. }: Body<AddForm>) -> ApiR
     let kind = form.kind.as_str();
     let row = memories::insert(caller.db(), caller.id(), &content, kind, path.as_deref(), meta).await?;
     index(&caller, std::slice::from_ref(&row)).await?;
-    caller.tell("memory.created", row.id.as_str(), about(&row));
+    caller.tell("memory.created", row.id.as_str(), details(&row));
     Ok(Json(row.to_json()))
-}
-
-/// What those who hear of events learn of a memory.
-fn about(row: &MemoryRow) -> Value {
-    let preview: String = row
-        .content
-        .as_deref()
-        .unwrap_or_default()
-        .chars()
-        .take(300)
-        .collect();
-    json!({ "content_preview": preview, "type": row.kind, "path": row.path })
 }
 
 fn operation(form: &OperationForm) -> ApiResult<Operation> {
@@ -318,6 +306,8 @@ async fn reindex(caller: Caller<Admin>) -> ApiResult<Json<Value>> {
         total += made.map_err(ApiError::internal)?;
     }
     let people = users::count(caller.db()).await?;
+    let news = json!({ "count": total, "user_count": people, "reindex": true });
+    caller.tell_of("memory.reset", ("user", "all"), news);
     Ok(Json(
         json!({ "status": true, "total_users": people, "total_memories": total }),
     ))
@@ -325,10 +315,12 @@ async fn reindex(caller: Caller<Admin>) -> ApiResult<Json<Value>> {
 
 async fn reset(caller: Caller<Verified>) -> ApiResult<Json<Value>> {
     demand(&caller).await?;
-    retrieval(&caller)
+    let count = retrieval(&caller)
         .reindex_memories(caller.id(), &caller_of(caller.user()))
         .await
         .map_err(ApiError::internal)?;
+    let news = json!({ "count": count, "reindex": true });
+    caller.tell_of("memory.reset", ("user", caller.id()), news);
     Ok(Json(json!(true)))
 }
 
@@ -366,7 +358,7 @@ async fn update(
     if content.is_some() || form.path.is_some() {
         index(&caller, std::slice::from_ref(&row)).await?;
     }
-    caller.tell("memory.updated", row.id.as_str(), about(&row));
+    caller.tell("memory.updated", row.id.as_str(), details(&row));
     Ok(Json(row.to_json()))
 }
 

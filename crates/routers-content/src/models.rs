@@ -248,7 +248,11 @@ async fn written(caller: &Caller<Verified>, id: &str, news: &'static str) -> Api
     caller.app().chat.catalogue.reassemble();
     let entry = find(caller, id).await?;
     let name = entry.as_ref().and_then(|entry| entry.row.name.clone());
-    caller.tell(news, id, json!({ "name": name }));
+    let details = match news {
+        "model.access_updated" => Value::Null,
+        _ => json!({ "name": name }),
+    };
+    caller.tell(news, id, details);
     Ok(Json(entry.as_ref().map_or(Value::Null, json_of)))
 }
 

@@ -169,6 +169,10 @@ async fn delete(caller: Caller<Admin>, Body { form, .. }: Body<DeleteForm>) -> A
     let deleted = store
         .delete(&form.collection_name, &Filter::eq("hash", hash))
         .await;
+    if deleted.is_ok() {
+        let news = json!({ "file_id": form.file_id });
+        caller.tell("retrieval.collection.deleted", form.collection_name, news);
+    }
     Ok(Json(json!({ "status": deleted.is_ok() })))
 }
 
@@ -177,17 +181,25 @@ async fn reset_store(caller: Caller<Admin>) -> ApiResult<Json<Value>> {
     let store = caller.app().retrieval.store().await.map_err(ApiError::internal)?;
     store.reset().await.map_err(ApiError::internal)?;
     knowledge::remove_all(caller.db()).await?;
+    caller.tell("retrieval.vector_db.reset", "default", Value::Null);
     Ok(Json(Value::Null))
 }
 
 /// Empties the folder of uploads; rows of files stay.
 async fn reset_uploads(caller: Caller<Admin>) -> ApiResult<Json<Value>> {
-    let folder = caller.app().settings.server.upload_dir();
-    let mut entries = match tokio::fs::read_dir(&folder).await {
+    empty(&caller.app().settings.server.upload_dir()).await;
+    let about = ("file.uploads", "all");
+    caller.tell_of("retrieval.uploads.reset", about, Value::Null);
+    Ok(Json(json!(true)))
+}
+
+/// Removes what lies in a folder, as far as that is possible.
+async fn empty(folder: &std::path::Path) {
+    let mut entries = match tokio::fs::read_dir(folder).await {
         Ok(entries) => entries,
         Err(error) => {
             tracing::warn!(%error, folder = %folder.display(), "the folder of uploads can not be read");
-            return Ok(Json(json!(true)));
+            return;
         }
     };
     while let Ok(Some(entry)) = entries.next_entry().await {
@@ -202,5 +214,4 @@ async fn reset_uploads(caller: Caller<Admin>) -> ApiResult<Json<Value>> {
             tracing::error!(%error, path = %path.display(), "could not be removed");
         }
     }
-    Ok(Json(json!(true)))
 }

@@ -8,6 +8,7 @@ pub(crate) mod upload;
 
 use axum::Json;
 use oui_core::form::Issues;
+use oui_core::notice::preview;
 use oui_core::{ApiError, ApiResult, Field, form, messages};
 use oui_loaders::ingest::ProcessFile;
 use oui_models::files::{self, FileRow};
@@ -176,6 +177,7 @@ async fn delete_all(caller: Caller<Admin>) -> ApiResult<Json<Value>> {
         .forget_all()
         .await
         .map_err(|error| not_deleted("Error deleting files", error))?;
+    caller.tell("file.deleted_all", Value::Null, Value::Null);
     Ok(Json(json!({ "message": "All files deleted successfully" })))
 }
 
@@ -199,6 +201,7 @@ async fn set_text(file: loaded::FileToChange, body: Body<TextForm>) -> ApiResult
         return Err(too_large(megabytes));
     }
     let failed = |text: &str| ApiError::new(http::StatusCode::INTERNAL_SERVER_ERROR, text);
+    let news = json!({ "content_preview": preview(&content) });
     let job = ProcessFile {
         file_id: id.clone(),
         content: Some(content),
@@ -219,6 +222,7 @@ async fn set_text(file: loaded::FileToChange, body: Body<TextForm>) -> ApiResult
             whole = false;
         }
     }
+    caller.tell("file.content_updated", id.as_str(), news);
     if !whole {
         return Err(failed(
             "Indexed text was saved, but some knowledge collections could not be reindexed. Retry saving to complete indexing.",
@@ -234,6 +238,8 @@ async fn rename(file: loaded::FileToChange, body: Body<RenameForm>) -> ApiResult
     let row = files::rename(file.caller.db(), &file.row.id, &body.form.filename)
         .await?
         .ok_or_else(|| ApiError::bad_request(messages::default_with("Error renaming file")))?;
+    let news = json!({ "filename": body.form.filename });
+    file.caller.tell("file.renamed", row.id.as_str(), news);
     Ok(Json(Value::Object(row.to_json())))
 }
 
@@ -255,5 +261,7 @@ async fn delete(file: loaded::FileToChange) -> ApiResult<Json<Value>> {
         .forget_file(&row.id, row.hash.as_deref(), &knowledge)
         .await
         .map_err(|error| not_deleted("Error deleting files", error))?;
+    let news = json!({ "filename": row.filename });
+    file.caller.tell("file.deleted", row.id.as_str(), news);
     Ok(Json(json!({ "message": "File deleted successfully" })))
 }

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use oui_core::form::Issues;
+use oui_core::notice::preview;
 use oui_core::{ApiError, ApiResult, Field, form};
 use oui_loaders::Document;
 use oui_loaders::ingest::{ProcessFile, SaveOptions};
@@ -56,6 +57,7 @@ form! {
 /// Makes a text findable that belongs to no file.
 async fn process_text(caller: Caller<Verified>, body: Body<ProcessTextForm>) -> ApiResult<Json<Value>> {
     let form = body.form;
+    let name = form.name;
     let ingest = &caller.app().ingest;
     let collection = match form.collection_name {
         Some(name) => {
@@ -65,7 +67,7 @@ async fn process_text(caller: Caller<Verified>, body: Body<ProcessTextForm>) -> 
         None => text_hash(&form.content),
     };
     let document = Document::new(form.content.clone())
-        .with("name", form.name)
+        .with("name", name.as_str())
         .with("created_by", caller.id());
     let options = SaveOptions {
         split: true,
@@ -75,6 +77,9 @@ async fn process_text(caller: Caller<Verified>, body: Body<ProcessTextForm>) -> 
         .save(caller.user(), vec![document], &collection, options)
         .await
         .map_err(ApiError::internal)?;
+    let news = json!({ "name": name, "content_preview": preview(&form.content) });
+    let about = ("retrieval.collection", collection.as_str());
+    caller.tell_of("retrieval.content.processed", about, news);
     Ok(Json(
         json!({ "status": true, "collection_name": collection, "content": form.content }),
     ))
@@ -146,6 +151,9 @@ async fn process_batch(caller: Caller<Verified>, body: Body<BatchForm>) -> ApiRe
             }
         }
     }
+    let news = json!({ "count": results.len(), "errors": errors.len() });
+    let about = ("retrieval.collection", collection_name);
+    caller.tell_of("retrieval.content.processed", about, news);
     Ok(Json(json!({ "results": results, "errors": errors })))
 }
 

@@ -14,10 +14,18 @@ use oui_web::pages::Page;
 use oui_web::{Admin, Area, Caller, Verified, endpoints, pages};
 use serde_json::{Map, Value, json};
 
-/// One page: where it is read and saved, and its fields.
+/// One page: where it is read and saved, its fields, and what is told of a change.
 struct At {
     path: &'static str,
     page: &'static Page,
+    news: News,
+}
+
+/// What those who hear of events learn of a changed page.
+struct News {
+    event: &'static str,
+    id: &'static str,
+    details: fn(&Object) -> Value,
 }
 
 type Object = Map<String, Value>;
@@ -70,32 +78,69 @@ static PAGES: &[At] = &[
     At {
         path: "/connections",
         page: &CONNECTIONS,
+        news: News {
+            event: "config.connections.updated",
+            id: "connections",
+            details: |page| Value::Object(page.clone()),
+        },
     },
     At {
         path: "/code_execution",
         page: &CODE_EXECUTION,
+        news: News {
+            event: "config.code_execution.updated",
+            id: "code_execution",
+            details: |page| {
+                json!({
+                    "code_execution_enabled": page["ENABLE_CODE_EXECUTION"],
+                    "code_execution_engine": page["CODE_EXECUTION_ENGINE"],
+                    "code_interpreter_enabled": page["ENABLE_CODE_INTERPRETER"],
+                    "code_interpreter_engine": page["CODE_INTERPRETER_ENGINE"],
+                })
+            },
+        },
     },
     At {
         path: "/models",
         page: &MODELS,
+        news: News {
+            event: "config.models.updated",
+            id: "models",
+            details: |page| {
+                json!({
+                    "default_models": page["DEFAULT_MODELS"],
+                    "default_pinned_models": page["DEFAULT_PINNED_MODELS"],
+                    "model_order_count": count(&page["MODEL_ORDER_LIST"]),
+                })
+            },
+        },
     },
     At {
         path: "/subagents",
         page: &SUBAGENTS,
+        news: News {
+            event: "config.updated",
+            id: "subagents",
+            details: |page| json!({ "enabled": page["ENABLE_SUBAGENTS"] }),
+        },
     },
 ];
+
+fn count(list: &Value) -> usize {
+    list.as_array().map_or(0, Vec::len)
+}
 
 /// The tables.
 pub(crate) fn areas() -> Vec<Area> {
     let mut pages = Vec::new();
-    for At { path, page } in PAGES {
+    for At { path, page, news } in PAGES {
         let show = move |caller: Caller<Admin>| async move {
             Json(Value::Object(page.show(&caller.app().config.snapshot())))
         };
         let save = move |caller: Caller<Admin>, body: AnyJson| async move {
-            page.save(caller.app(), &body.0)
-                .await
-                .map(|page| Json(Value::Object(page)))
+            let page = page.save(caller.app(), &body.0).await?;
+            caller.tell_of(news.event, ("config", news.id), (news.details)(&page));
+            ApiResult::Ok(Json(Value::Object(page)))
         };
         let name = "settings page";
         pages.push(endpoint::<Admin, _, _>(Method::GET, path, name, show));
@@ -139,10 +184,12 @@ form! {
 }
 
 async fn import(caller: Caller<Admin>, Body { form, .. }: Body<ImportForm>) -> ApiResult<Json<Value>> {
+    let keys: Vec<String> = form.config.keys().cloned().collect();
     caller
         .app()
         .save_config(form.config.into_iter().collect())
         .await?;
+    caller.tell("config.imported", "import", json!({ "keys": keys }));
     Ok(export(caller).await)
 }
 
@@ -199,6 +246,8 @@ async fn set_visibility(
         .map(|(name, shown)| (name, json!(shown.0)))
         .collect();
     save_one(&caller, "ui.visibility", Value::Object(visibility.clone())).await?;
+    let news = json!({ "keys": ["ui.visibility"] });
+    caller.tell_of("config.updated", ("config", "interface"), news);
     Ok(Json(json!({ "visibility": visibility })))
 }
 
@@ -237,6 +286,12 @@ async fn set_suggestions(
         ),
     ]);
     caller.app().save_config(changes).await?;
+    let news = json!({ "count": count(&stored(&caller, "ui.prompt_suggestions")) });
+    caller.tell_of(
+        "config.suggestions.updated",
+        ("config", "ui.prompt_suggestions"),
+        news,
+    );
     Ok(Json(json!({
         "suggestions": stored(&caller, "ui.prompt_suggestions"),
         "i18n": stored(&caller, "ui.prompt_suggestions_i18n"),
@@ -274,6 +329,8 @@ async fn set_banners(caller: Caller<Admin>, Body { form, .. }: Body<BannersForm>
     };
     let list: Vec<Value> = form.banners.into_iter().map(entry).collect();
     save_one(&caller, "ui.banners", json!(list)).await?;
+    let news = json!({ "count": list.len() });
+    caller.tell_of("config.banners.updated", ("config", "ui.banners"), news);
     Ok(Json(stored(&caller, "ui.banners")))
 }
 
@@ -318,5 +375,12 @@ async fn set_tool_servers(
     };
     let list: Vec<Value> = form.servers.into_iter().map(entry).collect();
     save_one(&caller, "tool_server.connections", json!(list)).await?;
+    let types: Vec<&Value> = list.iter().map(|server| &server["type"]).collect();
+    let news = json!({ "count": list.len(), "types": types });
+    caller.tell_of(
+        "config.tool_servers.updated",
+        ("config", "tool_server.connections"),
+        news,
+    );
     Ok(tool_servers(caller).await)
 }

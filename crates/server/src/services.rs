@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use axum::Router;
@@ -12,7 +13,7 @@ use oui_access::passwords::{HashKind, PasswordPolicy};
 use oui_chat::{Engine, EngineParts};
 use oui_config::settings::{AuditLevel, PasswordHash};
 use oui_config::{Config, Environment, Settings};
-use oui_core::{Clock, Emitter};
+use oui_core::{Clock, Emitter, Notice, Notices};
 use oui_events::{Events, EventsParts};
 use oui_frontend::{FrontendOptions, FrontendService};
 use oui_loaders::ingest::Ingest;
@@ -41,6 +42,14 @@ use crate::{database, middleware, routes};
 /// Error of files whose reading was cut off by the end of the process.
 const INTERRUPTED: &str = "The server stopped while it read the file. Please upload it again.";
 
+/// How long a server that stops waits for webhooks that are being told.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+
+/// What happens to the server itself.
+fn system(name: &'static str) -> Notice {
+    Notice::new(name).from_source("system")
+}
+
 /// A server that is ready to listen.
 pub struct Running {
     /// Everything that HTTP sees.
@@ -61,9 +70,12 @@ impl Running {
 
     /// Stops runs (each saves what it has), tells browsers, and closes the database.
     pub async fn stop(&self) {
+        self.app.events.publish(system("system.shutdown.started"));
         self.engine.shut_down().await;
         self.socket.close().await;
         self.retrieval.close().await;
+        self.app.events.publish(system("system.shutdown.completed"));
+        self.app.events.settle(LAST_WORDS).await;
         self.db.close().await;
         let app = self.app.clone();
         if tokio::task::spawn_blocking(move || app.audit.close())
@@ -122,7 +134,7 @@ pub async fn start(environment: &Environment, settings: Settings, clock: Clock) 
         settings: settings.clone(),
         auth: auth.clone(),
         emitter: emitter.clone(),
-        providers: ProviderClient::new(http, clock.clone()),
+        providers: ProviderClient::new(http.clone(), clock.clone()),
         retrieval: retrieval.clone(),
         web: web.clone(),
     });
@@ -169,7 +181,10 @@ pub async fn start(environment: &Environment, settings: Settings, clock: Clock) 
     let frontend = frontend(&settings);
     let passwords = password_policy(&settings)?;
     let events = events(&settings, &db, &config, &clock)?;
+    events.publish(system("system.startup.started"));
+    http.tell_through(Arc::new(events.clone()));
     engine.tell_through(Arc::new(events.clone()));
+    retrieval.tell_through(Arc::new(events.clone()));
     engine.notify_with(Arc::new(UserTargets {
         db: db.clone(),
         clock: clock.clone(),
@@ -219,6 +234,7 @@ pub async fn start(environment: &Environment, settings: Settings, clock: Clock) 
     }
     let api = middleware::wrap(routes::router(app.clone(), frontend), &app)?;
     let router = socket.router().merge(api);
+    app.events.publish(system("system.startup.completed"));
     Ok(Running {
         router,
         app,

@@ -77,6 +77,16 @@ impl<R: Role<Who = Identity>> Caller<R> {
         self.publish(self.notice(name).about(id).with(details));
     }
 
+    /// The same about a thing of another kind than the name says.
+    pub fn tell_of(
+        &self,
+        name: &'static str,
+        (kind, id): (&str, impl Into<serde_json::Value>),
+        details: serde_json::Value,
+    ) {
+        self.publish(self.notice(name).about_kind(kind, id).with(details));
+    }
+
     /// Whether the caller is an administrator.
     pub fn is_admin(&self) -> bool {
         self.user().role == ADMIN

@@ -124,9 +124,20 @@ pub async fn insert(db: &Db, user_id: &str, new: NewGroup) -> DbResult<Result<Gr
     Ok(Ok(row))
 }
 
-/// Changes a group. Answers the users whose access may have changed.
+/// What a change of a group did.
+#[derive(Debug)]
+pub struct Updated {
+    /// Users whose access may have changed.
+    pub affected: Vec<String>,
+    /// The group above before.
+    pub old_parent: Option<String>,
+    /// The group above now.
+    pub parent: Option<String>,
+}
+
+/// Changes a group.
 #[boxed]
-pub async fn update(db: &Db, id: &str, change: GroupChange) -> DbResult<Result<Vec<String>, GroupRefusal>> {
+pub async fn update(db: &Db, id: &str, change: GroupChange) -> DbResult<Result<Updated, GroupRefusal>> {
     let mut tx = begin(db).await?;
     let Some(before) = by_id(&mut tx, id).await? else {
         return Ok(Err(GroupRefusal::Missing));
@@ -159,13 +170,19 @@ pub async fn update(db: &Db, id: &str, change: GroupChange) -> DbResult<Result<V
         .set_some("data", data)
         .set_some("permissions", change.permissions)
         .set("updated_at", db.now());
-    if let Some(parent) = change.parent_group_id {
-        changes = changes.set("parent_group_id", parent);
+    let mut parent = before.parent_group_id.clone();
+    if let Some(new) = change.parent_group_id {
+        changes = changes.set("parent_group_id", new.clone());
+        parent = new;
     }
     GroupRow::update(&mut tx, changes, "WHERE id = ?", args![id]).await?;
     tx.commit().await?;
     changed(db);
-    Ok(Ok(affected))
+    Ok(Ok(Updated {
+        affected,
+        old_parent: before.parent_group_id,
+        parent,
+    }))
 }
 
 fn object(value: Option<&Value>) -> Map<String, Value> {
@@ -190,17 +207,29 @@ fn default_models(data: Option<&Value>) -> Option<&Vec<Value>> {
         .filter(|models| !models.is_empty())
 }
 
-/// Removes a group with its memberships and the grants to it; groups below it move up. Answers the users
-/// whose access changed.
+/// What the removal of a group did.
+#[derive(Debug)]
+pub struct Removed {
+    /// Users whose access changed.
+    pub affected: Vec<String>,
+    /// The group above it.
+    pub parent: Option<String>,
+    /// Groups that were below it and are below the one above now.
+    pub promoted: Vec<String>,
+}
+
+/// Removes a group with its memberships and the grants to it; groups below it move up.
 #[boxed]
-pub async fn remove(db: &Db, id: &str) -> DbResult<Result<Vec<String>, GroupRefusal>> {
+pub async fn remove(db: &Db, id: &str) -> DbResult<Result<Removed, GroupRefusal>> {
     let mut tx = begin(db).await?;
     let Some(group) = by_id(&mut tx, id).await? else {
         return Ok(Err(GroupRefusal::Missing));
     };
     let affected = effective_member_ids(&mut tx, id).await?;
+    let below = "SELECT id FROM \"group\" WHERE parent_group_id = ? ORDER BY created_at, id";
+    let promoted = texts(&mut tx, below.into(), args![id]).await?;
     let up = Changes::new()
-        .set("parent_group_id", group.parent_group_id)
+        .set("parent_group_id", group.parent_group_id.clone())
         .set("updated_at", db.now());
     GroupRow::update(&mut tx, up, "WHERE parent_group_id = ?", args![id]).await?;
     GroupMemberRow::delete(&mut tx, "WHERE group_id = ?", args![id]).await?;
@@ -216,7 +245,11 @@ pub async fn remove(db: &Db, id: &str) -> DbResult<Result<Vec<String>, GroupRefu
     changed(db);
     crate::models::changed(db);
     crate::quotas::changed(db);
-    Ok(Ok(affected))
+    Ok(Ok(Removed {
+        affected,
+        parent: group.parent_group_id,
+        promoted,
+    }))
 }
 
 /// Puts users into a group; those already there stay, ids of nobody are left out. Answers who is new.

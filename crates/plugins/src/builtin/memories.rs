@@ -6,7 +6,7 @@ use oui_core::ApiResult;
 use oui_models::memories::{self as rows, Edit, MemoryRow, Operation};
 use oui_retrieval::caller_of;
 use oui_retrieval::memories::tree::{self, Wanted};
-use oui_retrieval::memories::{clean_content, clean_path, operation};
+use oui_retrieval::memories::{clean_content, clean_path, details, operation};
 use serde_json::{Value, json};
 
 use super::builtins;
@@ -193,6 +193,7 @@ async fn add(context: &ToolContext, args: Args) -> Answer {
     )
     .await?;
     index(context, &row).await?;
+    context.tell("memory.created", &row.id, details(&row));
     Ok(json!({ "status": "success", "id": row.id, "type": row.kind, "path": row.path }))
 }
 
@@ -213,6 +214,7 @@ async fn replace(context: &ToolContext, args: Args) -> Answer {
     let row = row.ok_or_else(|| ToolError::new("Memory not found or access denied"))?;
     tx.commit().await?;
     index(context, &row).await?;
+    context.tell("memory.updated", &row.id, details(&row));
     Ok(json!({
         "status": "success", "id": row.id, "type": row.kind, "path": row.path, "content": row.content,
     }))

@@ -189,6 +189,11 @@ async fn replace(context: &ToolContext, args: Args) -> Answer {
             None,
         )
         .await;
+    context.tell(
+        "note.updated",
+        &changed.row.id,
+        json!({ "title": changed.row.title }),
+    );
     Ok(json!({
         "status": "success", "id": changed.row.id, "title": changed.row.title,
         "updated_at": changed.row.updated_at, "applied_operation_count": edited.operations,

@@ -75,14 +75,11 @@ pub(super) async fn update(
         .map(|image| image.0.admit(&app.settings.access))
         .transpose()?;
     let ends_sessions = password_hash.is_some();
-    let renamed = form.name.as_ref().is_some_and(|name| *name != before.name);
-    let readdressed = form
-        .email
-        .as_ref()
-        .is_some_and(|email| email.to_lowercase() != before.email);
-    let pictured = image
-        .as_ref()
-        .is_some_and(|image| Some(image) != before.profile_image_url.as_ref());
+    let given = [
+        (form.name.is_some(), "name"),
+        (form.email.is_some(), "email"),
+        (image.is_some(), "profile_image_url"),
+    ];
     let change = AccountEdit {
         role: form.role,
         name: form.name,
@@ -97,13 +94,7 @@ pub(super) async fn update(
     if ends_sessions || after.role != before.role {
         app.emitter.disconnect_user(&user_id, false).await;
     }
-    let changed = [
-        (after.role != before.role, "role"),
-        (renamed, "name"),
-        (readdressed, "email"),
-        (pictured, "profile_image_url"),
-    ];
-    let fields: Vec<&str> = changed
+    let fields: Vec<&str> = given
         .into_iter()
         .filter_map(|(is, name)| is.then_some(name))
         .collect();
@@ -119,7 +110,8 @@ pub(super) async fn update(
         caller.publish(
             caller
                 .notice("auth.password_changed")
-                .about_kind("user", user_id.as_str()),
+                .about_kind("user", user_id.as_str())
+                .from_source("admin"),
         );
     }
     Ok(Json(after.to_json()))

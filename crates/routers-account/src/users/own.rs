@@ -150,6 +150,7 @@ pub(super) async fn update_settings(
     let user = own::patch_settings(caller.db(), caller.id(), patch)
         .await?
         .ok_or_else(unknown_user)?;
+    caller.tell("user.settings_updated", caller.id(), Value::Null);
     Ok(Json(user.settings_json().unwrap_or_default()))
 }
 
@@ -201,6 +202,7 @@ pub(super) async fn update_status(
     let user = users::update(caller.db(), caller.id(), changes)
         .await?
         .ok_or_else(unknown_user)?;
+    caller.tell("user.status_updated", caller.id(), Value::Null);
     Ok(Json(user.to_json()))
 }
 

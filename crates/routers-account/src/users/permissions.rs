@@ -78,6 +78,8 @@ pub(super) async fn save(caller: Caller<Admin>, AnyJson(body): AnyJson) -> ApiRe
     let tree = read(&body)?;
     let change = BTreeMap::from([(USER_PERMISSIONS.path().to_owned(), Value::Object(tree.clone()))]);
     caller.app().save_config(change).await?;
+    let about = ("config", "user.permissions");
+    caller.tell_of("user.permissions_updated", about, Value::Null);
     Ok(Json(tree))
 }
 

@@ -198,6 +198,8 @@ pub(super) async fn copy(
     )
     .await?;
     caller.app().chat.catalogue.invalidate();
+    let news = json!({ "provider": "ollama", "source": form.source, "url_idx": index });
+    caller.tell("model.provider_model.created", form.destination, news);
     Ok(Json(true))
 }
 
@@ -211,7 +213,8 @@ pub(super) async fn delete(
     demand_enabled(&settings)?;
     let context = request::call_context(&caller, &headers).await?;
     let mut fields = named(raw);
-    let index = position(caller.app(), place, &shown(&fields), &context).await?;
+    let model = shown(&fields);
+    let index = position(caller.app(), place, &model, &context).await?;
     let connection = server(&settings, index)?;
     unprefix(connection, &mut fields, "model");
     let body = Value::Object(fields);
@@ -225,6 +228,8 @@ pub(super) async fn delete(
     )
     .await?;
     caller.app().chat.catalogue.invalidate();
+    let news = json!({ "provider": "ollama", "url_idx": index });
+    caller.tell("model.provider_model.deleted", model, news);
     Ok(Json(true))
 }
 

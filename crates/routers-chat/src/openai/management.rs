@@ -37,7 +37,11 @@ form! {
 /// What a server is asked, once the names of its models are known to it.
 enum Ask {
     Plain(Operation),
-    About(Map<String, Value>, fn(Map<String, Value>) -> Operation),
+    About(
+        Map<String, Value>,
+        fn(Map<String, Value>) -> Operation,
+        Option<&'static str>,
+    ),
     Delete(String),
 }
 
@@ -53,23 +57,35 @@ async fn manage(caller: &Caller<Admin>, headers: &HeaderMap, place: Place, ask: 
     let connection = connection.ok_or_else(|| ApiError::not_found("Connection not found"))?;
     let server = ManagedServer::of(connection)?;
     let changes = !matches!(ask, Ask::Plain(_));
+    // Which model, and what those who hear of events are told of it.
+    let (mut about, mut told) = (Value::Null, None);
     let operation = match ask {
         Ask::Plain(operation) => operation,
-        Ask::About(mut fields, operation) => {
+        Ask::About(mut fields, operation, news) => {
             if let Some(model) = fields.get("model").and_then(Value::as_str) {
                 let model = strip_model_prefix(model, connection.prefix_id()).to_owned();
+                about = json!(model);
                 fields.insert("model".into(), json!(model));
             }
+            told = news;
             operation(fields)
         }
         Ask::Delete(model) => {
-            Operation::Delete(strip_model_prefix(&model, connection.prefix_id()).to_owned())
+            let model = strip_model_prefix(&model, connection.prefix_id()).to_owned();
+            about = json!(model);
+            told = Some("model.provider_model.deleted");
+            Operation::Delete(model)
         }
     };
     let context = request::call_context(caller, headers).await?;
     let answer = server.call(&engine.providers.http, &operation, &context).await?;
     if changes {
         engine.catalogue.invalidate();
+    }
+    if let Some(name) = told {
+        let (provider, index) = (connection.provider(), place.0);
+        let news = json!({ "provider": provider, "url_idx": index, "base_url": server.root() });
+        caller.tell(name, about, news);
     }
     Ok(answer)
 }
@@ -107,7 +123,11 @@ async fn download(
     place: Place,
     Body { raw, .. }: Body<ModelForm>,
 ) -> ApiResult<Response> {
-    let ask = Ask::About(filled(raw), Operation::Download);
+    let ask = Ask::About(
+        filled(raw),
+        Operation::Download,
+        Some("model.provider_model.created"),
+    );
     Ok(request::reply(manage(&caller, &headers, place, ask).await?))
 }
 
@@ -117,7 +137,7 @@ async fn load(
     place: Place,
     Body { raw, .. }: Body<ModelForm>,
 ) -> ApiResult<Response> {
-    let ask = Ask::About(filled(raw), Operation::Load);
+    let ask = Ask::About(filled(raw), Operation::Load, None);
     Ok(request::reply(manage(&caller, &headers, place, ask).await?))
 }
 
@@ -127,7 +147,7 @@ async fn unload(
     place: Place,
     Body { raw, .. }: Body<ModelForm>,
 ) -> ApiResult<Response> {
-    let ask = Ask::About(filled(raw), Operation::Unload);
+    let ask = Ask::About(filled(raw), Operation::Unload, None);
     Ok(request::reply(manage(&caller, &headers, place, ask).await?))
 }
 

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::Path;
+use oui_core::notice::preview;
 use oui_core::{ApiError, ApiResult, Room, form, messages as texts};
 use oui_models::messages::{self, MessageRow, NewMessage, Part, Shape, Shown};
 use oui_models::users::{self, UserRow};
@@ -104,11 +105,6 @@ async fn in_channel(caller: &Caller<Verified>, channel_id: &str, id: &str) -> Ap
     } else {
         Err(ApiError::bad_request(texts::DEFAULT))
     }
-}
-
-/// The begin of a text, for those who hear of events.
-pub(super) fn preview(text: &str) -> String {
-    text.chars().take(300).collect()
 }
 
 /// What those who hear of events learn of a new message.

@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use oui_config::ui;
+use oui_core::notice::preview;
 use oui_core::{ApiResult, Notice, Room};
 use oui_models::channel_members;
 use oui_models::messages::MessageRow;
@@ -10,7 +11,6 @@ use oui_web::{Caller, Verified};
 use regex::Regex;
 use serde_json::json;
 
-use super::messages::preview;
 use super::{Channel, reached};
 
 /// Accounts that a text mentions, as the client writes it: `<@U:id|name>`.

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::Path;
+use oui_core::notice::preview;
 use oui_core::{ApiError, ApiResult, form, messages};
 use oui_models::history::Object;
 use oui_models::{chat_edits, chat_events};
@@ -70,13 +71,8 @@ pub(super) async fn update(
         }
     };
     relay(&loaded, &message_id, &json!({ "type": kind, "data": data })).await;
-    let preview: String = data["content"]
-        .as_str()
-        .unwrap_or_default()
-        .chars()
-        .take(300)
-        .collect();
-    let details = json!({ "chat_id": chat_id, "content_preview": preview });
+    let text = data["content"].as_str().unwrap_or_default();
+    let details = json!({ "chat_id": chat_id, "content_preview": preview(text) });
     loaded.caller.tell("message.updated", message_id, details);
     Ok(Json(row.into_json()))
 }

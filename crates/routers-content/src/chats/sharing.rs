@@ -62,7 +62,9 @@ pub(super) async fn unshare(loaded: LoadedChat<Owner, Prohibit>) -> ApiResult<Js
 }
 
 pub(super) async fn unshare_all(caller: Caller<Verified>) -> ApiResult<Json<Value>> {
-    shared_chats::unshare_all(caller.db(), caller.id()).await?;
+    let chat_ids = shared_chats::unshare_all(caller.db(), caller.id()).await?;
+    let news = json!({ "count": chat_ids.len(), "chat_ids": chat_ids });
+    caller.tell_of("chat.unshared", ("user", caller.id()), news);
     Ok(Json(json!(true)))
 }
 

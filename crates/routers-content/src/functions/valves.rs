@@ -8,7 +8,7 @@ use oui_models::users;
 use oui_plugin_host::{Plugin, Which};
 use oui_web::body::ObjectBody;
 use oui_web::{Admin, Caller, Verified};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::known;
 use crate::plugins;
@@ -56,6 +56,7 @@ pub(super) async fn update(
     let values = plugins::check(caller.app(), plugin(&row), Which::Valves, values, told).await?;
     let stored = plugins::stored_valves(caller.app(), &values)?;
     functions::set_valves(caller.db(), &id, &stored.to_string()).await?;
+    caller.tell("function.valves_updated", id, Value::Null);
     Ok(Json(Value::Object(values)))
 }
 
@@ -94,5 +95,6 @@ pub(super) async fn update_own(
     let values = plugins::check(caller.app(), plugin(&row), Which::UserValves, values, told).await?;
     let stored = plugins::stored_valves(caller.app(), &values)?;
     users::own::set_plugin_valves(caller.db(), caller.id(), "functions", &id, stored).await?;
+    caller.tell("function.valves_updated", id, json!({ "scope": "user" }));
     Ok(Json(Value::Object(values)))
 }

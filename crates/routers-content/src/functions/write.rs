@@ -58,14 +58,14 @@ async fn prepared(
     })
 }
 
+fn about(row: &FunctionRow) -> Value {
+    json!({ "type": row.kind, "name": row.name })
+}
+
 /// Tells what was done to a function.
 fn tell(caller: &Caller<Admin>, news: &'static str, row: Option<&FunctionRow>) {
     if let Some(row) = row {
-        caller.tell(
-            news,
-            row.id.as_str(),
-            json!({ "type": row.kind, "name": row.name }),
-        );
+        caller.tell(news, row.id.as_str(), about(row));
     }
 }
 
@@ -165,19 +165,31 @@ pub(super) async fn restore(
 }
 
 async fn switch(caller: &Caller<Admin>, id: &str, switch: Switch) -> ApiResult<Json<Value>> {
-    known(caller, id).await?;
+    let before = known(caller, id).await?;
     let is_global = matches!(switch, Switch::Global);
+    if !is_global {
+        let news = match before.is_active {
+            Some(true) => "function.disable_started",
+            _ => "function.enable_started",
+        };
+        tell(caller, news, Some(&before));
+    }
     functions::toggle(caller.db(), id, switch).await?;
     caller.app().chat.catalogue.invalidate();
     let row = find(caller, id).await?;
-    let is_active = row.as_ref().is_some_and(|row| row.is_active == Some(true));
-    let news = match (is_global, is_active) {
-        (true, _) => "function.updated",
-        (false, true) => "function.enabled",
-        (false, false) => "function.disabled",
-    };
-    tell(caller, news, row.as_ref());
-    Ok(full(row))
+    let Some(row) = row else { return Ok(full(None)) };
+    if is_global {
+        let mut details = about(&row);
+        details["is_global"] = json!(row.is_global);
+        caller.tell("function.updated", row.id.as_str(), details);
+    } else {
+        let news = match row.is_active {
+            Some(true) => "function.enabled",
+            _ => "function.disabled",
+        };
+        tell(caller, news, Some(&row));
+    }
+    Ok(full(Some(row)))
 }
 
 pub(super) async fn toggle(caller: Caller<Admin>, Path(id): Path<String>) -> ApiResult<Json<Value>> {

@@ -45,6 +45,7 @@ pub(super) async fn create(
         .retrieval
         .index_knowledge(&id, name, Some(description))
         .await;
+    caller.tell("knowledge.created", id.as_str(), json!({ "name": name }));
     plain(&caller, &id).await
 }
 
@@ -84,6 +85,7 @@ pub(super) async fn update(
         .retrieval
         .index_knowledge(&id, name, Some(description))
         .await;
+    caller.tell("knowledge.updated", id.as_str(), json!({ "name": name }));
     with_files(caller.db(), &id).await
 }
 
@@ -105,6 +107,9 @@ pub(super) async fn remove(caller: Caller<Verified>, Path(id): Path<String>) -> 
     }
     if let Err(error) = retrieval.forget_knowledge(&id).await {
         tracing::debug!(%error, id, "the name of a removed collection could not be taken out");
+    }
+    if removed {
+        caller.tell("knowledge.deleted", id, json!({ "name": entry.row.name }));
     }
     Ok(Json(json!(removed)))
 }
@@ -138,6 +143,8 @@ pub(super) async fn reset(
             }
         }
     }
+    let news = json!({ "include_directories": query.include_directories });
+    caller.tell("knowledge.reset", id.as_str(), news);
     plain(&caller, &id).await
 }
 
@@ -147,7 +154,9 @@ pub(super) async fn reindex(caller: Caller<Verified>) -> ApiResult<Json<Value>> 
         return Err(ApiError::unauthorized(messages::UNAUTHORIZED));
     }
     let retrieval = &caller.app().retrieval;
-    for row in knowledge_edits::all(caller.db()).await? {
+    let all = knowledge_edits::all(caller.db()).await?;
+    let count = all.len();
+    for row in all {
         if let Err(error) = retrieval.forget_collection(&row.id).await {
             tracing::error!(%error, id = row.id, "a collection could not be emptied");
             continue;
@@ -158,6 +167,7 @@ pub(super) async fn reindex(caller: Caller<Verified>) -> ApiResult<Json<Value>> 
             }
         }
     }
+    caller.tell("knowledge.reindexed", "all", json!({ "count": count }));
     Ok(Json(json!(true)))
 }
 

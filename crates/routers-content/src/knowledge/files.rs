@@ -116,6 +116,8 @@ pub(super) async fn add(
         return Err(ApiError::forbidden(messages::ACCESS_PROHIBITED));
     }
     process(&caller, &id, &file.id, Some(folder)).await?;
+    let news = json!({ "knowledge_id": id, "directory_id": form.directory_id });
+    caller.tell("knowledge.file.added", file.id.as_str(), news);
     with_files(caller.db(), &id).await
 }
 
@@ -139,6 +141,11 @@ pub(super) async fn update(
     writable(&caller, &id, PLAIN).await?;
     let file = member(&caller, &id, &form.file_id).await?;
     process(&caller, &id, &file.id, None).await?;
+    caller.tell(
+        "knowledge.file.updated",
+        file.id.as_str(),
+        json!({ "knowledge_id": id }),
+    );
     with_files(caller.db(), &id).await
 }
 
@@ -160,7 +167,10 @@ pub(super) async fn remove(
     let file = member(&caller, &id, &form.file_id).await?;
     knowledge_edits::unlink(caller.db(), &id, &file.id).await?;
     let keeps = caller.app().settings.engines.keep_knowledge_files;
-    take_out(&caller, &id, &file, query.delete_file.unwrap_or(!keeps)).await?;
+    let delete = query.delete_file.unwrap_or(!keeps);
+    take_out(&caller, &id, &file, delete).await?;
+    let news = json!({ "knowledge_id": id, "delete_file": delete });
+    caller.tell("knowledge.file.removed", file.id.as_str(), news);
     with_files(caller.db(), &id).await
 }
 
@@ -233,6 +243,9 @@ pub(super) async fn add_many(
             fresh.push((form, file));
         }
     }
+    if fresh.is_empty() {
+        return with_files(caller.db(), &id).await;
+    }
     let batch: Vec<FileText> = fresh.iter().map(|(_, file)| file.clone()).collect();
     let ids: Vec<&str> = fresh.iter().map(|(_, file)| file.id.as_str()).collect();
     note_loose(&caller, &id, &ids).await?;
@@ -241,6 +254,9 @@ pub(super) async fn add_many(
         .retrieval
         .process_batch(caller.user(), batch, &id)
         .await?;
+    let news = json!({ "count": done.completed.len(), "errors": done.failed.len() });
+    let about = ("retrieval.collection", id.as_str());
+    caller.tell_of("retrieval.content.processed", about, news);
     let mut tx = caller.db().begin().await?;
     for (form, file) in &fresh {
         if done.completed.contains(&file.id) {

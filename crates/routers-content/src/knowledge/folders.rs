@@ -64,6 +64,8 @@ pub(super) async fn create(
     let made = knowledge_edits::make_directory(caller.db(), &id, &form.name, caller.id(), parent).await?;
     let text = "Failed to create directory. A directory with this name may already exist at this level.";
     let made = made.ok_or_else(|| ApiError::bad_request(text))?;
+    let news = json!({ "knowledge_id": id, "name": made.name, "parent_id": made.parent_id });
+    caller.tell("knowledge.directory.created", made.id.as_str(), news);
     Ok(Json(made.to_json()))
 }
 
@@ -97,6 +99,8 @@ pub(super) async fn update(
         knowledge_edits::edit_directory(caller.db(), &row, body.form.name.as_deref(), parent).await?;
     let text = "Failed to update directory. This may be caused by a naming conflict or circular move.";
     let changed = changed.ok_or_else(|| ApiError::bad_request(text))?;
+    let news = json!({ "knowledge_id": id, "name": changed.name, "parent_id": changed.parent_id });
+    caller.tell("knowledge.directory.updated", changed.id.as_str(), news);
     Ok(Json(changed.to_json()))
 }
 
@@ -114,6 +118,8 @@ pub(super) async fn remove(
             take_out(&caller, &id, &file, !keeps).await?;
         }
     }
+    let news = json!({ "knowledge_id": id, "move_files": query.move_files });
+    caller.tell("knowledge.directory.deleted", folder_id, news);
     Ok(Json(json!({ "status": true, "file_ids": gone })))
 }
 
@@ -129,5 +135,7 @@ pub(super) async fn move_file(
     let folder = form.directory_id.as_deref();
     let folder = folder_in(caller.db(), &id, folder, "Target directory not found.").await?;
     knowledge_edits::move_file(caller.db(), &id, &form.file_id, folder).await?;
+    let news = json!({ "knowledge_id": id, "directory_id": form.directory_id });
+    caller.tell("knowledge.file.moved", form.file_id.as_str(), news);
     Ok(Json(json!({ "status": true })))
 }

@@ -108,6 +108,8 @@ pub(crate) async fn upload(
         in_background: query.process_in_background,
     };
     let row = keep_upload(&app, caller.db(), caller.user(), upload, options).await?;
+    let news = json!({ "filename": row.filename, "content_type": row.meta_text("content_type") });
+    caller.tell("file.uploaded", row.id.as_str(), news);
     let mut answer = row.to_item();
     if query.process {
         answer.insert("status".into(), json!(true));

@@ -112,6 +112,11 @@ pub(super) async fn show(caller: Caller<Admin>) -> Json<Value> {
 
 pub(super) async fn save(caller: Caller<Admin>, AnyJson(body): AnyJson) -> ApiResult<Json<Value>> {
     caller.app().save_config(read(&body)?).await?;
+    let config = caller.app().config.snapshot();
+    let news = json!({
+        "tts_engine": config.value(audio::AUDIO_TTS_ENGINE.path()), "stt_engine": config.value(audio::AUDIO_STT_ENGINE.path()),
+    });
+    caller.tell("config.updated", "audio", news);
     Ok(show(caller).await)
 }
 

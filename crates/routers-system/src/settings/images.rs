@@ -115,6 +115,13 @@ pub(super) async fn save(caller: Caller<Admin>, AnyJson(body): AnyJson) -> ApiRe
     }
     caller.app().save_config(changes).await?;
     let mut page = shown(&caller);
+    let news = json!({
+        "image_generation_enabled": page["ENABLE_IMAGE_GENERATION"],
+        "image_edit_enabled": page["ENABLE_IMAGE_EDIT"],
+        "image_generation_engine": page["IMAGE_GENERATION_ENGINE"],
+        "image_edit_engine": page["IMAGE_EDIT_ENGINE"],
+    });
+    caller.tell("config.updated", "images", news);
     let permissions = caller.app().config.value(users::USER_PERMISSIONS.path());
     page.insert("USER_PERMISSIONS".into(), json!(permissions));
     Ok(Json(Value::Object(page)))
