@@ -77,6 +77,32 @@ both! {
         assert_eq!(admin.get("/api/v1/files/count").await.ok(), 0);
     }
 
+    async fn uploads_that_break_off_leave_nothing(app: TestApp) {
+        use tokio::io::AsyncWriteExt;
+
+        let admin = app.admin().await;
+        let url = admin.request(Method::POST, "/api/v1/files/").build().unwrap().url().clone();
+        let place = (url.host_str().unwrap().to_owned(), url.port().unwrap());
+        let mut stream = tokio::net::TcpStream::connect(place).await.unwrap();
+        let head = format!(
+            "POST /api/v1/files/ HTTP/1.1\r\nhost: here\r\nauthorization: Bearer {}\r\ncontent-length: 9000000\r\n\
+             content-type: multipart/form-data; boundary=edge\r\n\r\n--edge\r\n\
+             content-disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\n",
+            admin.token.as_deref().unwrap()
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&[b'a'; 500_000]).await.unwrap();
+        // The part is there while the rest is awaited, and goes with the connection.
+        while stored(&app) == 0 {
+            tokio::task::yield_now().await;
+        }
+        drop(stream);
+        while stored(&app) > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(admin.get("/api/v1/files/count").await.ok(), 0);
+    }
+
     async fn damaged_documents_fail_with_a_reason(app: TestApp) {
         let admin = app.admin().await;
         let file = upload(&admin, "", "a.pdf", "application/pdf", b"no pdf at all").await.ok();

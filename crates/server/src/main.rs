@@ -187,7 +187,9 @@ async fn run(command: Command) -> Result<ExitCode> {
         } => {
             let (environment, settings) = load()?;
             let done = oui_server::reindex(&environment, settings, Clock::system(), show_progress).await?;
-            eprintln!();
+            if std::io::stderr().is_terminal() {
+                eprintln!();
+            }
             println!("{} of {} done, {} failed", done.done, done.total, done.failed);
             if done.failed > 0 {
                 return Ok(ExitCode::FAILURE);
@@ -260,6 +262,14 @@ async fn shutdown_signal() {
 
 /// A bar on standard error.
 fn show_progress(progress: oui_server::Progress) {
+    if !std::io::stderr().is_terminal() {
+        // A line for each tenth.
+        let tenths = |done: usize| done * 10 / progress.total.max(1);
+        if tenths(progress.done) > tenths(progress.done.saturating_sub(1)) {
+            eprintln!("{}/{}", progress.done, progress.total);
+        }
+        return;
+    }
     let width = 40;
     let filled = progress.done * width / progress.total.max(1);
     eprint!(
