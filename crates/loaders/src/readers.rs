@@ -2,6 +2,7 @@
 //! nothing in the file, and know neither configuration nor network.
 
 mod archive;
+mod binary;
 mod csv;
 mod html;
 mod mail;
@@ -100,10 +101,11 @@ pub fn read(
     if is("odt") {
         return office::odt(bytes);
     }
-    if matches!(ending.as_str(), "doc" | "ppt") {
-        return Err(LoadError::new(format!(
-            "Files of the old format .{ending} can not be read here; save it as .{ending}x, or choose an extraction engine"
-        )));
+    if ending == "doc" || kind == "application/msword" {
+        return binary::doc(bytes);
+    }
+    if ending == "ppt" || kind == "application/vnd.ms-powerpoint" {
+        return binary::ppt(bytes);
     }
     text::read(&bytes)
 }

@@ -98,7 +98,7 @@ fn books_in_the_order_of_reading() {
 
 #[test]
 fn damaged_files_are_refused() {
-    for name in ["a.docx", "a.pptx", "a.xlsx", "a.xls", "a.odt", "a.epub", "a.pdf"] {
+    for name in ["a.docx", "a.pptx", "a.xlsx", "a.xls", "a.odt", "a.epub", "a.pdf", "a.doc", "a.ppt"] {
         let error = text_of(name, b"this is something else").unwrap_err().to_string();
         assert!(error.contains("damaged"), "{name}: {error}");
     }
@@ -106,12 +106,6 @@ fn damaged_files_are_refused() {
     assert_eq!(
         text_of("a.docx", &bomb).unwrap_err().to_string(),
         "Document archive is too large after decompression"
-    );
-    assert!(
-        text_of("a.doc", b"\xd0\xcf\x11\xe0")
-            .unwrap_err()
-            .to_string()
-            .contains(".docx")
     );
 }
 
