@@ -195,7 +195,12 @@ pub(super) fn ppt(bytes: Vec<u8>) -> Result<Vec<Document>> {
     let slides = slides(&user, &show).ok_or_else(damaged)?;
     let mut shown = Vec::new();
     for (number, slide) in (1..).zip(slides) {
-        let texts: Vec<&str> = slide.outline.iter().chain(&slide.own).map(|text| text.trim()).collect();
+        let texts: Vec<&str> = slide
+            .outline
+            .iter()
+            .chain(&slide.own)
+            .map(|text| text.trim())
+            .collect();
         let texts: Vec<&str> = texts.into_iter().filter(|text| !text.is_empty()).collect();
         if !texts.is_empty() {
             shown.push(format!("Slide {number}:\n{}", texts.join("\n")));
@@ -238,7 +243,9 @@ fn slides(user: &[u8], show: &[u8]) -> Option<Vec<Slide>> {
     }
     let (document, _) = Record::at(show, *places.get(&document?)?)?;
     // Instance 0 of this list is that of the slides; there are others of masters and notes.
-    let list = document.children().find(|list| list.kind == 0x0FF0 && list.version >> 4 == 0);
+    let list = document
+        .children()
+        .find(|list| list.kind == 0x0FF0 && list.version >> 4 == 0);
     let mut slides: Vec<Slide> = Vec::new();
     for record in list.iter().flat_map(Record::children) {
         if record.kind == 0x03F3 {

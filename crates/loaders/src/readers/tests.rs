@@ -98,7 +98,9 @@ fn books_in_the_order_of_reading() {
 
 #[test]
 fn damaged_files_are_refused() {
-    for name in ["a.docx", "a.pptx", "a.xlsx", "a.xls", "a.odt", "a.epub", "a.pdf", "a.doc", "a.ppt"] {
+    for name in [
+        "a.docx", "a.pptx", "a.xlsx", "a.xls", "a.odt", "a.epub", "a.pdf", "a.doc", "a.ppt",
+    ] {
         let error = text_of(name, b"this is something else").unwrap_err().to_string();
         assert!(error.contains("damaged"), "{name}: {error}");
     }

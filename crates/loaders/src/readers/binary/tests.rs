@@ -19,8 +19,15 @@ fn wide(text: &str) -> Vec<u8> {
 
 /// A document of two pieces: one of bytes, one of wide letters. A header follows them, which is no part of the text.
 fn document(flags: u16) -> Vec<u8> {
-    let (first, second, header) = ("Caf\u{e9} \u{13} PAGE \u{14}7\u{15}\r", "a\u{7}b\u{7}\u{7}\u{430}\r", "HEADER");
-    let narrow: Vec<u8> = first.chars().map(|letter| u8::try_from(u32::from(letter)).unwrap()).collect();
+    let (first, second, header) = (
+        "Caf\u{e9} \u{13} PAGE \u{14}7\u{15}\r",
+        "a\u{7}b\u{7}\u{7}\u{430}\r",
+        "HEADER",
+    );
+    let narrow: Vec<u8> = first
+        .chars()
+        .map(|letter| u8::try_from(u32::from(letter)).unwrap())
+        .collect();
     let (start, later) = (0x400, 0x500);
     let mut text = vec![0; 0x400];
     text[..2].copy_from_slice(&0xA5EC_u16.to_le_bytes());
@@ -55,7 +62,12 @@ fn document(flags: u16) -> Vec<u8> {
 fn a_word_document_in_pieces() {
     let documents = doc(document(0x0200)).unwrap();
     assert_eq!(documents[0].text, "Caf\u{e9} 7\na\tb\n\u{430}");
-    assert!(doc(document(0x0300)).unwrap_err().to_string().contains("password"));
+    assert!(
+        doc(document(0x0300))
+            .unwrap_err()
+            .to_string()
+            .contains("password")
+    );
     // The other table is not there.
     assert!(doc(document(0)).unwrap_err().to_string().contains("damaged"));
     let rich = doc(b"{\\rtf1 rich}".to_vec()).unwrap();
@@ -86,7 +98,9 @@ fn record(version: u16, kind: u16, content: &[u8]) -> Vec<u8> {
 }
 
 fn numbers(list: &[usize]) -> Vec<u8> {
-    list.iter().flat_map(|number| u32::try_from(*number).unwrap().to_le_bytes()).collect()
+    list.iter()
+        .flat_map(|number| u32::try_from(*number).unwrap().to_le_bytes())
+        .collect()
 }
 
 /// Two slides; the first was saved again, and what it was before is still in the file.
@@ -95,9 +109,8 @@ fn presentation() -> Vec<u8> {
         let text = record(0, 0x0FA0, &wide(text));
         record(0xF, 0x03EE, &record(0xF, 0x040C, &record(0xF, 0xF00D, &text)))
     };
-    let outline = |id: usize, title: &[u8]| {
-        [record(0, 0x03F3, &numbers(&[id, 0])), record(0, 0x0FA8, title)].concat()
-    };
+    let outline =
+        |id: usize, title: &[u8]| [record(0, 0x03F3, &numbers(&[id, 0])), record(0, 0x0FA8, title)].concat();
     let list = [outline(3, b"Second made\rfirst shown"), outline(2, b"Title")].concat();
     let masters = record(0x1F, 0x0FF0, &outline(9, b"Click to edit"));
     let document = record(0xF, 0x03E8, &[masters, record(0xF, 0x0FF0, &list)].concat());
@@ -129,5 +142,10 @@ fn a_presentation_as_it_was_saved_last() {
         slides[0].text,
         "Slide 1:\nSecond made\nfirst shown\nother words\n\nSlide 2:\nTitle\nnew words \u{430}"
     );
-    assert!(ppt(b"nothing".to_vec()).unwrap_err().to_string().contains("damaged"));
+    assert!(
+        ppt(b"nothing".to_vec())
+            .unwrap_err()
+            .to_string()
+            .contains("damaged")
+    );
 }
