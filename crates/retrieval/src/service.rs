@@ -115,15 +115,26 @@ impl Retrieval {
                         "VECTOR_DB=pgvector needs PGVECTOR_DB_URL, an address of PostgreSQL".into(),
                     )
                 })?;
-                let store =
-                    vector::PgVector::open(&url, vectors.pgvector_width, vectors.pgvector_extension).await?;
-                Ok(Arc::new(store))
+                let key = vectors.pgvector_key.clone().filter(|_| vectors.pgvector_encrypted);
+                if vectors.pgvector_encrypted && key.is_none() {
+                    let text = "PGVECTOR_PGCRYPTO is enabled but PGVECTOR_PGCRYPTO_KEY is not set. Please provide a \
+                                valid key.";
+                    return Err(Error::Settings(text.into()));
+                }
+                let layout = vector::PgLayout {
+                    width: vectors.pgvector_width,
+                    extensions: vectors.pgvector_extension,
+                    half: vectors.pgvector_half,
+                    key,
+                };
+                Ok(Arc::new(vector::PgVector::open(&url, layout).await?))
             }
             VectorEngine::Qdrant => Ok(Arc::new(vector::Qdrant::new(self.client(None)?, vectors)?)),
             VectorEngine::Weaviate => Ok(Arc::new(vector::Weaviate::new(self.client(None)?, vectors)?)),
             VectorEngine::Milvus => {
                 let plain = self.plain_http2()?;
-                Ok(Arc::new(vector::Milvus::new(self.client(None)?, plain, vectors)?))
+                let trust = vectors.milvus_ca.clone().map(TlsVerify::CaFile);
+                Ok(Arc::new(vector::Milvus::new(self.client(trust)?, plain, vectors)?))
             }
             VectorEngine::OpenGauss => {
                 let url = self.postgres(vectors.opengauss_url.as_ref()).ok_or_else(|| {

@@ -91,6 +91,10 @@ settings! {
         CHROMA_HTTP_SSL => pub chroma_tls: bool = flag("false");
         /// Headers for it as `name=value`, separated by commas.
         CHROMA_HTTP_HEADERS => pub chroma_headers: String = text("").secret();
+        /// How that server is signed in to, as Chroma's client names it: one with `basic` in its name, or a token.
+        CHROMA_CLIENT_AUTH_PROVIDER => pub chroma_auth: Option<String> = optional_text();
+        /// Token, or `user:password`.
+        CHROMA_CLIENT_AUTH_CREDENTIALS => pub chroma_credentials: Option<Secret> = optional_secret();
         /// Tenant there.
         CHROMA_TENANT => pub chroma_tenant: String = text("default_tenant");
         /// Database of the tenant.
@@ -101,6 +105,12 @@ settings! {
         PGVECTOR_INITIALIZE_MAX_VECTOR_LENGTH => pub pgvector_width: usize = count("1536");
         /// Creates the extension when it is missing.
         PGVECTOR_CREATE_EXTENSION => pub pgvector_extension: bool = flag("true");
+        /// Keeps vectors of 16-bit numbers there (`halfvec`).
+        PGVECTOR_USE_HALFVEC => pub pgvector_half: bool = flag("false");
+        /// Encrypts texts and metadata there, with the extension `pgcrypto`; words are then not searched by an index.
+        PGVECTOR_PGCRYPTO => pub pgvector_encrypted: bool = flag("false");
+        /// Key for that.
+        PGVECTOR_PGCRYPTO_KEY => pub pgvector_key: Option<Secret> = optional_secret();
         /// Address of a Qdrant server.
         QDRANT_URI => pub qdrant_url: Option<String> = optional_text();
         /// Key for it.
@@ -109,12 +119,18 @@ settings! {
         QDRANT_COLLECTION_PREFIX => pub qdrant_prefix: String = text("open-webui");
         /// Seconds that server may take.
         QDRANT_TIMEOUT => pub qdrant_timeout: u64 = int("5");
+        /// Neighbours of a node in the index of a new collection there.
+        QDRANT_HNSW_M => pub qdrant_hnsw_m: u32 = int("16");
+        /// Keeps the vectors of new collections there on the disk only.
+        QDRANT_ON_DISK => pub qdrant_on_disk: bool = flag("false");
         /// Keeps many collections of ours in few of the server's.
         ENABLE_QDRANT_MULTITENANCY_MODE => pub qdrant_shared: bool = flag("true");
         /// Address of a Milvus server.
         MILVUS_URI => pub milvus_url: Option<String> = optional_text();
         /// Key for it, or `user:password`.
         MILVUS_TOKEN => pub milvus_token: Option<Secret> = optional_secret();
+        /// File with the certificates that it is trusted by.
+        MILVUS_SERVER_PEM_PATH => pub milvus_ca: Option<PathBuf> = optional_path();
         /// Database there.
         MILVUS_DB => pub milvus_database: String = text("default");
         /// Index of new collections there: `HNSW`, `IVF_FLAT`, `DISKANN`, `FLAT` or `AUTOINDEX`.
@@ -145,6 +161,8 @@ settings! {
         WEAVIATE_API_KEY => pub weaviate_key: Option<Secret> = optional_secret();
         /// Address of an Elasticsearch server.
         ELASTICSEARCH_URL => pub elastic_url: String = text("https://localhost:9200");
+        /// Name of a deployment in Elastic's cloud, instead of the address.
+        ELASTICSEARCH_CLOUD_ID => pub elastic_cloud: Option<String> = optional_text();
         /// Key for it.
         ELASTICSEARCH_API_KEY => pub elastic_key: Option<Secret> = optional_secret();
         /// User there, where there is no key.

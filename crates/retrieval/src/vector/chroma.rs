@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 
 use async_trait::async_trait;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use oui_config::settings::Vectors;
 use reqwest::Method;
 use serde_json::{Map, Value, json};
@@ -42,9 +44,16 @@ impl Chroma {
             &settings.chroma_tenant,
             &settings.chroma_database,
         );
-        Self {
-            server: headers.fold(store.server, |server, (name, value)| server.header(name, value)),
-        }
+        let server = headers.fold(store.server, |server, (name, value)| server.header(name, value));
+        let credentials = settings.chroma_credentials.as_ref().zip(settings.chroma_auth.as_ref());
+        let server = match credentials {
+            Some((pair, kind)) if kind.to_lowercase().contains("basic") => {
+                server.header("authorization", &format!("Basic {}", STANDARD.encode(pair.expose())))
+            }
+            Some((token, _)) => server.header("authorization", &format!("Bearer {}", token.expose())),
+            None => server,
+        };
+        Self { server }
     }
 
     fn at(client: reqwest::Client, address: &str, tenant: &str, database: &str) -> Self {

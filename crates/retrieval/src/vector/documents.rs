@@ -45,10 +45,22 @@ fn basic(server: Server, name: Option<&str>, password: Option<&str>) -> Server {
     }
 }
 
+/// Where a deployment in Elastic's cloud is: its name holds the domain and the part before it.
+fn cloud_url(name: &str) -> Option<String> {
+    let (_, coded) = name.rsplit_once(':')?;
+    let plain = String::from_utf8(STANDARD.decode(coded).ok()?).ok()?;
+    let mut parts = plain.split('$');
+    let (domain, own) = (parts.next()?, parts.next()?);
+    let (host, port) = domain.split_once(':').unwrap_or((domain, "443"));
+    Some(format!("https://{own}.{host}:{port}"))
+}
+
 impl Documents {
     /// The Elasticsearch of the settings.
     pub fn elastic(client: reqwest::Client, settings: &Vectors) -> Self {
-        let server = Self::server("Elasticsearch", client, &settings.elastic_url);
+        let cloud = settings.elastic_cloud.as_deref().and_then(cloud_url);
+        let url = cloud.as_deref().unwrap_or(&settings.elastic_url);
+        let server = Self::server("Elasticsearch", client, url);
         let server = match &settings.elastic_key {
             Some(key) => server.header("authorization", &format!("ApiKey {}", key.expose())),
             None => basic(

@@ -34,7 +34,7 @@ pub use filter::Filter;
 pub use mariadb::MariaDb;
 pub(crate) use matrix::likeness;
 pub use milvus::{Milvus, Target};
-pub use pgvector::PgVector;
+pub use pgvector::{PgLayout, PgVector};
 pub use pinecone::Pinecone;
 pub use plain::plain;
 pub use qdrant::Qdrant;

@@ -5,6 +5,7 @@
 use oui_core::boxed;
 
 use async_trait::async_trait;
+use oui_config::Secret;
 use serde_json::Value;
 use sqlx::postgres::{PgArguments, PgPoolOptions, PgRow};
 use sqlx::{Arguments, AssertSqlSafe, PgConnection, PgPool, Row};
@@ -22,10 +23,26 @@ enum Dialect {
     OpenGauss,
 }
 
+/// How the table is laid out in PostgreSQL.
+#[derive(Debug, Default)]
+pub struct PgLayout {
+    /// Numbers of a vector.
+    pub width: usize,
+    /// Creates extensions that are missing.
+    pub extensions: bool,
+    /// Keeps numbers of 16 bits.
+    pub half: bool,
+    /// Key that texts and metadata are encrypted with.
+    pub key: Option<Secret>,
+}
+
 /// The store.
 pub struct PgVector {
     pool: PgPool,
     dialect: Dialect,
+    /// Type of a vector.
+    kind: &'static str,
+    key: Option<Secret>,
     /// Numbers of a vector in the table; shorter ones are filled up with zeros, which changes no angle.
     width: usize,
 }
@@ -37,8 +54,8 @@ fn bad(error: Box<dyn std::error::Error + Send + Sync>) -> Error {
 impl PgVector {
     /// Connects to PostgreSQL and makes the table when it is missing.
     #[boxed]
-    pub async fn open(url: &str, width: usize, make_extension: bool) -> Result<Self> {
-        Self::connect(url, width, Dialect::Postgres, make_extension).await
+    pub async fn open(url: &str, layout: PgLayout) -> Result<Self> {
+        Self::connect(url, Dialect::Postgres, layout).await
     }
 
     /// Connects to openGauss and makes the table when it is missing. The address may begin as Python's libraries
@@ -50,54 +67,63 @@ impl PgVector {
             return Err(Error::Settings(text.into()));
         };
         let url = format!("postgres://{rest}");
-        Self::connect(&url, width, Dialect::OpenGauss, false).await
+        let layout = PgLayout {
+            width,
+            ..PgLayout::default()
+        };
+        Self::connect(&url, Dialect::OpenGauss, layout).await
     }
 
-    async fn connect(url: &str, width: usize, dialect: Dialect, make_extension: bool) -> Result<Self> {
+    async fn connect(url: &str, dialect: Dialect, layout: PgLayout) -> Result<Self> {
+        let width = layout.width;
+        let kind = if layout.half { "halfvec" } else { "vector" };
         let pool = PgPoolOptions::new().max_connections(8).connect(url).await?;
-        if make_extension {
-            let known = sqlx::query("SELECT 1 FROM pg_extension WHERE extname = 'vector'")
+        let wanted = [Some("vector"), layout.key.as_ref().map(|_| "pgcrypto")];
+        for extension in wanted.into_iter().flatten().filter(|_| layout.extensions) {
+            let known = sqlx::query("SELECT 1 FROM pg_extension WHERE extname = $1")
+                .bind(extension)
                 .fetch_optional(&pool)
                 .await?;
             if known.is_none() {
-                sqlx::query("CREATE EXTENSION IF NOT EXISTS vector")
-                    .execute(&pool)
-                    .await?;
+                let create = format!("CREATE EXTENSION IF NOT EXISTS {extension}");
+                sqlx::query(AssertSqlSafe(create)).execute(&pool).await?;
             }
         }
+        let (text, metadata) = match layout.key {
+            Some(_) => ("BYTEA", "BYTEA"),
+            None => ("TEXT", "JSONB"),
+        };
         let mut tx = pool.begin().await?;
         // Two servers that start together must not both make the table.
         sqlx::query("SELECT pg_advisory_xact_lock(7037230013)")
             .execute(&mut *tx)
             .await?;
-        let mut statements = vec![
-            format!(
-                "CREATE TABLE IF NOT EXISTS document_chunk (id TEXT PRIMARY KEY, vector VECTOR({width}), \
-                 collection_name TEXT NOT NULL, text TEXT, vmetadata JSONB)"
-            ),
-            "CREATE INDEX IF NOT EXISTS idx_document_chunk_collection_name ON document_chunk (collection_name)".into(),
+        let table = format!(
+            "CREATE TABLE IF NOT EXISTS document_chunk (id TEXT PRIMARY KEY, vector {kind}({width}), \
+             collection_name TEXT NOT NULL, text {text}, vmetadata {metadata})"
+        );
+        sqlx::query(AssertSqlSafe(table)).execute(&mut *tx).await?;
+        check_layout(&mut tx, kind, &layout).await?;
+        let mut indexes = vec![
+            "CREATE INDEX IF NOT EXISTS idx_document_chunk_collection_name ON document_chunk (collection_name)",
         ];
-        if dialect == Dialect::Postgres {
-            let words = "CREATE INDEX IF NOT EXISTS idx_document_chunk_text_search ON document_chunk \
-                         USING GIN (to_tsvector('simple', coalesce(text, '')))";
-            statements.push(words.into());
+        if dialect == Dialect::Postgres && layout.key.is_none() {
+            indexes.push(
+                "CREATE INDEX IF NOT EXISTS idx_document_chunk_text_search ON document_chunk \
+                 USING GIN (to_tsvector('simple', coalesce(text, '')))",
+            );
         }
-        for statement in statements {
-            sqlx::query(AssertSqlSafe(statement)).execute(&mut *tx).await?;
+        for index in indexes {
+            sqlx::query(index).execute(&mut *tx).await?;
         }
         tx.commit().await?;
-        let stored: Option<i32> = sqlx::query_scalar(
-            "SELECT atttypmod FROM pg_attribute WHERE attrelid = 'document_chunk'::regclass AND attname = 'vector'",
-        )
-        .fetch_optional(&pool)
-        .await?;
-        match stored.and_then(|stored| usize::try_from(stored).ok()) {
-            Some(stored) if stored != width => Err(Error::Settings(format!(
-                "VECTOR_LENGTH {width} does not match existing vector column dimension {stored}. Cannot change vector \
-                 size after initialization without migrating the data."
-            ))),
-            _ => Ok(Self { pool, dialect, width }),
-        }
+        Ok(Self {
+            pool,
+            dialect,
+            kind,
+            key: layout.key,
+            width,
+        })
     }
 
     fn literal(&self, vector: &[f32]) -> String {
@@ -106,8 +132,18 @@ impl PgVector {
         format!("[{}]", numbers.join(","))
     }
 
-    /// Adds the filter to a statement that has its arguments already.
-    fn condition(&self, filter: &Filter, args: &mut PgArguments) -> Result<String> {
+    /// Text and metadata of a row, the latter as JSON. An argument is the key, where they are encrypted.
+    fn columns(&self, args: &mut PgArguments) -> Result<(String, String)> {
+        let Some(key) = &self.key else {
+            return Ok(("text".into(), "vmetadata".into()));
+        };
+        args.add(key.expose()).map_err(bad)?;
+        let open = |column: &str| format!("pgp_sym_decrypt({column}, ${})", args.len());
+        Ok((open("text"), format!("{}::jsonb", open("vmetadata"))))
+    }
+
+    /// Adds the filter on metadata at a place to a statement that has its arguments already.
+    fn condition(&self, metadata: &str, filter: &Filter, args: &mut PgArguments) -> Result<String> {
         if self.dialect == Dialect::OpenGauss {
             return plain_condition(filter, args);
         }
@@ -122,7 +158,7 @@ impl PgVector {
             let values: Vec<String> = values.iter().map(Value::to_string).collect();
             args.add(values).map_err(bad)?;
             text.push_str(&format!(
-                " AND vmetadata -> ${name} = ANY(${}::text[]::jsonb[])",
+                " AND {metadata} -> ${name} = ANY(${}::text[]::jsonb[])",
                 args.len()
             ));
         }
@@ -145,7 +181,8 @@ impl PgVector {
         if !old.is_empty() {
             let mut args = PgArguments::default();
             args.add(collection).map_err(bad)?;
-            let condition = self.condition(old, &mut args)?;
+            let (_, metadata) = self.columns(&mut args)?;
+            let condition = self.condition(&metadata, old, &mut args)?;
             let sql = format!("DELETE FROM document_chunk WHERE collection_name = $1{condition}");
             sqlx::query_with(AssertSqlSafe(sql), args)
                 .execute(&mut *tx)
@@ -159,20 +196,29 @@ impl PgVector {
         for part in items.chunks(ROWS) {
             let column = |of: fn(&Item) -> String| part.iter().map(of).collect::<Vec<String>>();
             let vectors: Vec<String> = part.iter().map(|item| self.literal(&item.vector)).collect();
-            sqlx::query(
+            let (text, metadata) = match self.key {
+                Some(_) => ("pgp_sym_encrypt(text, $6)", "pgp_sym_encrypt(vmetadata, $6)"),
+                None => ("text", "vmetadata::jsonb"),
+            };
+            let sql = format!(
                 "INSERT INTO document_chunk (id, vector, collection_name, text, vmetadata) \
-                 SELECT id, vector::vector, $1, text, vmetadata \
-                 FROM UNNEST($2::text[], $3::text[], $4::text[], $5::text[]::jsonb[]) AS new (id, vector, text, vmetadata) \
+                 SELECT id, vector::{}, $1, {text}, {metadata} \
+                 FROM UNNEST($2::text[], $3::text[], $4::text[], $5::text[]) AS new (id, vector, text, vmetadata) \
                  ON CONFLICT (id) DO UPDATE SET vector = EXCLUDED.vector, collection_name = EXCLUDED.collection_name, \
                  text = EXCLUDED.text, vmetadata = EXCLUDED.vmetadata",
-            )
-            .bind(collection)
-            .bind(column(|item| item.id.clone()))
-            .bind(vectors)
-            .bind(column(|item| item.text.replace('\0', "")))
-            .bind(column(|item| Value::Object(item.metadata.clone()).to_string()))
-            .execute(&mut *tx)
-            .await?;
+                self.kind
+            );
+            let insert = sqlx::query(AssertSqlSafe(sql))
+                .bind(collection)
+                .bind(column(|item| item.id.clone()))
+                .bind(vectors)
+                .bind(column(|item| item.text.replace('\0', "")))
+                .bind(column(|item| Value::Object(item.metadata.clone()).to_string()));
+            let insert = match &self.key {
+                Some(key) => insert.bind(key.expose()),
+                None => insert,
+            };
+            insert.execute(&mut *tx).await?;
         }
         tx.commit().await?;
         Ok(())
@@ -216,6 +262,40 @@ impl PgVector {
         }
         Ok(())
     }
+}
+
+/// Whether a table that is there was made for these settings.
+async fn check_layout(tx: &mut PgConnection, kind: &str, layout: &PgLayout) -> Result<()> {
+    let stored: Vec<(String, String, i32)> = sqlx::query_as(
+        "SELECT attname::text, format_type(atttypid, NULL), atttypmod FROM pg_attribute \
+         WHERE attrelid = 'document_chunk'::regclass AND attname IN ('vector', 'text')",
+    )
+    .fetch_all(tx)
+    .await?;
+    for (column, stored, size) in stored {
+        let encrypted = stored == "bytea";
+        let problem = if column == "text" {
+            (encrypted != layout.key.is_some()).then(|| {
+                "document_chunk is not laid out as PGVECTOR_PGCRYPTO says: its texts are encrypted or not".to_owned()
+            })
+        } else if stored != kind {
+            let text = format!("document_chunk keeps vectors as {stored}, PGVECTOR_USE_HALFVEC asks for {kind}");
+            Some(text)
+        } else {
+            let stored = usize::try_from(size).ok().filter(|size| *size != layout.width);
+            stored.map(|stored| {
+                format!(
+                    "VECTOR_LENGTH {} does not match existing vector column dimension {stored}. Cannot change vector \
+                     size after initialization without migrating the data.",
+                    layout.width
+                )
+            })
+        };
+        if let Some(problem) = problem {
+            return Err(Error::Settings(problem));
+        }
+    }
+    Ok(())
 }
 
 /// The filter in words that any PostgreSQL knows: values are compared as texts.
@@ -289,10 +369,12 @@ impl VectorStore for PgVector {
         args.add(collection).map_err(bad)?;
         args.add(self.literal(vector)).map_err(bad)?;
         args.add(i64::try_from(limit).unwrap_or(i64::MAX)).map_err(bad)?;
-        let condition = self.condition(filter, &mut args)?;
+        let (text, metadata) = self.columns(&mut args)?;
+        let condition = self.condition(&metadata, filter, &mut args)?;
+        let kind = self.kind;
         let sql = format!(
-            "SELECT id, text, vmetadata::text, 1 - (vector <=> $2::vector) / 2 AS likeness FROM document_chunk \
-             WHERE collection_name = $1{condition} ORDER BY vector <=> $2::vector, id LIMIT $3"
+            "SELECT id, {text}, {metadata}::text, 1 - (vector <=> $2::{kind}) / 2 AS likeness FROM document_chunk \
+             WHERE collection_name = $1{condition} ORDER BY vector <=> $2::{kind}, id LIMIT $3"
         );
         let rows = sqlx::query_with(AssertSqlSafe(sql), args)
             .fetch_all(&self.pool)
@@ -317,11 +399,12 @@ impl VectorStore for PgVector {
     ) -> Result<Option<Vec<Entry>>> {
         let mut args = PgArguments::default();
         args.add(collection).map_err(bad)?;
-        let condition = self.condition(filter, &mut args)?;
+        let (text, metadata) = self.columns(&mut args)?;
+        let condition = self.condition(&metadata, filter, &mut args)?;
         args.add(limit.and_then(|limit| i64::try_from(limit).ok()))
             .map_err(bad)?;
         let sql = format!(
-            "SELECT id, text, vmetadata::text FROM document_chunk WHERE collection_name = $1{condition} LIMIT ${}",
+            "SELECT id, {text}, {metadata}::text FROM document_chunk WHERE collection_name = $1{condition} LIMIT ${}",
             args.len()
         );
         let rows = sqlx::query_with(AssertSqlSafe(sql), args)
@@ -337,7 +420,7 @@ impl VectorStore for PgVector {
         limit: usize,
         enriched: bool,
     ) -> Result<Option<Vec<Hit>>> {
-        if enriched || self.dialect == Dialect::OpenGauss {
+        if enriched || self.dialect == Dialect::OpenGauss || self.key.is_some() {
             return Ok(None);
         }
         // Any of the words is enough, as in every other engine.

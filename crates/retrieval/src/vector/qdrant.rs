@@ -26,6 +26,8 @@ pub struct Qdrant {
     server: Server,
     prefix: String,
     shared: bool,
+    neighbours: u32,
+    on_disk: bool,
 }
 
 impl Qdrant {
@@ -46,6 +48,8 @@ impl Qdrant {
             },
             prefix: settings.qdrant_prefix.clone(),
             shared: settings.qdrant_shared,
+            neighbours: settings.qdrant_hnsw_m,
+            on_disk: settings.qdrant_on_disk,
         })
     }
 
@@ -72,11 +76,12 @@ impl Qdrant {
 
     async fn make(&self, place: &Place, width: usize) -> Result<()> {
         let index = if place.tenant.is_some() {
-            json!({ "payload_m": 16, "m": 0 })
+            json!({ "payload_m": self.neighbours, "m": 0 })
         } else {
-            json!({ "m": 16 })
+            json!({ "m": self.neighbours })
         };
-        let body = json!({ "vectors": { "size": width, "distance": "Cosine" }, "hnsw_config": index });
+        let vectors = json!({ "size": width, "distance": "Cosine", "on_disk": self.on_disk });
+        let body = json!({ "vectors": vectors, "hnsw_config": index });
         let path = format!("/collections/{}", place.name);
         self.server.make(Method::PUT, &path, body).await?;
         let mut fields = vec![("metadata.hash", false), ("metadata.file_id", false)];

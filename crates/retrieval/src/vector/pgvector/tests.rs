@@ -36,6 +36,90 @@ async fn database(purpose: &str) -> Option<(PgPool, String, String)> {
     Some((admin, own, name))
 }
 
+fn layout(width: usize) -> PgLayout {
+    PgLayout {
+        width,
+        extensions: true,
+        ..PgLayout::default()
+    }
+}
+
+#[tokio::test]
+async fn half_numbers_do_the_same() {
+    let Some((admin, own, name)) = database("half").await else {
+        return;
+    };
+    let half = || PgLayout {
+        half: true,
+        ..layout(8)
+    };
+    match PgVector::open(&own, half()).await {
+        Ok(store) => {
+            conformance::check(&store).await;
+            store.pool.close().await;
+            // The other layout is not taken for it.
+            let error = PgVector::open(&own, layout(8)).await.err().unwrap();
+            assert!(error.to_string().contains("PGVECTOR_USE_HALFVEC"), "{error}");
+        }
+        Err(error) => {
+            assert!(error.to_string().contains("halfvec"), "{error}");
+            eprintln!("skipped: the extension is older than 0.7");
+        }
+    }
+    drop_database(&admin, &name).await;
+}
+
+/// For servers without `pgcrypto`: what it is called with and gives back is the same.
+const STAND_IN: &str = "CREATE FUNCTION pgp_sym_encrypt(text, text) RETURNS bytea LANGUAGE sql IMMUTABLE \
+    AS $$ SELECT convert_to($2 || reverse($1), 'UTF8') $$; \
+    CREATE FUNCTION pgp_sym_decrypt(bytea, text) RETURNS text LANGUAGE sql IMMUTABLE \
+    AS $$ SELECT reverse(substr(convert_from($1, 'UTF8'), length($2) + 1)) $$;";
+
+#[tokio::test]
+async fn encrypted_texts_do_the_same() {
+    let Some((admin, own, name)) = database("sealed").await else {
+        return;
+    };
+    let known = sqlx::query("SELECT 1 FROM pg_available_extensions WHERE name = 'pgcrypto'")
+        .fetch_optional(&admin)
+        .await
+        .unwrap();
+    if known.is_none() {
+        let pool = PgPool::connect(&own).await.unwrap();
+        sqlx::query("CREATE EXTENSION vector").execute(&pool).await.unwrap();
+        sqlx::raw_sql(STAND_IN).execute(&pool).await.unwrap();
+        pool.close().await;
+    }
+    let sealed = |extensions: bool| PgLayout {
+        extensions,
+        key: Some(Secret::new("it's a key")),
+        ..layout(8)
+    };
+    let store = PgVector::open(&own, sealed(known.is_some())).await.unwrap();
+    conformance::check(&store).await;
+    let item = Item {
+        id: "a".into(),
+        text: "The hedgehog sleeps".into(),
+        vector: vec![1.0],
+        metadata: serde_json::json!({ "file_id": "secret" }).as_object().cloned().unwrap(),
+    };
+    store.insert("one", vec![item]).await.unwrap();
+    let row: (Vec<u8>, Vec<u8>) = sqlx::query_as("SELECT text, vmetadata FROM document_chunk")
+        .fetch_one(&store.pool)
+        .await
+        .unwrap();
+    for bytes in [row.0, row.1] {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        assert!(!text.contains("hedgehog") && !text.contains("secret"), "{text}");
+    }
+    assert!(store.text_search("one", "hedgehog", 1, false).await.unwrap().is_none());
+    store.pool.close().await;
+    // The other layout is not taken for it.
+    let error = PgVector::open(&own, layout(8)).await.err().unwrap();
+    assert!(error.to_string().contains("PGVECTOR_PGCRYPTO"), "{error}");
+    drop_database(&admin, &name).await;
+}
+
 async fn drop_database(admin: &PgPool, name: &str) {
     let gone = format!("DROP DATABASE {name}");
     sqlx::query(AssertSqlSafe(gone)).execute(admin).await.unwrap();
@@ -96,7 +180,7 @@ async fn it_does_what_every_engine_does() {
     let Some((admin, own, name)) = database("vectors").await else {
         return;
     };
-    let store = PgVector::open(&own, 8, true).await.unwrap();
+    let store = PgVector::open(&own, layout(8)).await.unwrap();
     conformance::check(&store).await;
     let items = [
         "The hedgehog sleeps",
@@ -127,7 +211,7 @@ async fn it_does_what_every_engine_does() {
             .unwrap()
             .is_empty()
     );
-    let error = PgVector::open(&own, 9, true).await.err().unwrap();
+    let error = PgVector::open(&own, layout(9)).await.err().unwrap();
     assert!(
         error
             .to_string()

@@ -76,7 +76,7 @@ async fn exists(State(server): State<Shared>, Path(name): Path<String>) -> Answe
 }
 
 async fn make(State(server): State<Shared>, Path(name): Path<String>, Json(body): Json<Value>) -> Answer {
-    assert_eq!(body["vectors"], json!({ "size": 3, "distance": "Cosine" }));
+    assert_eq!(body["vectors"], json!({ "size": 3, "distance": "Cosine", "on_disk": false }));
     server.collections.lock().unwrap().insert(name, BTreeMap::new());
     result(json!(true))
 }
@@ -176,6 +176,8 @@ fn store(url: &str, shared: bool) -> Qdrant {
             .header("api-key", "secret"),
         prefix: "open-webui".into(),
         shared,
+        neighbours: 16,
+        on_disk: false,
     }
 }
 
