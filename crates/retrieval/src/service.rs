@@ -115,7 +115,10 @@ impl Retrieval {
                         "VECTOR_DB=pgvector needs PGVECTOR_DB_URL, an address of PostgreSQL".into(),
                     )
                 })?;
-                let key = vectors.pgvector_key.clone().filter(|_| vectors.pgvector_encrypted);
+                let key = vectors
+                    .pgvector_key
+                    .clone()
+                    .filter(|_| vectors.pgvector_encrypted);
                 if vectors.pgvector_encrypted && key.is_none() {
                     let text = "PGVECTOR_PGCRYPTO is enabled but PGVECTOR_PGCRYPTO_KEY is not set. Please provide a \
                                 valid key.";
@@ -134,7 +137,11 @@ impl Retrieval {
             VectorEngine::Milvus => {
                 let plain = self.plain_http2()?;
                 let trust = vectors.milvus_ca.clone().map(TlsVerify::CaFile);
-                Ok(Arc::new(vector::Milvus::new(self.client(trust)?, plain, vectors)?))
+                Ok(Arc::new(vector::Milvus::new(
+                    self.client(trust)?,
+                    plain,
+                    vectors,
+                )?))
             }
             VectorEngine::OpenGauss => {
                 let url = self.postgres(vectors.opengauss_url.as_ref()).ok_or_else(|| {

@@ -45,11 +45,15 @@ impl Chroma {
             &settings.chroma_database,
         );
         let server = headers.fold(store.server, |server, (name, value)| server.header(name, value));
-        let credentials = settings.chroma_credentials.as_ref().zip(settings.chroma_auth.as_ref());
+        let credentials = settings
+            .chroma_credentials
+            .as_ref()
+            .zip(settings.chroma_auth.as_ref());
         let server = match credentials {
-            Some((pair, kind)) if kind.to_lowercase().contains("basic") => {
-                server.header("authorization", &format!("Basic {}", STANDARD.encode(pair.expose())))
-            }
+            Some((pair, kind)) if kind.to_lowercase().contains("basic") => server.header(
+                "authorization",
+                &format!("Basic {}", STANDARD.encode(pair.expose())),
+            ),
             Some((token, _)) => server.header("authorization", &format!("Bearer {}", token.expose())),
             None => server,
         };

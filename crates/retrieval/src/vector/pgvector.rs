@@ -276,10 +276,12 @@ async fn check_layout(tx: &mut PgConnection, kind: &str, layout: &PgLayout) -> R
         let encrypted = stored == "bytea";
         let problem = if column == "text" {
             (encrypted != layout.key.is_some()).then(|| {
-                "document_chunk is not laid out as PGVECTOR_PGCRYPTO says: its texts are encrypted or not".to_owned()
+                "document_chunk is not laid out as PGVECTOR_PGCRYPTO says: its texts are encrypted or not"
+                    .to_owned()
             })
         } else if stored != kind {
-            let text = format!("document_chunk keeps vectors as {stored}, PGVECTOR_USE_HALFVEC asks for {kind}");
+            let text =
+                format!("document_chunk keeps vectors as {stored}, PGVECTOR_USE_HALFVEC asks for {kind}");
             Some(text)
         } else {
             let stored = usize::try_from(size).ok().filter(|size| *size != layout.width);

@@ -289,8 +289,14 @@ async fn words_are_found_and_refusals_are_told() {
 #[test]
 fn names_of_the_cloud_hold_addresses() {
     let name = format!("mine:{}", STANDARD.encode("eu-west-1.aws.found.io$abc$def"));
-    assert_eq!(cloud_url(&name).as_deref(), Some("https://abc.eu-west-1.aws.found.io:443"));
+    assert_eq!(
+        cloud_url(&name).as_deref(),
+        Some("https://abc.eu-west-1.aws.found.io:443")
+    );
     let name = STANDARD.encode("host.example:9243$abc");
-    assert_eq!(cloud_url(&format!("x:{name}")).as_deref(), Some("https://abc.host.example:9243"));
+    assert_eq!(
+        cloud_url(&format!("x:{name}")).as_deref(),
+        Some("https://abc.host.example:9243")
+    );
     assert_eq!(cloud_url("nonsense"), None);
 }

@@ -86,7 +86,10 @@ async fn encrypted_texts_do_the_same() {
         .unwrap();
     if known.is_none() {
         let pool = PgPool::connect(&own).await.unwrap();
-        sqlx::query("CREATE EXTENSION vector").execute(&pool).await.unwrap();
+        sqlx::query("CREATE EXTENSION vector")
+            .execute(&pool)
+            .await
+            .unwrap();
         sqlx::raw_sql(STAND_IN).execute(&pool).await.unwrap();
         pool.close().await;
     }
@@ -101,7 +104,10 @@ async fn encrypted_texts_do_the_same() {
         id: "a".into(),
         text: "The hedgehog sleeps".into(),
         vector: vec![1.0],
-        metadata: serde_json::json!({ "file_id": "secret" }).as_object().cloned().unwrap(),
+        metadata: serde_json::json!({ "file_id": "secret" })
+            .as_object()
+            .cloned()
+            .unwrap(),
     };
     store.insert("one", vec![item]).await.unwrap();
     let row: (Vec<u8>, Vec<u8>) = sqlx::query_as("SELECT text, vmetadata FROM document_chunk")
@@ -112,7 +118,13 @@ async fn encrypted_texts_do_the_same() {
         let text = String::from_utf8_lossy(&bytes).into_owned();
         assert!(!text.contains("hedgehog") && !text.contains("secret"), "{text}");
     }
-    assert!(store.text_search("one", "hedgehog", 1, false).await.unwrap().is_none());
+    assert!(
+        store
+            .text_search("one", "hedgehog", 1, false)
+            .await
+            .unwrap()
+            .is_none()
+    );
     store.pool.close().await;
     // The other layout is not taken for it.
     let error = PgVector::open(&own, layout(8)).await.err().unwrap();

@@ -76,7 +76,10 @@ async fn exists(State(server): State<Shared>, Path(name): Path<String>) -> Answe
 }
 
 async fn make(State(server): State<Shared>, Path(name): Path<String>, Json(body): Json<Value>) -> Answer {
-    assert_eq!(body["vectors"], json!({ "size": 3, "distance": "Cosine", "on_disk": false }));
+    assert_eq!(
+        body["vectors"],
+        json!({ "size": 3, "distance": "Cosine", "on_disk": false })
+    );
     server.collections.lock().unwrap().insert(name, BTreeMap::new());
     result(json!(true))
 }
