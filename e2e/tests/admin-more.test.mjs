@@ -80,6 +80,9 @@ scenario('the picture of an account is made of initials, and found at Gravatar',
 	await eventually(async () => assert.match(await picture(), /^https:\/\/www\.gravatar\.com\/avatar\/[0-9a-f]{64}/));
 	const elsewhere = await shown();
 	assert.deepEqual([elsewhere.status, elsewhere.headers.get('location')], [302, await picture()]);
+	// Other pages show everybody's picture and would look for this one.
+	const plain = { name: 'Ines Initial', profile_image_url: '/user.png' };
+	await call('POST', '/api/v1/auths/update/profile', { ...account, body: plain });
 });
 
 scenario('a skill is exported as an archive and imported again', async (stage) => {
