@@ -146,7 +146,7 @@ async fn choose(
     } else {
         configured.as_str()
     };
-    let specs: Vec<&Value> = tooling.tools.iter().map(|tool| &tool.spec).collect();
+    let specs: Vec<&Value> = tooling.tools.iter().map(|tool| &*tool.spec).collect();
     let system = template.replace("{{TOOLS}}", &json!(specs).to_string());
     let asked = engine.task_model(model, models);
     let mut body = Object::new();

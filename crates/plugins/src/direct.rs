@@ -26,7 +26,7 @@ pub fn tools(server: &Value) -> Vec<Tool> {
         Some(Tool {
             id: id.to_owned(),
             kind: Kind::Direct,
-            spec: spec.clone(),
+            spec: spec.clone().into(),
             callable: Arc::new(InBrowser {
                 name: name.clone(),
                 server: described.clone(),

@@ -498,7 +498,7 @@ pub async fn tools(
             name,
             id: String::new(),
             kind: Kind::Mcp,
-            spec,
+            spec: spec.into(),
             callable: Arc::new(Remote {
                 session: session.clone(),
                 server: id.to_owned(),

@@ -286,7 +286,7 @@ impl ToolServers {
                 name: text(spec, "/name").to_owned(),
                 id: tool_id.to_owned(),
                 kind: Kind::Server,
-                spec: spec.clone(),
+                spec: spec.clone().into(),
                 callable: Arc::new(Operation {
                     name: text(spec, "/name").to_owned(),
                     server: server.clone(),

@@ -90,7 +90,7 @@ pub struct Tool {
     /// Kind of its origin.
     pub kind: Kind,
     /// `{name, description, parameters}`.
-    pub spec: Value,
+    pub spec: Arc<Value>,
     /// The implementation.
     pub callable: Arc<dyn Callable>,
 }
@@ -98,7 +98,7 @@ pub struct Tool {
 impl Tool {
     /// The tool as Chat Completions requests list it.
     pub fn to_request(&self) -> Value {
-        serde_json::json!({ "type": "function", "function": self.spec })
+        serde_json::json!({ "type": "function", "function": *self.spec })
     }
 
     /// Whether the specification names this parameter.

@@ -151,13 +151,15 @@ pub fn manifest(tools: &Toolbox, deferred: &[String]) -> String {
 /// The two tools for `deferred` ones.
 pub fn tools(tools: &Toolbox, deferred: &[String]) -> [Tool; 2] {
     let found = deferred.iter().filter_map(|name| tools.get(name));
-    let specs: Vec<(String, Value)> = found.map(|tool| (tool.name.clone(), tool.spec.clone())).collect();
+    let specs: Vec<(String, Value)> = found
+        .map(|tool| (tool.name.clone(), (*tool.spec).clone()))
+        .collect();
     let text = |about: &str| json!({ "type": "string", "description": about });
     let builtin = |name: &str, spec: Value, callable: Arc<dyn Callable>| Tool {
         name: name.to_owned(),
         id: format!("builtin:{name}"),
         kind: Kind::Builtin,
-        spec,
+        spec: spec.into(),
         callable,
     };
     let search = json!({
@@ -364,7 +366,7 @@ mod tests {
             name: "mail".into(),
             id: "t".into(),
             kind: Kind::Python,
-            spec: json!({ "name": "mail" }),
+            spec: Arc::new(json!({ "name": "mail" })),
             callable: Arc::new(Dispatch),
         });
         let call = |arguments: Value| resolve(&arguments.to_string(), &tools);

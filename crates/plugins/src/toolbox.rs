@@ -1,5 +1,7 @@
 //! The tools of one run by name, in the order in which the model sees them.
 
+use std::sync::Arc;
+
 use indexmap::IndexMap;
 
 use crate::tool::Tool;
@@ -31,7 +33,7 @@ impl Toolbox {
     /// Adds a tool in place of one with the same name.
     pub fn put(&mut self, mut tool: Tool) {
         if tool.spec["name"] != tool.name.as_str()
-            && let Some(spec) = tool.spec.as_object_mut()
+            && let Some(spec) = Arc::make_mut(&mut tool.spec).as_object_mut()
         {
             spec.insert("name".into(), tool.name.clone().into());
         }
@@ -85,7 +87,7 @@ mod tests {
             name: name.into(),
             id: id.into(),
             kind: Kind::Server,
-            spec: json!({"name": name}),
+            spec: Arc::new(json!({"name": name})),
             callable: Arc::new(Silent),
         }
     }

@@ -12,7 +12,7 @@ use sqlx::postgres::PgConnectOptions;
 /// Connections to PostgreSQL when `DATABASE_POOL_SIZE` is empty.
 const DEFAULT_POOL: u32 = 10;
 /// Reading connections to SQLite: enough to keep a few cores busy, few enough to stay small.
-const SQLITE_READERS: u32 = 4;
+const SQLITE_READERS: usize = 4;
 
 /// The database of the settings.
 pub fn target(settings: &Settings) -> Result<Target> {

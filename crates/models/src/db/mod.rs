@@ -11,6 +11,7 @@ mod arg;
 mod cache;
 mod pools;
 mod row;
+mod sqlite;
 mod table;
 
 use oui_core::boxed;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 
 use sqlx::postgres::PgArguments;
 use sqlx::sqlite::SqliteArguments;
-use sqlx::{AssertSqlSafe, Postgres, Sqlite, Transaction};
+use sqlx::{AssertSqlSafe, Postgres, Transaction};
 
 pub use arg::{Arg, Date};
 pub use cache::RowCache;
@@ -29,6 +30,7 @@ pub use row::{Column, Json, Row};
 pub use table::{Changes, FromRow};
 
 use crate::caches::Caches;
+use sqlite::SqliteTx;
 
 /// A failed statement.
 #[derive(Debug, thiserror::Error)]
@@ -118,7 +120,7 @@ impl Db {
     #[boxed]
     pub async fn begin(&self) -> DbResult<Tx> {
         let inner = match &self.inner.pools {
-            Pools::Sqlite { write, .. } => TxInner::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
+            Pools::Sqlite { write, .. } => TxInner::Sqlite(SqliteTx::begin(write).await?),
             Pools::Postgres(pool) => TxInner::Postgres(pool.begin().await?),
         };
         Ok(Tx {
@@ -141,7 +143,7 @@ pub struct Tx {
 }
 
 enum TxInner {
-    Sqlite(Transaction<'static, Sqlite>),
+    Sqlite(SqliteTx),
     Postgres(Transaction<'static, Postgres>),
 }
 
@@ -243,7 +245,12 @@ macro_rules! run {
             Conn::Db(db) => match &db.inner.pools {
                 Pools::Sqlite { $pool, .. } => {
                     let (sql, args) = $query.for_sqlite()?;
-                    $wrap.sqlite(sqlx::query_with(AssertSqlSafe(sql), args).$method($pool).await?)
+                    let mut held = $pool.get().await?;
+                    $wrap.sqlite(
+                        sqlx::query_with(AssertSqlSafe(sql), args)
+                            .$method(&mut *held)
+                            .await?,
+                    )
                 }
                 Pools::Postgres(pool) => {
                     let (sql, args) = $query.for_postgres()?;
@@ -255,7 +262,7 @@ macro_rules! run {
                     let (sql, args) = $query.for_sqlite()?;
                     $wrap.sqlite(
                         sqlx::query_with(AssertSqlSafe(sql), args)
-                            .$method(&mut **tx)
+                            .$method(tx.connection()?)
                             .await?,
                     )
                 }

@@ -1,9 +1,13 @@
 //! Connection pools. SQLite gets one writing connection and several reading ones: WAL lets them
 //! work side by side, and a single writer can never find the database locked by another of ours.
 
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
+use std::time::Duration;
 
+use sqlx::Connection;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::sqlite::SqliteConnectOptions;
+
+use super::sqlite::SqlitePool;
 use super::{DbResult, Dialect};
 
 /// What to connect to.
@@ -13,7 +17,7 @@ pub enum Connect {
         /// Path and pragmas.
         options: Box<SqliteConnectOptions>,
         /// Reading connections.
-        readers: u32,
+        readers: usize,
     },
     /// A server, with the size of the pool.
     Postgres {
@@ -22,6 +26,17 @@ pub enum Connect {
         /// Connections at most.
         size: u32,
     },
+}
+
+/// Connections used so recently are not asked whether they still stand: that is a round trip for each statement.
+const SURELY_THERE: Duration = Duration::from_secs(1);
+
+/// Whether a connection can be given out.
+async fn still_there(connection: &mut PgConnection, idle_for: Duration) -> Result<bool, sqlx::Error> {
+    if idle_for > SURELY_THERE {
+        connection.ping().await?;
+    }
+    Ok(true)
 }
 
 /// The open pools.
@@ -34,20 +49,15 @@ impl Pools {
     pub(super) async fn open(connect: Connect) -> DbResult<Self> {
         match connect {
             Connect::Sqlite { options, readers } => {
-                let write = SqlitePoolOptions::new()
-                    .max_connections(1)
-                    .connect_with((*options).clone())
-                    .await?;
-                let read = SqlitePoolOptions::new()
-                    .max_connections(readers.max(1))
-                    .min_connections(1)
-                    .connect_with(*options)
-                    .await?;
+                let write = SqlitePool::open((*options).clone(), 1).await?;
+                let read = SqlitePool::open(*options, readers.max(1)).await?;
                 Ok(Pools::Sqlite { read, write })
             }
             Connect::Postgres { options, size } => Ok(Pools::Postgres(
                 PgPoolOptions::new()
                     .max_connections(size.max(2))
+                    .test_before_acquire(false)
+                    .before_acquire(|connection, meta| Box::pin(still_there(connection, meta.idle_for)))
                     .connect_with(*options)
                     .await?,
             )),

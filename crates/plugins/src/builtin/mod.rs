@@ -19,7 +19,7 @@ mod tasks;
 mod time;
 mod web;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use futures::future::BoxFuture;
@@ -96,6 +96,8 @@ struct Builtin {
     about: &'static str,
     parameters: &'static [Parameter],
     run: Run,
+    /// What models get of it, made when it is first offered.
+    spec: OnceLock<Arc<Value>>,
 }
 
 #[async_trait]
@@ -111,7 +113,10 @@ impl Builtin {
             name: self.name.to_owned(),
             id: format!("builtin:{}", self.name),
             kind: Kind::Builtin,
-            spec: spec::of(self.name, self.about, self.parameters),
+            spec: self
+                .spec
+                .get_or_init(|| Arc::new(spec::of(self.name, self.about, self.parameters)))
+                .clone(),
             callable: Arc::new(self),
         }
     }
@@ -121,12 +126,16 @@ impl Builtin {
 macro_rules! builtins {
     ($($(#[$meta:meta])* $table:ident { $($name:literal $about:literal $parameters:expr => $run:path;)+ })+) => {$(
         $(#[$meta])*
-        pub(super) static $table: &[$crate::builtin::Builtin] = &[$($crate::builtin::Builtin {
-            name: $name,
-            about: $about,
-            parameters: &$parameters,
-            run: |context, args| Box::pin($run(context, args)),
-        }),+];
+        pub(super) static $table: &[$crate::builtin::Builtin] = {
+            static ROWS: [$crate::builtin::Builtin; [$($name),+].len()] = [$($crate::builtin::Builtin {
+                name: $name,
+                about: $about,
+                parameters: &$parameters,
+                run: |context, args| Box::pin($run(context, args)),
+                spec: std::sync::OnceLock::new(),
+            }),+];
+            &ROWS
+        };
     )+};
 }
 use builtins;

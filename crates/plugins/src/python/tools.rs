@@ -107,7 +107,7 @@ pub async fn of(id: &str, context: &ToolContext) -> ApiResult<Vec<Tool>> {
         Some(Tool {
             id: source.row.id.clone(),
             kind: Kind::Python,
-            spec: present(spec, &name, facts),
+            spec: present(spec, &name, facts).into(),
             callable: Arc::new(Method {
                 name: name.clone(),
                 source: source.clone(),
