@@ -148,7 +148,7 @@ fn estimate_message(message: &Value) -> i64 {
     4 + content
         + estimate_value(message.get("output"))
         + estimate_value(message.get("tool_calls"))
-        + files.map_or(0, |files| quarter(text_length(files, &without_inline_data)))
+        + files.map_or(0, |files| quarter(without_inline_data(&files.to_string())))
 }
 
 fn estimate_part(part: &Value) -> i64 {
@@ -170,7 +170,7 @@ fn estimate_value(value: Option<&Value>) -> i64 {
     match value {
         None | Some(Value::Null) => 0,
         Some(Value::String(text)) => quarter(text.chars().count()),
-        Some(other) => quarter(text_length(other, &|text| text.len())),
+        Some(other) => quarter(other.to_string().chars().count()),
     }
 }
 
@@ -182,40 +182,27 @@ fn quarter(characters: usize) -> i64 {
     }
 }
 
-/// Characters of a value as spaced JSON; `measure` gets the characters of each text.
-fn text_length(value: &Value, measure: &dyn Fn(&[char]) -> usize) -> usize {
-    let text = |text: &str| {
-        let quoted: Vec<char> = Value::from(text).to_string().chars().collect();
-        measure(&quoted)
-    };
-    let between = |count: usize| 2 + count.saturating_sub(1) * 2;
-    match value {
-        Value::String(content) => text(content),
-        Value::Array(items) => {
-            between(items.len()) + items.iter().map(|item| text_length(item, measure)).sum::<usize>()
-        }
-        Value::Object(fields) => {
-            let inner = fields
-                .iter()
-                .map(|(key, value)| text(key) + 2 + text_length(value, measure));
-            between(fields.len()) + inner.sum::<usize>()
-        }
-        other => other.to_string().len(),
+/// Characters of a text without its `data:` addresses in base64.
+fn without_inline_data(text: &str) -> usize {
+    let (mut count, mut rest) = (0, text);
+    while let Some(start) = rest.find("data:") {
+        let head = &rest[..start + "data:".len()];
+        let tail = &rest[head.len()..];
+        // The media type stands between, which has no quotes, commas or spaces.
+        let marker = tail
+            .find(";base64,")
+            .filter(|at| !tail[..*at].contains(|c: char| c == '"' || c == ',' || c.is_whitespace()));
+        let Some(marker) = marker else {
+            count += head.chars().count();
+            rest = tail;
+            continue;
+        };
+        count += rest[..start].chars().count();
+        let data = &tail[marker + ";base64,".len()..];
+        let end = data.find(|c: char| !(c.is_ascii_alphanumeric() || "+/=".contains(c)));
+        rest = &data[end.unwrap_or(data.len())..];
     }
-}
-
-/// Characters of a text without a `data:` address in base64.
-fn without_inline_data(text: &[char]) -> usize {
-    let whole: String = text.iter().collect();
-    let cut = whole.find("data:").and_then(|start| {
-        let marker = whole[start..].find(";base64,")? + start + ";base64,".len();
-        let rest = &whole[marker..];
-        let end = rest
-            .find(|c: char| !(c.is_ascii_alphanumeric() || "+/=".contains(c)))
-            .unwrap_or(rest.len());
-        Some(whole[start..marker + end].chars().count())
-    });
-    text.len() - cut.unwrap_or(0)
+    count + rest.chars().count()
 }
 
 #[cfg(test)]
@@ -243,13 +230,13 @@ mod tests {
     }
 
     #[test]
-    fn values_are_measured_as_spaced_json() {
-        let value = json!({"a": [1, "ü"], "b": {}});
-        assert_eq!(
-            text_length(&value, &|text| text.len()),
-            r#"{"a": [1, "ü"], "b": {}}"#.chars().count()
-        );
-        let file = json!([{"url": "data:image/png;base64,AAAA"}]);
-        assert_eq!(text_length(&file, &without_inline_data), r#"[{"url": ""}]"#.len());
+    fn values_are_measured_as_dense_json() {
+        let value = json!({"a": [1, "ü"], "b": {"cccc": "dddddddd"}});
+        assert_eq!(r#"{"a":[1,"ü"],"b":{"cccc":"dddddddd"}}"#.chars().count(), 37);
+        assert_eq!(estimate_value(Some(&value)), 37 / 4);
+        let file =
+            json!([{"url": "data:image/png;base64,AAAA+/=="}, {"a": "data: text", "url": "data:;base64,BB"}]);
+        let left = r#"[{"url":""},{"a":"data: text","url":""}]"#;
+        assert_eq!(without_inline_data(&file.to_string()), left.chars().count());
     }
 }

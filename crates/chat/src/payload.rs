@@ -48,6 +48,9 @@ pub struct Payload {
     pub body: Object,
     /// Tools of the run.
     pub(crate) tooling: Tooling,
+    /// Whether their specifications join the request only on its way out. They are the larger part of it, and a run
+    /// that waits for its words has no use for them; filters want to see them before.
+    adds_tools: bool,
     /// Merged parameters of server, model and request.
     pub(crate) params: Object,
     /// The reply that is continued, as it is stored.
@@ -67,6 +70,14 @@ pub struct Payload {
 }
 
 impl Payload {
+    /// A request of this run with all that the model gets.
+    pub(crate) fn complete(&self, mut body: Object) -> Object {
+        if self.adds_tools {
+            body.insert("tools".into(), Value::Array(self.tooling.to_request()));
+        }
+        body
+    }
+
     /// Where filters are called for this reply.
     pub(crate) fn stage(&self) -> Stage<'_> {
         let context = &self.tooling.context;
@@ -224,7 +235,8 @@ pub(crate) async fn build(
     if !is_filtered {
         apply_params(engine, &mut body, &model, &params);
     }
-    if tooling.native && !tooling.tools.is_empty() {
+    let offers_tools = tooling.native && !tooling.tools.is_empty();
+    if offers_tools && is_filtered {
         let mut tools = tooling.to_request();
         if turn.choices.filter_tools {
             let added = body.get("tools").and_then(Value::as_array);
@@ -241,6 +253,7 @@ pub(crate) async fn build(
         has_open_calls,
         sources: sources::shown(&told.sources),
         told,
+        adds_tools: offers_tools && !is_filtered,
         filters: Arc::new(filters),
         choices: turn.choices.clone(),
         user: Arc::new(turn.user.user.clone()),

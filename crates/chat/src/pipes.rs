@@ -105,6 +105,7 @@ pub(crate) async fn dispatch(
     body: Object,
     context: &CallContext,
 ) -> ApiResult<ChatReply> {
+    let body = payload.complete(body);
     if !is_pipe(&payload.model) {
         return crate::dispatch::dispatch(engine, &payload.model, body, context).await;
     }

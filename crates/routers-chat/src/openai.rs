@@ -6,7 +6,7 @@ mod speech;
 use axum::Json;
 use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode, Uri};
 use oui_chat::gateway::{self, measured};
 use oui_chat::quota::meter::Tone;
 use oui_core::{ApiError, ApiResult, form, messages};
@@ -14,6 +14,7 @@ use oui_providers::python::truthy;
 use oui_providers::{PassedCall, ProviderKind, azure, list_models, strip_model_prefix, verify_openai};
 use oui_web::body::{Body, ObjectBody};
 use oui_web::{Admin, Area, Caller, Verified, endpoints};
+use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 
 use crate::forms::{Either, Place, RawRequest, filled};
@@ -211,7 +212,7 @@ async fn responses(
 async fn pass_through(
     caller: Caller<Verified>,
     method: Method,
-    Path(path): Path<String>,
+    uri: Uri,
     RawRequest { headers, query, body }: RawRequest,
 ) -> ApiResult<Response> {
     if !caller.app().settings.chat.openai_passthrough {
@@ -219,6 +220,9 @@ async fn pass_through(
             "Direct API passthrough is disabled. Set ENABLE_OPENAI_API_PASSTHROUGH=True to enable.",
         ));
     }
+    // Not the router's parameter: other rows' paths come here too, with methods that those rows do not have.
+    let path = uri.path().strip_prefix("/openai/").unwrap_or_default();
+    let path = percent_decode_str(path).decode_utf8_lossy();
     let context = request::call_context(&caller, &headers).await?;
     let engine = &caller.app().chat;
     let parsed: Option<Value> = serde_json::from_slice(&body).ok();

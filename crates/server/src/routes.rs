@@ -76,10 +76,12 @@ fn is_rare(method: &Method) -> bool {
 
 /// The rows whose method is wanted over the client's files.
 fn half(app: App, frontend: FrontendService, wanted: fn(&Method) -> bool) -> Router {
-    let mut router = Router::new();
-    for area in areas() {
-        router = area.keep(wanted).mount(router);
-    }
+    let areas: Vec<Area> = areas().into_iter().map(|area| area.keep(wanted)).collect();
+    let rows = areas.iter().flat_map(Area::rows);
+    let all: Vec<(Method, String)> = rows.map(|(method, path, ..)| (method.clone(), path)).collect();
+    let router = areas
+        .into_iter()
+        .fold(Router::new(), |router, area| area.mount(router, &all));
     let fallback = move |request: Request| {
         let client = frontend.clone();
         async move { client.respond(request).await }

@@ -2,6 +2,8 @@
 //! the handler's first argument is what the policy demands. The router, the OpenAPI document, the
 //! coverage report and the role test are derived from the rows.
 
+use std::collections::BTreeSet;
+
 use axum::Router;
 use axum::handler::Handler;
 use axum::middleware::map_response;
@@ -163,13 +165,63 @@ impl Area {
         self
     }
 
-    /// Mounts the rows on a router.
-    pub fn mount(self, mut router: Router<App>) -> Router<App> {
+    /// Mounts the rows on a router. `all` are the methods and full paths of every area: a row that takes every path
+    /// below its own also takes, for its method, those paths that other rows have for other methods only.
+    pub fn mount(self, mut router: Router<App>, all: &[(Method, String)]) -> Router<App> {
         for prefix in self.prefixes {
             for row in &self.endpoints {
-                router = router.route(&format!("{prefix}{}", row.path), row.route.clone());
+                let path = format!("{prefix}{}", row.path);
+                for left in left_over(&row.method, &path, all) {
+                    router = router.route(left, row.route.clone());
+                }
+                router = router.route(&path, row.route.clone());
             }
         }
         router
+    }
+}
+
+/// The paths that a row for every path below its own takes over from rows for other methods.
+fn left_over<'a>(method: &Method, path: &str, all: &'a [(Method, String)]) -> BTreeSet<&'a str> {
+    let Some((base, _)) = path.split_once("{*") else {
+        return BTreeSet::new();
+    };
+    let below = |other: &&'a (Method, String)| other.1.starts_with(base) && other.1 != path;
+    let taken: BTreeSet<&str> = all
+        .iter()
+        .filter(below)
+        .filter(|other| other.0 == *method)
+        .map(|other| other.1.as_str())
+        .collect();
+    all.iter()
+        .filter(below)
+        .map(|other| other.1.as_str())
+        .filter(|other| !taken.contains(other))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_for_all_paths_takes_those_of_other_methods() {
+        let all: Vec<(Method, String)> = [
+            (Method::GET, "/a/b"),
+            (Method::POST, "/a/b"),
+            (Method::GET, "/a/c/{id}"),
+            (Method::GET, "/other"),
+            (Method::POST, "/a/{*path}"),
+        ]
+        .map(|(method, path)| (method, path.to_owned()))
+        .into();
+        let left = |method| {
+            left_over(&method, "/a/{*path}", &all)
+                .into_iter()
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(left(Method::POST), ["/a/c/{id}"]);
+        assert_eq!(left(Method::PUT), ["/a/b", "/a/c/{id}"]);
+        assert!(left_over(&Method::POST, "/a/b", &all).is_empty());
     }
 }
