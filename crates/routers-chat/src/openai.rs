@@ -4,7 +4,6 @@ mod management;
 mod speech;
 
 use axum::Json;
-use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, Method, StatusCode, Uri};
 use oui_chat::gateway::{self, measured};
