@@ -8,7 +8,7 @@ use clap::Parser;
 use oui_bench::load::{Effort, percentile};
 use oui_bench::process::{Program, Server};
 use oui_bench::report::{Figures, table};
-use oui_bench::scenarios::{reads, slow, sse, stop, web};
+use oui_bench::scenarios::{reads, slow, soak, sse, stop, web};
 use oui_bench::site::{CLOCK_MODEL, Extent, Site};
 
 /// Words of a fast reply.
@@ -17,6 +17,9 @@ const WORDS: usize = 50;
 const SLOW_WORDS: usize = 500;
 /// Time before memory is looked at, for everything that a start leaves to do.
 const IDLE: Duration = Duration::from_secs(5);
+/// Load of a minute of `soak`: so long as fast as it goes, then so many slow replies.
+const SOAK_TIME: Duration = Duration::from_secs(5);
+const SOAK_STREAMS: usize = 208;
 const SECRET: &str = "bench-secret-of-at-least-32-bytes";
 
 /// Measures this server and the reference under the same load on this machine.
@@ -35,9 +38,12 @@ struct Options {
     /// Seconds that each load is counted
     #[arg(long, default_value_t = 5.0)]
     seconds: f64,
-    /// Only these scenarios: reads, sse, web, slow, stop
+    /// Only these scenarios: reads, sse, web, slow, stop, soak
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
+    /// Minutes of the scenario `soak`, which runs only when it is named
+    #[arg(long, default_value_t = 30)]
+    minutes: usize,
     /// Keeps the figures in this file
     #[arg(long)]
     save: Option<PathBuf>,
@@ -235,6 +241,22 @@ async fn measure(
     }
     if is_ours && options.wants("slow") {
         many_streams(&site, providers, &server, &effort, &mut figures).await?;
+    }
+    if options.only.iter().any(|only| only == "soak") {
+        say("soak");
+        let effort = Effort {
+            time: SOAK_TIME,
+            streams: SOAK_STREAMS,
+            ..effort
+        };
+        let memory = soak::run(&site, &server, options.minutes, WORDS, &effort).await?;
+        for (minute, megabytes) in memory.iter().enumerate() {
+            say(&format!("minute {}: {megabytes:.1} MB", minute + 1));
+        }
+        let (first, second) = memory.split_at(memory.len() / 2);
+        let most = |half: &[f64]| half.iter().copied().fold(0.0, f64::max);
+        figures.add("soak, most memory in the first half, MB", most(first));
+        figures.add("soak, most memory in the second half, MB", most(second));
     }
     figures.add("memory after the load, MB", server.memory()?);
     let server = if is_ours && options.wants("stop") {

@@ -3,6 +3,7 @@
 
 pub mod reads;
 pub mod slow;
+pub mod soak;
 pub mod sse;
 pub mod stop;
 pub mod web;

@@ -3,7 +3,9 @@
 
 use oui_config::Config;
 use oui_config::chat as keys;
-use oui_models::history;
+use oui_core::{ApiResult, boxed};
+use oui_models::history::{self, Object};
+use oui_models::{Db, chat_edits, chat_messages};
 use serde_json::{Map, Value, json};
 
 /// Tokens that stand for a picture.
@@ -14,7 +16,7 @@ const PROMPT: [&str; 2] = ["prompt_tokens", "prompt_eval_count"];
 const REPLY: [&str; 4] = ["completion_tokens", "output_tokens", "eval_count", "predicted_n"];
 
 /// Tokens at which a conversation with these parameters is to be summarised.
-pub fn threshold(config: &Config, params: Option<&Map<String, Value>>) -> i64 {
+pub(crate) fn threshold(config: &Config, params: Option<&Map<String, Value>>) -> i64 {
     let positive = |value: &i64| *value > 0;
     let general = Some(config.get(&keys::CONTEXT_COMPACTION_TOKEN_THRESHOLD))
         .filter(positive)
@@ -30,8 +32,42 @@ pub fn threshold(config: &Config, params: Option<&Map<String, Value>>) -> i64 {
     own.unwrap_or(general).min(cap)
 }
 
-/// `{tokens, estimated_tokens, threshold, percent, source}`, as the client shows it.
-pub fn usage_json(tokens: i64, threshold: i64) -> Value {
+/// How full the context of a chat is: `{tokens, estimated_tokens, threshold, percent, source}`; null while compaction is
+/// off and for empty chats. `current_id` names the leaf of the branch, else the document does.
+#[boxed]
+pub async fn of_chat(
+    db: &Db,
+    config: &Config,
+    chat_id: &str,
+    document: &Object,
+    current_id: Option<&str>,
+) -> ApiResult<Value> {
+    if !config.get(&keys::ENABLE_CONTEXT_COMPACTION) {
+        return Ok(Value::Null);
+    }
+    let Some(current_id) = current_id
+        .map(str::to_owned)
+        .or_else(|| history::current_id(document))
+    else {
+        return Ok(Value::Null);
+    };
+    let messages = match chat_messages::map_from_document(db, chat_id, document).await? {
+        Some(messages) => messages,
+        None => chat_edits::messages_map(db, chat_id).await?.unwrap_or_default(),
+    };
+    let path: Vec<Value> = history::path_to(&messages, &current_id)
+        .into_iter()
+        .cloned()
+        .collect();
+    if path.is_empty() {
+        return Ok(Value::Null);
+    }
+    let params = document.get("params").and_then(Value::as_object);
+    Ok(usage_json(tokens(path), threshold(config, params)))
+}
+
+/// As the client shows it.
+fn usage_json(tokens: i64, threshold: i64) -> Value {
     // Halves go to the even neighbour, as in the reference.
     let percent = (tokens as f64 / threshold as f64 * 100.0).round_ties_even() as i64;
     json!({
@@ -41,7 +77,7 @@ pub fn usage_json(tokens: i64, threshold: i64) -> Value {
 }
 
 /// Tokens of a conversation from its start.
-pub fn tokens(path: Vec<Value>) -> i64 {
+fn tokens(path: Vec<Value>) -> i64 {
     let (messages, summary) = since_checkpoint(path);
     tokens_of(&messages, summary.as_deref().unwrap_or_default())
 }

@@ -5,7 +5,7 @@ use axum::extract::Path;
 use http::HeaderMap;
 use oui_chat::context_size;
 use oui_core::{ApiError, ApiResult, form, messages};
-use oui_models::{chat_edits, chats, history};
+use oui_models::chats;
 use oui_web::body::MaybeBody;
 use oui_web::{Area, Caller, Verified, endpoints};
 use serde_json::{Value, json};
@@ -46,38 +46,14 @@ async fn compact(
     let user = run_user(&caller, &headers).await?;
     let model = body.and_then(|body| body.form.model);
     let mut answer = engine.compact(&user, &chat.id, model.as_deref()).await?;
-    answer["context_usage"] = usage(&caller, &chat.id).await?;
+    let chat = chats::by_id(caller.db(), &chat_id).await?.ok_or_else(not_found)?;
+    let leaf = chat.current_message_id.as_deref();
+    let config = &caller.app().config;
+    answer["context_usage"] =
+        context_size::of_chat(caller.db(), config, &chat_id, &chat.document(), leaf).await?;
     if answer["compacted"] == true {
         let news = json!({ "dropped_messages": answer["dropped_messages"] });
         caller.tell("chat.compacted", chat_id, news);
     }
     Ok(Json(answer))
-}
-
-/// How full the context is now; null while compaction is off.
-async fn usage(caller: &Caller<Verified>, chat_id: &str) -> ApiResult<Value> {
-    let config = &caller.app().config;
-    if !config.get(&oui_config::chat::ENABLE_CONTEXT_COMPACTION) {
-        return Ok(Value::Null);
-    }
-    let Some(chat) = chats::by_id(caller.db(), chat_id).await? else {
-        return Ok(Value::Null);
-    };
-    let document = chat.document();
-    let leaf = chat
-        .current_message_id
-        .clone()
-        .or_else(|| history::current_id(&document));
-    let stored = chat_edits::messages_map(caller.db(), chat_id)
-        .await?
-        .unwrap_or_default();
-    let path: Vec<Value> = history::path_to(&stored, &leaf.unwrap_or_default())
-        .into_iter()
-        .cloned()
-        .collect();
-    if path.is_empty() {
-        return Ok(Value::Null);
-    }
-    let threshold = context_size::threshold(config, document.get("params").and_then(Value::as_object));
-    Ok(context_size::usage_json(context_size::tokens(path), threshold))
 }

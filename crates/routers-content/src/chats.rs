@@ -2,7 +2,6 @@
 //! is here, the handlers are in the modules; running a model in a chat is the chat router's affair.
 
 mod config;
-mod context_usage;
 mod copies;
 mod documents;
 mod export;

@@ -1,6 +1,7 @@
 //! Single chats: make, read, change, move, delete.
 
 use axum::Json;
+use oui_chat::context_size;
 use oui_core::{ApiError, ApiResult, form, ids, messages};
 use oui_models::chat_edits::{self, NewChat};
 use oui_models::chats::ChatRow;
@@ -9,7 +10,6 @@ use oui_models::{chat_removal, chats, folder_shares, folders};
 use oui_web::{Body, Caller, Verified, body::ObjectBody};
 use serde_json::{Map, Value, json};
 
-use super::context_usage;
 use super::loaded::{
     Apologise, Deleter, LoadedChat, Missing, Organizer, Owner, Prohibit, Reader, Unknown, may_continue,
 };
@@ -72,7 +72,8 @@ pub(super) async fn get(loaded: LoadedChat<Reader, Unknown>) -> ApiResult<Json<V
     }
     // What is stored counts, not what streams just now.
     if let Some(document) = answer["chat"].as_object() {
-        let usage = context_usage::of(app, db, &loaded.chat.id, document, current_id.as_deref()).await?;
+        let usage =
+            context_size::of_chat(db, &app.config, &loaded.chat.id, document, current_id.as_deref()).await?;
         answer["context_usage"] = usage;
     }
     app.chat.streams.merge_into(&loaded.chat.id, &mut answer["chat"]);
