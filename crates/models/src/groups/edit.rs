@@ -125,7 +125,7 @@ pub async fn insert(db: &Db, user_id: &str, new: NewGroup) -> DbResult<Result<Gr
 }
 
 /// What a change of a group did.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Updated {
     /// Users whose access may have changed.
     pub affected: Vec<String>,
@@ -208,7 +208,7 @@ fn default_models(data: Option<&Value>) -> Option<&Vec<Value>> {
 }
 
 /// What the removal of a group did.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Removed {
     /// Users whose access changed.
     pub affected: Vec<String>,
@@ -420,7 +420,14 @@ mod tests {
                 parent_group_id: Some(Some(parent.into())),
                 ..GroupChange::default()
             };
-            assert_eq!(update(&db, &low, under(&top)).await.unwrap(), Ok(vec![]));
+            assert_eq!(
+                update(&db, &low, under(&top)).await.unwrap(),
+                Ok(Updated {
+                    affected: vec![],
+                    old_parent: None,
+                    parent: Some(top.clone()),
+                })
+            );
             assert_eq!(
                 update(&db, &top, under(&low)).await.unwrap(),
                 Err(GroupRefusal::Cycle)
@@ -470,9 +477,17 @@ mod tests {
                 permissions: Some(json!({"chat": {}})),
                 ..GroupChange::default()
             };
-            assert_eq!(update(&db, &top, permit).await.unwrap(), Ok(vec![ada.clone()]));
+            let affected = update(&db, &top, permit).await.unwrap().unwrap().affected;
+            assert_eq!(affected, [ada.as_str()]);
             assert_eq!(of_user(&db, &ada, true).await.unwrap().len(), 3);
-            assert_eq!(remove(&db, &middle).await.unwrap(), Ok(vec![ada.clone()]));
+            assert_eq!(
+                remove(&db, &middle).await.unwrap(),
+                Ok(Removed {
+                    affected: vec![ada.clone()],
+                    parent: Some(top.clone()),
+                    promoted: vec![low.clone()],
+                })
+            );
             assert_eq!(
                 by_id(&db, &low).await.unwrap().unwrap().parent_group_id,
                 Some(top.clone())
