@@ -4,18 +4,14 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::Stream;
-use tokio::time::Instant;
 
 use crate::reply::{ByteStream, StreamError};
 
 /// A piece is not made larger than this, in bytes, but for a last addition.
 const ENOUGH: usize = 16 * 1024;
-/// Pieces that follow each other faster than this come from a provider that does not pause between them.
-const BURST: Duration = Duration::from_millis(1);
 
 /// The stream with neighbours joined.
 pub struct Joined {
@@ -25,8 +21,6 @@ pub struct Joined {
     held: Held,
     /// The fault that came behind the pieces sent last.
     fault: Option<StreamError>,
-    /// When the last piece came.
-    last: Option<Instant>,
     /// Whether the other tasks had their turn since the last piece came.
     gave_way: bool,
     /// Whether they ever get one.
@@ -90,7 +84,6 @@ impl Joined {
             inner: Some(inner),
             held: Held::Nothing,
             fault: None,
-            last: None,
             gave_way: false,
             gives_way: false,
         }
@@ -108,16 +101,11 @@ impl Joined {
         piece
     }
 
-    /// Whether it is worth to look once more before what is held goes out. The task that reads from the network hands
-    /// over piece by piece and needs its turn in between; where pieces come slowly, that would be for nothing.
+    /// Whether to look once more before what is held goes out. The task that reads from the network hands over piece by
+    /// piece and needs its turn in between. The busier the server, the longer that takes and the more it spares: a write
+    /// costs several times as much as a turn.
     fn looks_again(&mut self) -> bool {
-        if !self.gives_way {
-            return false;
-        }
-        let now = Instant::now();
-        let burst = self.last.is_some_and(|last| now - last < BURST);
-        self.last = Some(now);
-        burst && !std::mem::replace(&mut self.gave_way, true)
+        self.gives_way && !std::mem::replace(&mut self.gave_way, true)
     }
 }
 
@@ -205,8 +193,7 @@ mod tests {
         let joined = Joined::of_connection(Box::pin(stream));
         // As an answer does with what comes from a provider.
         let joined: Vec<_> = Joined::new(Box::pin(joined)).collect().await;
-        // The first goes out at once, since nothing is known of the provider's pace.
-        assert_eq!(joined, [piece("a"), piece("bcd")]);
+        assert_eq!(joined, [piece("abcd")]);
     }
 
     #[tokio::test]
