@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use oui_loaders::LoadError;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -18,6 +19,12 @@ const PROGRAMS: [&str; 5] = [
     "chrome",
 ];
 
+/// How often, and after which pause each, it is looked whether a removed profile stays away: 20 seconds in all.
+const LOOKS: u32 = 200;
+const PAUSE: Duration = Duration::from_millis(100);
+/// Looks in a row without it that are taken for its end.
+const ENOUGH: u32 = 20;
+
 /// A running browser.
 pub(super) struct Started {
     /// Its WebSocket for debugging.
@@ -30,8 +37,24 @@ impl Started {
     /// Ends it and removes its profile.
     pub(super) async fn end(mut self) {
         let _ = self.child.kill().await;
-        let _ = tokio::fs::remove_dir_all(&self.profile).await;
+        // Nobody has to wait for it.
+        tokio::spawn(remove(self.profile));
     }
+}
+
+/// Removes a profile for good: the browser's helper processes end a little later than it does, and write until then.
+async fn remove(profile: PathBuf) {
+    let mut absent = 0;
+    for _ in 0..LOOKS {
+        let _ = tokio::fs::remove_dir_all(&profile).await;
+        tokio::time::sleep(PAUSE).await;
+        let is_there = tokio::fs::try_exists(&profile).await.unwrap_or(true);
+        absent = if is_there { 0 } else { absent + 1 };
+        if absent == ENOUGH {
+            return;
+        }
+    }
+    tracing::warn!(profile = %profile.display(), "the profile of a browser could not be removed");
 }
 
 #[cfg(unix)]
@@ -88,7 +111,7 @@ pub(super) async fn start(folder: &Path) -> Result<Started, LoadError> {
             }
         }
     }
-    let _ = tokio::fs::remove_dir_all(&profile).await;
+    tokio::spawn(remove(profile));
     Err(failed(
         "there is no Chromium on this machine; install one, or name a Playwright server in PLAYWRIGHT_WS_URL",
     ))
