@@ -4,14 +4,18 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::Stream;
+use tokio::time::Instant;
 
 use crate::reply::{ByteStream, StreamError};
 
 /// A piece is not made larger than this, in bytes, but for a last addition.
 const ENOUGH: usize = 16 * 1024;
+/// Pieces that follow each other faster than this come from a provider that does not pause between them.
+const BURST: Duration = Duration::from_millis(1);
 
 /// The stream with neighbours joined.
 pub struct Joined {
@@ -21,6 +25,8 @@ pub struct Joined {
     held: Held,
     /// The fault that came behind the pieces sent last.
     fault: Option<StreamError>,
+    /// When the last piece came.
+    last: Option<Instant>,
     /// Whether the other tasks had their turn since the last piece came.
     gave_way: bool,
     /// Whether they ever get one.
@@ -84,6 +90,7 @@ impl Joined {
             inner: Some(inner),
             held: Held::Nothing,
             fault: None,
+            last: None,
             gave_way: false,
             gives_way: false,
         }
@@ -101,11 +108,16 @@ impl Joined {
         piece
     }
 
-    /// Whether to look once more before what is held goes out. The task that reads from the network hands over piece by
-    /// piece and needs its turn in between. The busier the server, the longer that takes and the more it spares: a write
-    /// costs several times as much as a turn.
+    /// Whether it is worth to look once more before what is held goes out. The task that reads from the network hands
+    /// over piece by piece and needs its turn in between; where pieces come slowly, that would be for nothing.
     fn looks_again(&mut self) -> bool {
-        self.gives_way && !std::mem::replace(&mut self.gave_way, true)
+        if !self.gives_way {
+            return false;
+        }
+        let now = Instant::now();
+        let burst = self.last.is_some_and(|last| now - last < BURST);
+        self.last = Some(now);
+        burst && !std::mem::replace(&mut self.gave_way, true)
     }
 }
 
@@ -193,7 +205,8 @@ mod tests {
         let joined = Joined::of_connection(Box::pin(stream));
         // As an answer does with what comes from a provider.
         let joined: Vec<_> = Joined::new(Box::pin(joined)).collect().await;
-        assert_eq!(joined, [piece("abcd")]);
+        // The first goes out at once, since nothing is known of the provider's pace.
+        assert_eq!(joined, [piece("a"), piece("bcd")]);
     }
 
     #[tokio::test]
