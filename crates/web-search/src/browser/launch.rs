@@ -7,6 +7,7 @@ use std::time::Duration;
 use oui_loaders::LoadError;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
+use tokio::runtime::Handle;
 
 use super::failed;
 
@@ -30,15 +31,24 @@ pub(super) struct Started {
     /// Its WebSocket for debugging.
     pub(super) url: String,
     child: Child,
-    profile: PathBuf,
+    _profile: Profile,
 }
 
 impl Started {
-    /// Ends it and removes its profile.
+    /// Ends it; its profile goes with it.
     pub(super) async fn end(mut self) {
         let _ = self.child.kill().await;
-        // Nobody has to wait for it.
-        tokio::spawn(remove(self.profile));
+    }
+}
+
+/// The folder of a browser's profile, removed in the background when the browser is given up, however that happens.
+struct Profile(PathBuf);
+
+impl Drop for Profile {
+    fn drop(&mut self) {
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(remove(std::mem::take(&mut self.0)));
+        }
     }
 }
 
@@ -72,8 +82,8 @@ async fn is_root() -> bool {
 
 /// Starts the first that is there, with a new profile inside the folder.
 pub(super) async fn start(folder: &Path) -> Result<Started, LoadError> {
-    let profile = folder.join(oui_core::ids::uuid());
-    tokio::fs::create_dir_all(&profile).await.map_err(failed)?;
+    let profile = Profile(folder.join(oui_core::ids::uuid()));
+    tokio::fs::create_dir_all(&profile.0).await.map_err(failed)?;
     for program in PROGRAMS {
         let mut command = Command::new(program);
         command
@@ -85,7 +95,7 @@ pub(super) async fn start(folder: &Path) -> Result<Started, LoadError> {
             ])
             .args(["--no-default-browser-check", "--disable-background-networking"])
             .args(["--disable-dev-shm-usage", "--proxy-server=http://127.0.0.1:1"])
-            .arg(format!("--user-data-dir={}", profile.display()));
+            .arg(format!("--user-data-dir={}", profile.0.display()));
         // It refuses to shut root in.
         if is_root().await {
             command.arg("--no-sandbox");
@@ -107,11 +117,14 @@ pub(super) async fn start(folder: &Path) -> Result<Started, LoadError> {
                 let url = url.trim().to_owned();
                 // What it says later is of no use, but it must be able to say it.
                 tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-                return Ok(Started { url, child, profile });
+                return Ok(Started {
+                    url,
+                    child,
+                    _profile: profile,
+                });
             }
         }
     }
-    tokio::spawn(remove(profile));
     Err(failed(
         "there is no Chromium on this machine; install one, or name a Playwright server in PLAYWRIGHT_WS_URL",
     ))
